@@ -1,0 +1,102 @@
+"""Array conventions of the package and the checks that enforce them at public boundaries.
+
+Images        float32 ``[B, 3, H, W]``, RGB, sRGB-encoded, range [0, 1]. What is scored is saved.
+Embeddings    ``[N, D]``, unit length. Similarity is the cosine, in [-1, 1].
+Loss          a scalar, lower is better.
+Coordinates   normalised canvas coordinates in [0, 1]², x right, y down; a stroke width is a
+              fraction of the canvas' shorter side.
+Randomness    only through an explicit `torch.Generator`; device and dtype only as arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from guidance.errors import InputError
+
+MAX_SIDE = 8192  # pixels; a square of this side is 800 MB in float32
+MAX_SEED = 2**63 - 1
+
+
+def check_shape(name: str, x: Tensor, shape: Sequence[str | int]) -> None:
+    """Raise `InputError` unless `x` has `shape`; a string entry stands for any length.
+
+    Example:
+        >>> check_shape("images", torch.zeros(2, 3, 8, 8), ["B", 3, "H", "W"])
+    """
+    if not isinstance(x, Tensor):
+        raise InputError(f"{name} must be a tensor of shape {_text(shape)} but is {type(x).__name__}")
+    fits = x.ndim == len(shape) and all(
+        isinstance(want, str) or want == got for want, got in zip(shape, x.shape, strict=True)
+    )
+    if not fits:
+        raise InputError(f"{name} must have shape {_text(shape)} but has {list(x.shape)}")
+
+
+def check_images(name: str, x: Tensor) -> None:
+    """Raise `InputError` unless `x` is a floating-point image batch ``[B, 3, H, W]``.
+
+    The value range is not checked: it would cost a device synchronisation per call, and an image
+    under optimisation may overshoot [0, 1] slightly.
+    """
+    check_shape(name, x, ["B", 3, "H", "W"])
+    if not x.is_floating_point():
+        raise InputError(f"{name} must be floating point in [0, 1] but is {x.dtype}")
+    if 0 in x.shape:
+        raise InputError(f"{name} must not be empty but has shape {list(x.shape)}")
+
+
+def check_size(name: str, side: int) -> None:
+    """Raise `InputError` unless `side` is a canvas side this package can work with, in pixels."""
+    if not isinstance(side, int) or not 8 <= side <= MAX_SIDE:
+        raise InputError(f"{name} must be between 8 and {MAX_SIDE} pixels but is {side}")
+
+
+def check_range(
+    name: str,
+    value: float,
+    low: float = float("-inf"),
+    high: float = float("inf"),
+    *,
+    above: bool = False,
+) -> None:
+    """Raise `InputError` unless ``low <= value <= high`` (``low < value`` if `above`)."""
+    inside = (low < value if above else low <= value) and value <= high
+    if not inside:  # NaN lands here too
+        left = f"greater than {low:g}" if above else f"at least {low:g}"
+        right = "" if high == float("inf") else f" and at most {high:g}"
+        raise InputError(f"{name} must be {left}{right} but is {value}")
+
+
+def make_generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """Return a `torch.Generator` on `device` seeded with `seed` (0 to 2^63 - 1)."""
+    if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+        raise InputError(f"seed must be between 0 and {MAX_SEED} but is {seed}")
+    return torch.Generator(device=device).manual_seed(seed)
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """Return the device called `name`; ``"auto"`` means CUDA, then MPS, then CPU.
+
+    Raises:
+        InputError: the name is not a device or the device is not present.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(
+            f"device must be auto, cpu, mps, cuda or cuda:N and be present, but is {name!r}"
+        ) from error
+    return device
+
+
+def _text(shape: Sequence[str | int]) -> str:
+    return "[" + ", ".join(str(s) for s in shape) + "]"
