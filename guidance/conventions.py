@@ -10,6 +10,7 @@ Randomness    only through an explicit `torch.Generator`; device and dtype only 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -28,7 +29,9 @@ def check_shape(name: str, x: Tensor, shape: Sequence[str | int]) -> None:
         >>> check_shape("images", torch.zeros(2, 3, 8, 8), ["B", 3, "H", "W"])
     """
     if not isinstance(x, Tensor):
-        raise InputError(f"{name} must be a tensor of shape {_text(shape)} but is {type(x).__name__}")
+        raise InputError(
+            f"{name} must be a tensor of shape {_text(shape)} but is {type(x).__name__}"
+        )
     fits = x.ndim == len(shape) and all(
         isinstance(want, str) or want == got for want, got in zip(shape, x.shape, strict=True)
     )
@@ -76,6 +79,16 @@ def make_generator(seed: int, device: torch.device | str = "cpu") -> torch.Gener
     if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         raise InputError(f"seed must be between 0 and {MAX_SEED} but is {seed}")
     return torch.Generator(device=device).manual_seed(seed)
+
+
+def derive_seed(seed: int, *parts: int | str) -> int:
+    """Return a seed that depends on `seed` and `parts` only, e.g. on the step and the purpose.
+
+    Loops draw their random numbers from per-step seeds rather than from one long stream, so a
+    resumed run needs no generator state to continue exactly.
+    """
+    digest = hashlib.blake2b("/".join(map(str, (seed, *parts))).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") & MAX_SEED
 
 
 def resolve_device(name: str = "auto") -> torch.device:

@@ -1,0 +1,107 @@
+"""Frozen multi-head self-attention with the tokens of all images folded into one matrix product.
+
+`torch.nn.MultiheadAttention` leaves its fused path when gradients flow through frozen weights and
+then multiplies each token by a copied weight on its own; on a CPU that costs more than everything
+else in a ViT block. Here the projections are one ``[B·T, D]`` product each and the core is
+`scaled_dot_product_attention`. Same parameters, same result.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class FoldedAttention(nn.Module):
+    """Self-attention that takes over the parameters of `attention`; call it the same way."""
+
+    def __init__(self, attention: nn.MultiheadAttention):
+        super().__init__()
+        self.num_heads = attention.num_heads
+        self.batch_first = attention.batch_first
+        self.in_proj_weight = attention.in_proj_weight  # [3D, D]
+        self.in_proj_bias = attention.in_proj_bias  # [3D]
+        self.out_proj = attention.out_proj
+
+    def forward(
+        self,
+        query: Tensor,  # [B, T, D], or [T, B, D] if not batch_first
+        key: Tensor,
+        value: Tensor,
+        need_weights: bool = False,
+        attn_mask: Tensor | None = None,
+    ) -> tuple[Tensor, None]:
+        """Attend over the tokens of each image; `key` and `value` must be `query`."""
+        x = query if self.batch_first else query.transpose(0, 1)
+        batch, tokens, width = x.shape
+        qkv = F.linear(x.reshape(batch * tokens, width), self.in_proj_weight, self.in_proj_bias)
+        q, k, v = qkv.view(batch, tokens, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        if attn_mask is not None and attn_mask.ndim == 3:  # [B·heads, T, T]
+            attn_mask = attn_mask.view(batch, self.num_heads, tokens, tokens)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)  # [B, h, T, d]
+        out = self.out_proj(out.transpose(1, 2).reshape(batch * tokens, width))
+        out = out.view(batch, tokens, width)
+        return (out if self.batch_first else out.transpose(0, 1)), None
+
+
+def fold_attention(model: nn.Module) -> int:
+    """Replace the plain self-attentions of open_clip's ViT blocks in place; return how many."""
+    from open_clip.transformer import ResidualAttentionBlock
+
+    count = 0
+    for block in model.modules():
+        if not isinstance(block, ResidualAttentionBlock) or hasattr(block, "ln_1_kv"):
+            continue
+        attention = block.attn
+        plain = (
+            isinstance(attention, nn.MultiheadAttention)
+            and attention._qkv_same_embed_dim
+            and attention.bias_k is None
+            and not attention.add_zero_attn
+            and attention.dropout == 0
+        )
+        if plain:
+            block.attn = FoldedAttention(attention)
+            count += 1
+    return count
+
+
+def fuse_batchnorm(model: nn.Module) -> int:
+    """Fold each frozen batch norm into the convolution listed right before it; return how many.
+
+    The order of listing is the order of execution in open_clip's ResNets and timm's EfficientNets
+    (a test compares the features); other towers are left as they are.
+    """
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    count = 0
+    for module in model.modules():
+        previous = None
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.BatchNorm2d) and isinstance(previous, tuple):
+                conv_name, conv = previous
+                if conv.out_channels == child.num_features:
+                    setattr(module, conv_name, fuse_conv_bn_eval(conv, child))
+                    # timm's BatchNormAct2d carries the activation
+                    setattr(module, name, getattr(child, "act", nn.Identity()))
+                    count += 1
+            previous = (name, child) if isinstance(child, nn.Conv2d) else None
+    return count
+
+
+def disable_inplace(model: nn.Module) -> None:
+    """Switch off in-place activations, which would overwrite what a fused backward needs."""
+    for module in model.modules():
+        if getattr(module, "inplace", False) is True:
+            module.inplace = False
+
+
+def freeze(model: nn.Module) -> nn.Module:
+    """Set `model` to evaluation mode and its parameters to need no gradient."""
+    model.eval()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model
+
+
+__all__ = ["FoldedAttention", "disable_inplace", "fold_attention", "freeze", "fuse_batchnorm"]

@@ -1,0 +1,148 @@
+"""ClipModel: one open_clip model behind a small frozen interface.
+
+images ``[N, 3, H, W]`` → embeddings ``[N, D]`` (differentiable), texts → embeddings ``[P, D]``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from guidance.clip.attention import disable_inplace, fold_attention, freeze, fuse_batchnorm
+from guidance.clip.preprocess import Preprocess
+from guidance.conventions import check_images
+from guidance.errors import InputError
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class ClipModel(nn.Module):
+    """A frozen CLIP: its weights never receive gradients, its images do.
+
+    Args:
+        network: an open_clip ``CLIP`` or ``CustomTextCLIP`` (or CoCa) model.
+        tokenizer: texts → token ids ``[P, context_length]``.
+        preprocess: belongs to the weights.
+        name: as the user typed it.
+        precision: arithmetic of the image tower, a key of `PRECISIONS`. The text tower runs once
+            a prompt and stays in float32. Weights are converted, not autocast: that is several
+            times faster on a CPU.
+        device: where the model runs.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        tokenizer: Callable[[list[str]], Tensor],
+        preprocess: Preprocess,
+        *,
+        name: str,
+        precision: str = "fp32",
+        device: torch.device | str = "cpu",
+    ):
+        super().__init__()
+        device = torch.device(device)
+        check_precision(precision, device)
+        self.name = name
+        self.preprocess = preprocess
+        self.tokenizer = tokenizer
+        self.dtype = PRECISIONS[precision]
+        self.network = freeze(network)
+        self.logit_scale = float(network.logit_scale.detach().exp())
+        self._channels_last = _accelerate(network)
+        self.network.to(device)
+        network.visual.to(self.dtype)
+        if self._channels_last:
+            network.visual.to(memory_format=torch.channels_last)
+        self._texts: dict[str, Tensor] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.network.parameters()).device
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input, pixels."""
+        return self.preprocess.size
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Embed images.
+
+        Args:
+            images: ``[N, 3, H, W]`` in [0, 1], any size; resized by the model's preprocessing.
+
+        Returns:
+            ``[N, D]`` float32, unit length, differentiable in `images`.
+        """
+        check_images("images", images)
+        x = self.preprocess(images.to(self.device)).to(self.dtype)
+        if self._channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        features = self.network.encode_image(x)
+        return F.normalize(features.float(), dim=-1)
+
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Embed texts; each distinct text is computed once.
+
+        Warns when a text is longer than the model's context and says which words were cut.
+
+        Returns:
+            ``[P, D]`` float32, unit length.
+        """
+        if isinstance(texts, str) or not all(isinstance(t, str) for t in texts):
+            raise InputError("texts must be a list of strings")
+        if not texts:
+            raise InputError("texts must not be empty")
+        new = [t for t in dict.fromkeys(texts) if t not in self._texts]
+        for start in range(0, len(new), 256):
+            part = new[start : start + 256]
+            tokens = self.tokenizer(part)
+            for text, row in zip(part, tokens, strict=True):
+                self._warn_if_cut(text, row)
+            features = self.network.encode_text(tokens.to(self.device))
+            self._texts.update(zip(part, F.normalize(features.float(), dim=-1), strict=True))
+        return torch.stack([self._texts[t] for t in texts])
+
+    def _warn_if_cut(self, text: str, tokens: Tensor) -> None:
+        """Warn which words of `text` did not fit into its `tokens` ``[context_length]``."""
+        if (tokens == 0).any() and tokens[-1] == 0:
+            return  # padding left: everything fitted
+        words = text.split()
+
+        def fits_all(count: int) -> bool:
+            return torch.equal(self.tokenizer([" ".join(words[:count])])[0], tokens)
+
+        low, high = 1, len(words)  # the fewest words that already give the same tokens
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if fits_all(middle) else (middle + 1, high)
+        if cut := words[low:]:
+            shown = " ".join(cut[:12]) + (" …" if len(cut) > 12 else "")
+            warnings.warn(
+                f"the prompt is longer than the {len(tokens)} tokens {self.name} reads; "
+                f"its last {len(cut)} words are ignored: {shown!r}",
+                stacklevel=4,
+            )
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise `InputError` unless `precision` is known and runs on `device`."""
+    if precision not in PRECISIONS:
+        raise InputError(f"precision must be {', '.join(PRECISIONS)} but is {precision!r}")
+    if precision == "fp16" and device.type == "cpu":
+        raise InputError("precision fp16 needs a GPU; on the CPU use fp32 or bf16")
+
+
+def _accelerate(network: nn.Module) -> bool:
+    """Fold attention, fuse batch norms; return whether the image tower is convolutional."""
+    fold_attention(network)
+    if fuse_batchnorm(network.visual):
+        disable_inplace(network.visual)
+        return True
+    return False

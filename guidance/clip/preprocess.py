@@ -1,0 +1,85 @@
+"""Image → CLIP input, ``[N, 3, H, W]`` in [0, 1] → ``[N, 3, S, S]`` normalised, differentiable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from guidance.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """The preprocessing a set of CLIP weights was trained with.
+
+    Attributes:
+        size: side of the square input, pixels.
+        mean, std: per-channel statistics of the training images, RGB in [0, 1].
+        interpolation: ``"bicubic"`` or ``"bilinear"``; both antialiased when shrinking.
+        resize_mode: ``"shortest"`` resizes the shorter side and crops the centre, ``"squash"``
+            ignores the aspect ratio, ``"longest"`` pads the shorter side with the mean colour.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str = "bicubic"
+    resize_mode: str = "shortest"
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, object], size: int | tuple[int, int]) -> Preprocess:
+        """Build from open_clip's ``preprocess_cfg`` and the image size of the model."""
+        height, width = (size, size) if isinstance(size, int) else size
+        if height != width:
+            raise ModelError(f"the image size of the model must be square but is {height}x{width}")
+        interpolation = str(config.get("interpolation") or "bicubic")
+        if interpolation not in ("bicubic", "bilinear"):
+            interpolation = "bicubic"  # "random" is a training-time choice
+        return cls(
+            size=height,
+            mean=tuple(config["mean"]),
+            std=tuple(config["std"]),
+            interpolation=interpolation,
+            resize_mode=str(config.get("resize_mode") or "shortest"),
+        )
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Resize to the square input and normalise. ``[N, 3, H, W]`` → ``[N, 3, S, S]``."""
+        return self.normalise(self.resize(images))
+
+    def resize(self, images: Tensor) -> Tensor:
+        """Resize ``[N, 3, H, W]`` to ``[N, 3, S, S]`` by `resize_mode`; a no-op at that size."""
+        height, width, size = *images.shape[-2:], self.size
+        if height == width == size:
+            return images
+        if self.resize_mode == "squash" or height == width:
+            return self._interpolate(images, size, size)
+        fit = min if self.resize_mode == "shortest" else max
+        scale = size / fit(height, width)
+        new_h, new_w = max(1, round(height * scale)), max(1, round(width * scale))
+        resized = self._interpolate(images, new_h, new_w)
+        top, left = round((new_h - size) / 2), round((new_w - size) / 2)
+        if self.resize_mode == "shortest":
+            return resized[..., top : top + size, left : left + size]
+        canvas = self._channels(self.mean, resized).expand(len(images), -1, size, size).clone()
+        canvas[..., -top : new_h - top, -left : new_w - left] = resized
+        return canvas
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Subtract the mean and divide by the standard deviation, per channel."""
+        return (images - self._channels(self.mean, images)) / self._channels(self.std, images)
+
+    def _interpolate(self, images: Tensor, height: int, width: int) -> Tensor:
+        # Clamped because bicubic overshoots; 8-bit resizing, which CLIP was trained with, clips.
+        resized = F.interpolate(
+            images, (height, width), mode=self.interpolation, align_corners=False, antialias=True
+        )
+        return resized.clamp(0, 1) if self.interpolation == "bicubic" else resized
+
+    @staticmethod
+    def _channels(values: tuple[float, ...], like: Tensor) -> Tensor:
+        return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, 3, 1, 1)

@@ -1,0 +1,84 @@
+"""The contract every generator fulfils: it makes an image and moves it along a gradient.
+
+A generator knows nothing of prompts or CLIP; the loop knows nothing of strokes or latents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one step of a generator did.
+
+    Attributes:
+        image: the image that was scored, ``[B, 3, H, W]`` in [0, 1], detached.
+        finite: False if loss or gradient was NaN or infinite and the step was therefore skipped.
+    """
+
+    image: Tensor
+    finite: bool = True
+
+
+class Generator(nn.Module):
+    """Base of generators that descend a gradient with their own optimiser.
+
+    Subclasses give `image` and set `optimizer`, with named parameter groups
+    (``{"name": ..., "params": ..., "lr": ...}``); `project`, `prepare`, `render` and `artefacts`
+    are optional. Generators that work otherwise (a denoising step, a sampler) override `step`.
+    """
+
+    optimizer: torch.optim.Optimizer
+
+    def image(self) -> Tensor:
+        """Return the current image ``[B, 3, H, W]`` in [0, 1], with gradient."""
+        raise NotImplementedError
+
+    def prepare(self, index: int, steps: int) -> None:
+        """Get ready for step `index` of `steps`, e.g. set learning rates; depends on both only."""
+
+    def project(self) -> None:
+        """Put the parameters back into their valid range after an update."""
+
+    def step(self, objective: Callable[[Tensor], Tensor]) -> Update:
+        """Make one update against `objective` (image → scalar loss).
+
+        A loss or gradient that is not finite leaves the parameters as they were.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        image = self.image()
+        loss = objective(image)
+        loss.backward()
+        finite = self._finite(loss)
+        if finite:
+            self.optimizer.step()
+            with torch.no_grad():
+                self.project()
+        return Update(image.detach(), finite)
+
+    @torch.no_grad()
+    def render(self, height: int, width: int) -> Tensor:
+        """Return the current image ``[B, 3, height, width]``; vector generators override this."""
+        image = self.image()
+        if image.shape[-2:] == (height, width):
+            return image
+        size = (height, width)
+        return F.interpolate(
+            image, size, mode="bicubic", antialias=True, align_corners=False
+        ).clamp(0, 1)
+
+    def artefacts(self) -> dict[str, str | bytes]:
+        """Return extra files of a run by name, e.g. ``{"drawing.svg": ...}``."""
+        return {}
+
+    def _finite(self, loss: Tensor) -> bool:
+        checks = [loss.detach().isfinite().all()]
+        for group in self.optimizer.param_groups:
+            checks += [p.grad.isfinite().all() for p in group["params"] if p.grad is not None]
+        return bool(torch.stack(checks).all())

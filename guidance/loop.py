@@ -1,0 +1,117 @@
+"""The one optimisation loop: generator + objective → a stream of steps.
+
+The command line, recipes, notebooks and user interfaces all consume this stream::
+
+    for step in run(generator, objective, steps=300):
+        print(step.index, step.score)
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from guidance.conventions import check_range
+from guidance.errors import DivergedError
+from guidance.generator import Generator
+from guidance.objective import Evaluation, Objective
+
+PATIENCE = 3  # skipped steps in a row before a run is given up
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run.
+
+    Attributes:
+        index: from 0.
+        steps: number of steps of the run.
+        image: what was scored, ``[B, 3, H, W]`` in [0, 1], detached.
+        loss: before the update.
+        score: mean cosine similarity to the prompts in [-1, 1], NaN without prompts.
+        terms: the loss by objective.
+        skipped: the loss or gradient was not finite and nothing was changed.
+    """
+
+    index: int
+    steps: int
+    image: Tensor
+    loss: float
+    score: float
+    terms: dict[str, float]
+    skipped: bool = False
+
+
+def run(
+    generator: Generator, objective: Objective, steps: int, *, start: int = 0
+) -> Iterator[Step]:
+    """Yield the steps ``start … steps - 1`` of an optimisation.
+
+    Raises:
+        InputError: the numbers of steps are not valid.
+        DivergedError: three steps in a row were not finite; the generator holds its last good
+            state.
+    """
+    check_range("steps", steps, 1)
+    check_range("start", start, 0, steps)
+    return _run(generator, objective, steps, start)
+
+
+def _run(generator: Generator, objective: Objective, steps: int, start: int) -> Iterator[Step]:
+    skipped = 0
+    for index in range(start, steps):
+        with fast_matmul():
+            generator.prepare(index, steps)
+            bound = _Bound(objective, index)
+            update = generator.step(bound)
+        skipped = 0 if update.finite else skipped + 1
+        yield bound.report(update.image, steps, not update.finite)
+        if skipped >= PATIENCE:
+            raise DivergedError(
+                f"the loss was not finite in {PATIENCE} steps in a row (the last is step {index}); "
+                "the last good state is kept; lower the learning rates"
+            )
+
+
+class _Bound:
+    """An objective at one step: a callable image → loss that remembers what it said."""
+
+    def __init__(self, objective: Objective, index: int):
+        self.objective = objective
+        self.index = index
+        self.last: Evaluation | None = None
+
+    def __call__(self, image: Tensor) -> Tensor:
+        self.last = self.objective.evaluate(image, self.index)
+        return self.last.loss
+
+    def report(self, image: Tensor, steps: int, skipped: bool) -> Step:
+        said = self.last or Evaluation(torch.tensor(float("nan")))
+        return Step(
+            index=self.index,
+            steps=steps,
+            image=image,
+            loss=float(said.loss.detach()),
+            score=float("nan") if said.score is None else float(said.score),
+            terms={name: float(value) for name, value in said.terms.items()},
+            skipped=skipped,
+        )
+
+
+@contextlib.contextmanager
+def fast_matmul() -> Iterator[None]:
+    """Let float32 matrix products use their fast path: oneDNN on a CPU, TF32 on CUDA.
+
+    On a CPU without AMX the arithmetic stays float32 and is about twice as fast; with AMX and on
+    CUDA products are rounded as the precision named "medium" or "high" allows.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if torch.cuda.is_available() else "medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

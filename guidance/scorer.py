@@ -1,0 +1,116 @@
+"""Images and texts → similarity, with one CLIP model or a weighted ensemble.
+
+``[N, 3, H, W]`` and P texts → ``[N, P]``, differentiable in the images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from guidance.clip.registry import load_clip, parse_specs
+from guidance.conventions import check_images, resolve_device
+from guidance.errors import InputError
+from guidance.images import ImageLike, as_tensor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from guidance.clip.model import ClipModel
+
+
+class ClipScorer:
+    """Differentiable image-text similarity.
+
+    Args:
+        clip: names as in `guidance.clip.registry` (``"mini"``, ``"mini,ViT-B-32/openai:0.5"``), or
+            loaded models.
+        device: ``"auto"`` means CUDA, then MPS, then CPU.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"`` for the image towers.
+        weights: of the models, if they are given loaded; normalised to sum 1.
+
+    Raises:
+        InputError: unknown name, device or precision, before anything is loaded.
+        ModelError: weights are damaged or out of reach.
+
+    Example:
+        >>> scorer = ClipScorer("mini", device="cpu")
+        >>> scorer.similarity(torch.rand(2, 3, 64, 64), ["a fox", "a boat", "a lemon"]).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(
+        self,
+        clip: str | Sequence[ClipModel] = "mini",
+        *,
+        device: str | torch.device = "auto",
+        precision: str = "fp32",
+        weights: Sequence[float] | None = None,
+    ):
+        if isinstance(clip, str):
+            specs = parse_specs(clip)
+            target = resolve_device(str(device))
+            self.models = [load_clip(s, device=target, precision=precision) for s in specs]
+            weights = [s.weight for s in specs]
+        else:
+            self.models = list(clip)
+            weights = list(weights or [1.0] * len(self.models))
+        if not self.models or len(weights) != len(self.models) or min(weights) <= 0:
+            raise InputError("clip must name at least one model, each with a positive weight")
+        self.weights = [w / sum(weights) for w in weights]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the models run."""
+        return self.models[0].device
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Embed texts as ``[P, D]``, unit length.
+
+        For an ensemble the embeddings are concatenated, each scaled by the root of its model's
+        weight, so that the dot product of two of them is the weighted mean of the cosines.
+        """
+        return self._join([m.encode_text(texts) for m in self.models])
+
+    def encode_image(self, images: Tensor | Sequence[ImageLike]) -> Tensor:
+        """Embed images as ``[N, D]``, unit length (ensembles as in `encode_text`).
+
+        Args:
+            images: ``[N, 3, H, W]`` in [0, 1], or a list of tensors, PIL images and paths, which
+                may differ in size.
+        """
+        if not isinstance(images, Tensor):
+            return torch.cat([self.encode_image(as_tensor(image)) for image in self._some(images)])
+        check_images("images", images)
+        return self._join([m.encode_image(images) for m in self.models])
+
+    def similarity(self, images: Tensor | Sequence[ImageLike], texts: Sequence[str]) -> Tensor:
+        """Return the cosine of each image and text, ``[N, P]`` in [-1, 1]."""
+        return self.encode_image(images) @ self.encode_text(texts).T
+
+    def probabilities(self, images: Tensor | Sequence[ImageLike], texts: Sequence[str]) -> Tensor:
+        """Return the softmax over the texts of scale × cosine, ``[N, P]``, rows sum to 1.
+
+        The scale is the temperature each model was trained with (CLIP, Radford et al. 2021,
+        section 2.3); ensembles average the logits.
+        """
+        scales = [m.logit_scale for m in self.models]
+        text = self._join([m.encode_text(texts) for m in self.models], scales)
+        return (self.encode_image(images) @ text.T).softmax(dim=-1)
+
+    def _join(self, parts: list[Tensor], scales: Sequence[float] | None = None) -> Tensor:
+        scales = scales or [1.0] * len(parts)
+        if len(parts) == 1:
+            return parts[0] * scales[0]
+        roots = [w**0.5 for w in self.weights]
+        return torch.cat([p * r * s for p, r, s in zip(parts, roots, scales, strict=True)], dim=-1)
+
+    @staticmethod
+    def _some(images: Sequence[ImageLike]) -> Sequence[ImageLike]:
+        if isinstance(images, str) or not hasattr(images, "__iter__"):
+            raise InputError("images must be a tensor or a list of paths, PIL images or tensors")
+        images = list(images)
+        if not images:
+            raise InputError("images must not be empty")
+        return images
