@@ -1,0 +1,81 @@
+"""CLIP-guided image generation: draw, paint, sample and rank images with a prompt.
+
+A prompt becomes an embedding; a generator makes an image; cutouts of the image are scored by
+CLIP; the gradient of the score moves the generator; the run leaves artefacts::
+
+    prompt ──▶ embedding ─────────────┐
+    generator ──▶ image ──▶ cutouts ──▶ score ──▶ objective ──▶ step ──▶ artefacts
+        ▲                                                         │
+        └─────────────────────────── gradient ────────────────────┘
+
+>>> import guidance
+>>> for step in guidance.draw("a fox at sunrise", steps=100):          # doctest: +SKIP
+...     print(step.index, step.score)
+>>> best = guidance.rank(["a.png", "b.png"], "a fox at sunrise")[0]     # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from guidance.clip.registry import load_clip as load_clip
+    from guidance.clipdraw.technique import draw as draw
+    from guidance.cutouts import CutoutOptions as CutoutOptions
+    from guidance.errors import GuidanceError as GuidanceError
+    from guidance.generator import Generator as Generator
+    from guidance.loop import Step as Step
+    from guidance.loop import run as run
+    from guidance.objective import Objective as Objective
+    from guidance.objective import PromptObjective as PromptObjective
+    from guidance.prompts import Prompt as Prompt
+    from guidance.prompts import parse_prompts as parse_prompts
+    from guidance.ranking import Ranked as Ranked
+    from guidance.ranking import rank as rank
+    from guidance.scorer import ClipScorer as ClipScorer
+
+# Imported on first use: `import guidance` stays instant, and one part does not load all others.
+_HOME = {
+    "ClipScorer": "scorer",
+    "CutoutOptions": "cutouts",
+    "Generator": "generator",
+    "GuidanceError": "errors",
+    "Objective": "objective",
+    "Prompt": "prompts",
+    "PromptObjective": "objective",
+    "Ranked": "ranking",
+    "Step": "loop",
+    "draw": "clipdraw.technique",
+    "load_clip": "clip.registry",
+    "parse_prompts": "prompts",
+    "rank": "ranking",
+    "run": "loop",
+}
+
+__all__ = [
+    "ClipScorer",
+    "CutoutOptions",
+    "Generator",
+    "GuidanceError",
+    "Objective",
+    "Prompt",
+    "PromptObjective",
+    "Ranked",
+    "Step",
+    "draw",
+    "load_clip",
+    "parse_prompts",
+    "rank",
+    "run",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'guidance' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"guidance.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *globals()]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -35,6 +35,8 @@ class Step:
         score: mean cosine similarity to the prompts in [-1, 1], NaN without prompts.
         terms: the loss by objective.
         skipped: the loss or gradient was not finite and nothing was changed.
+        generator: what is being optimised, in its state after this step; it renders itself at any
+            size (`Generator.render`) and has further files (`Generator.artefacts`).
     """
 
     index: int
@@ -43,7 +45,8 @@ class Step:
     loss: float
     score: float
     terms: dict[str, float]
-    skipped: bool = False
+    skipped: bool
+    generator: Generator = field(repr=False)
 
 
 def run(
@@ -69,7 +72,7 @@ def _run(generator: Generator, objective: Objective, steps: int, start: int) -> 
             bound = _Bound(objective, index)
             update = generator.step(bound)
         skipped = 0 if update.finite else skipped + 1
-        yield bound.report(update.image, steps, not update.finite)
+        yield bound.report(update.image, steps, not update.finite, generator)
         if skipped >= PATIENCE:
             raise DivergedError(
                 f"the loss was not finite in {PATIENCE} steps in a row (the last is step {index}); "
@@ -89,7 +92,7 @@ class _Bound:
         self.last = self.objective.evaluate(image, self.index)
         return self.last.loss
 
-    def report(self, image: Tensor, steps: int, skipped: bool) -> Step:
+    def report(self, image: Tensor, steps: int, skipped: bool, generator: Generator) -> Step:
         said = self.last or Evaluation(torch.tensor(float("nan")))
         return Step(
             index=self.index,
@@ -99,6 +102,7 @@ class _Bound:
             score=float("nan") if said.score is None else float(said.score),
             terms={name: float(value) for name, value in said.terms.items()},
             skipped=skipped,
+            generator=generator,
         )
 
 

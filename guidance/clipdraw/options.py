@@ -1,0 +1,126 @@
+"""The options of CLIPDraw."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from PIL import ImageColor
+
+from guidance.cli import Several, alias
+from guidance.conventions import check_range, check_size
+from guidance.errors import InputError
+from guidance.options import GuidedOptions, check_files
+
+# CLIPDraw's notebook pushes away from these two with a factor of 0.3 each
+CLIPDRAW_NEGATIVES = ("A badly drawn sketch.:0.3", "Many ugly, messy drawings.:0.3")
+MAX_STROKES = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipDrawOptions(GuidedOptions):
+    """Draw a prompt with Bézier strokes (CLIPDraw, Frans et al. 2021, arXiv:2106.14843).
+
+    Leaves image.png, drawing.svg and a progress video in a folder under outputs/.
+    "--from FOLDER" starts from the options of an earlier run, "--resume FOLDER" continues one.
+    """
+
+    strokes: Annotated[int, alias("--num-paths")] = 256
+    """Number of strokes or shapes."""
+    segments: tuple[int, int] = (1, 3)
+    """Fewest and most cubic segments of a stroke."""
+    closed: bool = False
+    """Draw closed filled shapes instead of strokes."""
+    width: tuple[float, float] = (1.0, 50.0)
+    """Least and greatest stroke width, pixels on a 224 pixel canvas."""
+    black: bool = False
+    """Ink only: opaque black strokes."""
+    palette: Several[tuple[str, ...]] = ()
+    """Allow only these colours: "red", "#ffcc00", several with commas; may be repeated."""
+    background: str = "white"
+    """Paper colour: a name or #rrggbb."""
+    init: Annotated[str | None, alias("-ii", "--init-image", "--path-svg")] = None
+    """An SVG to continue from, or an image whose colours the first strokes take."""
+    clipdraw_negatives: bool = False
+    """Add CLIPDraw's two default negative prompts, weight -0.3 each."""
+
+    size: Annotated[str, alias("-s")] = "224"
+    """Canvas that CLIP sees, pixels: "224" or "320x224"."""
+    render_size: int = 1024
+    """Longer side of image.png and drawing.svg, pixels."""
+
+    points_lr: float = 1.0
+    """Learning rate of the points, pixels on a 224 pixel canvas."""
+    width_lr: float = 0.1
+    """Learning rate of the widths, pixels on a 224 pixel canvas."""
+    color_lr: float = 0.01
+    """Learning rate of the colours, which run from 0 to 1."""
+
+    def check(self) -> None:
+        """Raise `InputError` or `FileError` for any value that is not allowed."""
+        super().check()
+        check_range("strokes", self.strokes, 1, MAX_STROKES)
+        check_range("segments", self.segments[0], 1, 64)
+        check_range("segments", self.segments[1], self.segments[0], 64)
+        check_range("width", self.width[0], 0)
+        check_range("width", self.width[1], self.width[0], 224)
+        for name in ("points_lr", "width_lr", "color_lr"):
+            check_range(name, getattr(self, name), 0, 1000)
+        for side in self.canvas():
+            check_size("size", side)
+        check_size("render_size", self.render_size)
+        parse_color("background", self.background)
+        self.colors()
+        if self.black and self.palette:
+            raise InputError("--black and --palette contradict each other; give one of them")
+        if self.black and self.closed:
+            raise InputError("--black draws ink strokes and cannot be combined with --closed")
+        check_files(init=self.init)
+
+    def prompts(self) -> tuple:
+        """Return the parsed prompts, with CLIPDraw's negatives if asked for."""
+        from guidance.prompts import parse_prompts
+
+        extra = parse_prompts((), negative=CLIPDRAW_NEGATIVES) if self.clipdraw_negatives else ()
+        return super().prompts() + extra
+
+    def canvas(self) -> tuple[int, int]:
+        """Return height and width of the canvas CLIP sees, pixels."""
+        match = re.fullmatch(r"(\d{1,6})(?:[xX×](\d{1,6}))?", self.size.strip())
+        if not match:
+            raise InputError(f"size must be SIDE or WIDTHxHEIGHT in pixels but is {self.size!r}")
+        width = int(match[1])
+        return int(match[2] or width), width
+
+    def final(self) -> tuple[int, int]:
+        """Return height and width of ``image.png``, pixels."""
+        height, width = self.canvas()
+        scale = self.render_size / max(height, width)
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    def colors(self) -> tuple[tuple[float, float, float], ...]:
+        """Return the palette as RGB in [0, 1]; empty if every colour is allowed."""
+        names = [c.strip() for entry in self.palette for c in entry.split(",") if c.strip()]
+        return tuple(parse_color("palette", name) for name in names)
+
+    def init_is_svg(self) -> bool:
+        """Return whether `init` is a drawing rather than an image."""
+        return self.init is not None and Path(self.init).suffix.lower() in (".svg", ".svgz")
+
+
+def parse_color(option: str, text: str) -> tuple[float, float, float]:
+    """Return RGB in [0, 1] of a CSS colour.
+
+    Raises:
+        InputError: it is not one.
+    """
+    from guidance.errors import nearest
+
+    try:
+        red, green, blue = ImageColor.getrgb(text.strip())[:3]
+    except ValueError:
+        hint = nearest(text, ImageColor.colormap)
+        raise InputError(f"{option} must be a colour name or #rrggbb but is {text!r}{hint}") from None
+    return red / 255, green / 255, blue / 255

@@ -1,0 +1,77 @@
+"""CLIPDraw as a technique: options → generator, and `draw` for Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+
+from guidance.clipdraw.generator import REFERENCE, Drawing, random_scene, take_colors
+from guidance.clipdraw.options import ClipDrawOptions, parse_color
+from guidance.clipdraw.scene import Scene
+from guidance.clipdraw.svg import from_svg
+from guidance.conventions import derive_seed, make_generator
+from guidance.images import as_tensor
+from guidance.loop import Step
+from guidance.runner import Technique
+
+
+def draw(prompt: str, **options: object) -> Iterator[Step]:
+    """Draw `prompt` with Bézier strokes and yield every step.
+
+    Args:
+        prompt: as on the command line, e.g. ``"a fox at sunrise"``.
+        **options: fields of `ClipDrawOptions`, e.g. ``strokes=64, steps=100, seed=3``.
+
+    Returns:
+        An iterator of `Step`; ``step.image`` is ``[1, 3, H, W]`` in [0, 1], ``step.generator``
+        gives any size (``.render(1024, 1024)``) and the SVG (``.artefacts()["drawing.svg"]``).
+
+    Raises:
+        InputError: an option is unknown or not allowed; before anything is loaded.
+
+    Example:
+        >>> for step in draw("a fox at sunrise", strokes=16, steps=2, device="cpu"):
+        ...     print(step.index, tuple(step.image.shape))
+        0 (1, 3, 224, 224)
+        1 (1, 3, 224, 224)
+    """
+    from guidance.options import from_table
+
+    return CLIPDRAW.steps(from_table(ClipDrawOptions, {"prompt": prompt, **options}, "draw"))
+
+
+def build(options: ClipDrawOptions, device: torch.device) -> Drawing:
+    """Return the drawing that `options` start with."""
+    return Drawing(
+        _start(options).to(device),
+        options.canvas(),
+        background=parse_color("background", options.background),
+        width_range=tuple(w / REFERENCE for w in options.width),
+        palette=torch.tensor(options.colors()) if options.palette else None,
+        ink=options.black,
+        lr=(options.points_lr / REFERENCE, options.width_lr / REFERENCE, options.color_lr),
+        export_size=options.final(),
+        title=options.prompt,
+    )
+
+
+def _start(options: ClipDrawOptions) -> Scene:
+    if options.init_is_svg():
+        return from_svg(options.init)
+    scene = random_scene(
+        options.strokes,
+        options.segments,
+        closed=options.closed,
+        width=options.width[0] / REFERENCE,
+        generator=make_generator(derive_seed(options.seed, "strokes")),
+    )
+    if options.init is not None:
+        scene = replace(scene, colors=take_colors(scene, as_tensor(options.init)))
+    if options.black:
+        scene = replace(scene, colors=torch.tensor([0.0, 0, 0, 1]).repeat(len(scene), 1))
+    return scene
+
+
+CLIPDRAW = Technique("clipdraw", ClipDrawOptions, build, ClipDrawOptions.final)

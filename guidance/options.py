@@ -1,0 +1,170 @@
+"""The options every guided technique shares, and options ↔ manifest."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from guidance.cli import Prompt, Several, alias, check_input_file
+from guidance.clip.registry import parse_specs
+from guidance.conventions import MAX_SEED, check_range, resolve_device
+from guidance.cutouts import CutoutOptions
+from guidance.errors import FileError, unknown
+from guidance.prompts import Prompt as ParsedPrompt
+from guidance.prompts import parse_prompts
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuidedOptions:
+    """Options of a technique that is guided by prompts."""
+
+    prompt: Prompt
+    """What to make: "a fox:2 | fog:-0.5 | photo.png", "0: a fox | 200: a wolf"; see the README."""
+    negative: Several[tuple[str, ...]] = ()
+    """Prompt to push away from, with an optional weight ("text:0.3"); may be repeated."""
+    image_prompt: Annotated[Several[tuple[str, ...]], alias("-ip")] = ()
+    """Image to come close to, with an optional weight ("photo.png:0.5"); may be repeated."""
+    change_every: Annotated[int | None, alias("-cpe")] = None
+    """Steps for each part of a story written "a fox ^ a wolf"."""
+
+    steps: Annotated[int, alias("-i", "--iterations")] = 300
+    """Number of optimisation steps."""
+    seed: Annotated[int, alias("-sd")] = 0
+    """Seed of every random choice; the same seed gives the same picture."""
+
+    clip: Annotated[str, alias("-m", "--clip-model")] = "mini"
+    """CLIP models: "mini", "ViT-B-32/laion2b_s34b_b79k", "ViT-B-32=file.pt", "mini,RN50/openai:2"."""
+    device: str = "auto"
+    """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of the CLIP image towers; bf16 suits vision transformers."""
+
+    cuts: Annotated[int, alias("-cuts", "--num-cuts")] = 16
+    """Crops of the image that CLIP looks at in each step."""
+    overview: int = 6
+    """How many of the cuts show the whole picture."""
+    cut_power: Annotated[float, alias("-cutp")] = 1.0
+    """Above 1 favours small cuts, below 1 large ones."""
+    min_cut: float = 0.4
+    """Side of the smallest cut, as a fraction of the canvas' shorter side."""
+    augment: Annotated[tuple[str, ...], alias("-aug")] = ("perspective", "affine", "colour", "noise")
+    """Augmentations of the cuts: perspective, affine, flip, colour, noise, erase."""
+    augment_strength: float = 1.0
+    """Scales all augmentations; 0 switches them off."""
+    cuts_per_batch: Annotated[int | None, alias("-bats")] = None
+    """Cuts in memory at once; smaller needs less memory and gives the same picture."""
+
+    output: Annotated[str | None, alias("-o")] = None
+    """Run folder; by default a new one under outputs/ named after prompt and seed."""
+    video: Literal["mp4", "gif", "none"] = "mp4"
+    """Progress video."""
+    video_size: int = 512
+    """Longer side of the video, pixels."""
+    fps: float = 20.0
+    """Frames a second of the video."""
+    frame_every: int = 0
+    """Steps between video frames; 0 means about 100 frames in all."""
+    save_every: Annotated[int, alias("-se")] = 50
+    """Steps between checkpoints; a killed run is continued with --resume FOLDER."""
+    quiet: Annotated[bool, alias("-q")] = False
+    """No progress bar and no summary."""
+
+    def check(self) -> None:
+        """Raise `InputError` or `FileError` for any value that is not allowed; load nothing."""
+        self.prompts()
+        self.cutouts()
+        parse_specs(self.clip)
+        resolve_device(self.device)
+        check_range("steps", self.steps, 1, 10_000_000)
+        check_range("seed", self.seed, 0, MAX_SEED)
+        check_range("video_size", self.video_size, 16, 4096)
+        check_range("fps", self.fps, 0.1, 240)
+        check_range("frame_every", self.frame_every, 0)
+        check_range("save_every", self.save_every, 1)
+        if self.cuts_per_batch is not None:
+            check_range("cuts_per_batch", self.cuts_per_batch, 1)
+        if self.output is not None and Path(self.output).is_file():
+            raise FileError(f"output must be a folder but {self.output} is a file")
+
+    def prompts(self) -> tuple[ParsedPrompt, ...]:
+        """Return the parsed prompts of all prompt options."""
+        return parse_prompts(
+            self.prompt,
+            negative=self.negative,
+            image=self.image_prompt,
+            every=self.change_every,
+        )
+
+    def cutouts(self) -> CutoutOptions:
+        """Return how the image is cut."""
+        return CutoutOptions(
+            cuts=self.cuts,
+            overview=min(self.overview, self.cuts),
+            cut_power=self.cut_power,
+            min_cut=self.min_cut,
+            augment=self.augment,
+            strength=self.augment_strength,
+        )
+
+
+def from_table(options: type[T], table: Mapping[str, Any], source: str) -> T:
+    """Build `options` from a TOML table, e.g. of a manifest or recipe.
+
+    Raises:
+        InputError: an unknown option, or a value of the wrong type.
+    """
+    from guidance.errors import InputError
+
+    hints = typing.get_type_hints(options)
+    names = {f.name for f in fields(options)}
+    values = {}
+    for name, value in table.items():
+        if name not in names:
+            raise InputError(f"{source}: {unknown('option', name, names)}")
+        values[name] = _convert(value, hints[name], f"{source}: {name}")
+    try:
+        return options(**values)
+    except TypeError:
+        missing = [f.name for f in fields(options) if f.name not in values and _required(f)]
+        raise InputError(f"{source} lacks the option {', '.join(missing)}") from None
+
+
+def check_files(**paths: str | None) -> None:
+    """Raise `InputError` for any given path that is not an existing file."""
+    for name, path in paths.items():
+        check_input_file(f"--{name.replace('_', '-')}", path)
+
+
+def _required(field: Any) -> bool:
+    from dataclasses import MISSING
+
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    """Check `value` of a TOML file against a type hint; lists become tuples, ints floats."""
+    from guidance.errors import InputError
+
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        kinds = [a for a in arguments if a is not type(None)]
+        return _convert(value, kinds[0], where)
+    if origin is Literal:
+        if value not in arguments:
+            raise InputError(f"{where} must be one of {', '.join(arguments)} but is {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise InputError(f"{where} must be a list but is {value!r}")
+        return tuple(_convert(v, arguments[0], where) for v in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise InputError(f"{where} must be of type {hint.__name__} but is {value!r}")
+    return value

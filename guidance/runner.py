@@ -1,0 +1,290 @@
+"""The command-line run: loop → progress bar, checkpoints, run folder; resume and replay.
+
+Shared by all guided techniques; a technique gives its options and how to build its generator.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import math
+import platform
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+
+from guidance import checkpoint, cli
+from guidance.artifacts import RunFolder, read_manifest
+from guidance.conventions import resolve_device
+from guidance.errors import DivergedError, FileError, InputError
+from guidance.generator import Generator
+from guidance.loop import Step, run
+from guidance.objective import PromptObjective
+from guidance.options import GuidedOptions, from_table
+from guidance.prompts import slug
+from guidance.scorer import ClipScorer
+
+O = TypeVar("O", bound=GuidedOptions)  # noqa: E741
+
+# these do not change the picture, so a resumed run may differ in them
+NOT_IN_FINGERPRINT = frozenset(
+    ("output", "quiet", "video", "video_size", "fps", "frame_every", "save_every")
+)
+
+
+@dataclass(frozen=True)
+class Technique(Generic[O]):
+    """What the runner must know of a technique.
+
+    Attributes:
+        name: of its sub-package.
+        options: its dataclass.
+        build: makes the generator on a device; loads no CLIP.
+        final_size: height and width of ``image.png``.
+    """
+
+    name: str
+    options: type[O]
+    build: Callable[[O, torch.device], Generator]
+    final_size: Callable[[O], tuple[int, int]]
+
+    def steps(self, options: O) -> Iterator[Step]:
+        """Check `options`, build everything and return the stream of steps."""
+        options.check()
+        generator, objective = self.prepare(options)
+        return run(generator, objective, options.steps)
+
+    def prepare(self, options: O) -> tuple[Generator, PromptObjective]:
+        """Build the generator and the objective of checked options."""
+        device = resolve_device(options.device)
+        generator = self.build(options, device)
+        scorer = ClipScorer(options.clip, device=device, precision=options.precision)
+        objective = PromptObjective(
+            scorer,
+            options.prompts(),
+            options.cutouts(),
+            seed=options.seed,
+            cuts_per_batch=options.cuts_per_batch,
+        )
+        return generator, objective
+
+    def fingerprint(self, options: O) -> str:
+        """Return a hash of all options that decide the picture."""
+        table = dataclasses.asdict(options)
+        kept = {k: v for k, v in table.items() if k not in NOT_IN_FINGERPRINT}
+        text = json.dumps([self.name, kept], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def command(technique: Technique, argv: Sequence[str] | None = None) -> int:
+    """Run a technique from the command line; return the exit code."""
+    resumed: list[Path] = []
+
+    def base(arguments: list[str]) -> Any:
+        folder = cli.take_option(arguments, "--resume")
+        source = cli.take_option(arguments, "--from")
+        if folder is not None:
+            others = [a for a in arguments if a not in ("--quiet", "-q")]
+            if source is not None or others:
+                raise InputError(
+                    f"--resume continues a run as it was and takes no other options, but got "
+                    f"{(others or ['--from'])[0]!r}"
+                )
+            resumed.append(Path(folder))
+        source = folder if source is None else source
+        if source is None:
+            return None
+        table = read_manifest(source)
+        if table.get("technique") != technique.name or "options" not in table:
+            raise InputError(f"{source} is not the manifest of a {technique.name} run")
+        options = from_table(technique.options, table["options"], str(source))
+        return dataclasses.replace(options, output=None)
+
+    return cli.main(
+        technique.options,
+        lambda options: execute(technique, options, resume=resumed[0] if resumed else None),
+        prog=f"python -m guidance.{technique.name}",
+        argv=argv,
+        base=base,
+    )
+
+
+def execute(technique: Technique[O], options: O, *, resume: Path | None = None) -> int:
+    """Run a technique into a run folder, new or continued; return the exit code.
+
+    0 after a whole run, 1 if it diverged, 130 after Ctrl-C; in each case the folder holds the
+    artefacts of the last step.
+    """
+    options.check()
+    started = time.monotonic()
+    folder = RunFolder(resume) if resume else _new_folder(options)
+    record = _Record(technique, options, folder)
+    record.save("running")
+    generator, objective = technique.prepare(options)
+    done = 0
+    if folder.checkpoint.is_file():
+        done = checkpoint.load(folder.checkpoint, generator, technique.fingerprint(options))
+    folder.load_steps(done)
+    status, last = "finished", None
+    with _interrupts() as interrupted, _progress(options, done) as show:
+        try:
+            for step in run(generator, objective, options.steps, start=done):
+                last = step
+                done = step.index + 1
+                show(step)
+                _keep(technique, options, folder, step)
+                if interrupted():
+                    status = "interrupted"
+                    break
+        except DivergedError as error:
+            status = "diverged"
+            print(f"guidance.{technique.name}: {error}", file=sys.stderr)
+    _finish(technique, options, folder, generator, done)
+    record.save(status, last, time.monotonic() - started)
+    if not options.quiet:
+        print(f"{status} after {done} of {options.steps} steps: {folder.path}")
+    return {"finished": 0, "diverged": 1, "interrupted": 130}[status]
+
+
+def _new_folder(options: GuidedOptions) -> RunFolder:
+    if options.output is None:
+        return RunFolder.new("outputs", f"{slug(options.prompt)}-{options.seed}")
+    if (Path(options.output) / "manifest.toml").exists():
+        raise FileError(
+            f"{options.output} already holds a run; continue it with --resume {options.output} "
+            "or name another folder"
+        )
+    return RunFolder(options.output)
+
+
+def _keep(technique: Technique, options: GuidedOptions, folder: RunFolder, step: Step) -> None:
+    """Keep row, frame and, every so often, the checkpoint of a step."""
+    folder.add_step(step)
+    every = options.frame_every or max(1, math.ceil(options.steps / 100))
+    last = step.index + 1 == options.steps
+    if options.video != "none" and (step.index % every == 0 or last):
+        height, width = _fit(technique.final_size(options), options.video_size)
+        folder.add_frame(step.generator.render(height, width)[:1], step.index)
+    if (step.index + 1) % options.save_every == 0 and not last:
+        folder.save_steps()  # first: rows past the checkpoint are dropped on resume, not missed
+        _save_checkpoint(technique, options, folder, step.generator, step.index + 1)
+
+
+def _save_checkpoint(technique, options, folder, generator, done: int) -> None:
+    checkpoint.save(folder.checkpoint, generator, done, technique.fingerprint(options))
+
+
+def _finish(
+    technique: Technique,
+    options: GuidedOptions,
+    folder: RunFolder,
+    generator: Generator,
+    done: int,
+) -> None:
+    """Write everything a run leaves behind except the manifest."""
+    folder.save_steps()
+    _save_checkpoint(technique, options, folder, generator, done)
+    image = generator.render(*technique.final_size(options))
+    text = {
+        "Software": f"guidance {versions()['guidance']}",
+        "prompt": options.prompt,
+        "guidance": json.dumps(
+            {"technique": technique.name, "options": _table(options), "versions": versions()},
+            ensure_ascii=False,
+            sort_keys=True,
+        ),
+    }
+    for number, one in enumerate(image):
+        folder.save_image(one, "image.png" if number == 0 else f"image-{number + 1}.png", text)
+    folder.save_extras(generator.artefacts())
+    folder.save_video(options.video, options.fps)
+
+
+class _Record:
+    """The manifest of a run."""
+
+    def __init__(self, technique: Technique, options: GuidedOptions, folder: RunFolder):
+        self._folder = folder
+        self._table = {
+            "technique": technique.name,
+            "options": _table(options),
+            "versions": versions(),
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+
+    def save(self, status: str, step: Step | None = None, seconds: float | None = None) -> None:
+        result = {"status": status, "seconds": None if seconds is None else round(seconds, 1)}
+        if step is not None:
+            result |= {"steps": step.index + 1, "loss": step.loss, "score": step.score}
+        self._folder.save_manifest(self._table | {"result": result})
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide the bytes of a picture."""
+    names = {"guidance": "clip-guidance", "torch": "torch", "open_clip": "open_clip_torch"}
+    found = {"python": platform.python_version()}
+    for key, name in names.items():
+        try:
+            found[key] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[key] = "unknown"
+    return found
+
+
+def _table(options: GuidedOptions) -> dict[str, Any]:
+    return {k: v for k, v in dataclasses.asdict(options).items() if v is not None}
+
+
+def _fit(size: tuple[int, int], longer: int) -> tuple[int, int]:
+    """Scale `size` to a longer side of `longer`, both sides even as video needs."""
+    scale = longer / max(size)
+    return tuple(max(2, 2 * round(side * scale / 2)) for side in size)
+
+
+@contextlib.contextmanager
+def _progress(options: GuidedOptions, done: int) -> Iterator[Callable[[Step], None]]:
+    """Give a function that shows a step: a bar with steps per second, ETA and score."""
+    from tqdm import tqdm
+
+    with tqdm(
+        total=options.steps, initial=done, unit="step", disable=options.quiet, dynamic_ncols=True
+    ) as bar:
+
+        def show(step: Step) -> None:
+            bar.set_postfix(score=f"{step.score:.3f}", loss=f"{step.loss:.3f}", refresh=False)
+            bar.update()
+            if step.skipped:
+                bar.write(f"step {step.index}: not finite, skipped", file=sys.stderr)
+
+        yield show
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C (or SIGTERM) into a request to stop after the current step."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag.is_set
+        return
+
+    def handle(signum: int, frame: object) -> None:
+        if flag.is_set():
+            raise KeyboardInterrupt
+        flag.set()
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield flag.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
