@@ -17,13 +17,13 @@ so does ``"torch"`` on a CPU.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from guidance.clipdraw.flatten import flatten
 from guidance.clipdraw.scene import Scene
 from guidance.conventions import MAX_SIDE
 from guidance.errors import DivergedError, InputError
@@ -47,7 +47,7 @@ def render(
         width: of the canvas in pixels, 1 to 8192.
         background: RGB in [0, 1], one colour or an image of the canvas' size.
         backend: ``"numba"`` is compiled and needs the scene on the CPU; ``"torch"`` runs anywhere;
-            ``"auto"`` chooses the fastest there is.
+            ``"auto"`` chooses numba on the CPU if it is installed.
 
     Returns:
         ``[1, 3, H, W]`` in [0, 1], of the scene's dtype and on its device. An empty scene is its
@@ -66,9 +66,7 @@ def render(
         return behind.expand(1, 3, height, width).clone()
     if not bool(torch.isfinite(scene.colors).all()):
         raise DivergedError("colors must be finite but contain NaN or infinity")
-    outline = flatten(scene, height, width)
-    layer = draw(outline, scene.colors.clamp(0, 1), scene.closed, height, width)  # [4, H, W]
-    return layer[None, :3] + layer[3] * behind
+    return draw(scene, scene.colors.clamp(0, 1), behind, height, width)
 
 
 def _background(background: Tensor | Sequence[float], scene: Scene, height: int, width: int):
@@ -88,7 +86,7 @@ def _backend(name: str, scene: Scene):
     """Return the drawing function called `name`; numba is imported only when it is used."""
     on_cpu = scene.points.device.type == "cpu"
     if name == "auto":
-        name = "torch"
+        name = "numba" if on_cpu and importlib.util.find_spec("numba") else "torch"
     if name == "torch":
         from guidance.clipdraw.raster_torch import draw
     elif name == "numba":

@@ -6,15 +6,13 @@ import torch
 from torch import Tensor
 
 from guidance.clipdraw.coverage_torch import Fragments, fill_fragments, stroke_fragments
-from guidance.clipdraw.flatten import Outline
+from guidance.clipdraw.flatten import flatten
+from guidance.clipdraw.scene import Scene
 
 
-def draw(outline: Outline, colors: Tensor, closed: Tensor, height: int, width: int) -> Tensor:
-    """Return the shapes over nothing, ``[4, H, W]``: premultiplied RGB, then transmittance.
-
-    Transmittance is the share of the background that shows. Differentiable in the outline's
-    vertices and radii and in `colors` ``[S, 4]``, which must be in [0, 1].
-    """
+def draw(scene: Scene, colors: Tensor, behind: Tensor, height: int, width: int) -> Tensor:
+    """Return `scene` in the given `colors` [S, 4] over `behind` [1, 3, 1 or H, 1 or W]."""
+    outline, closed = flatten(scene, height, width), scene.closed
     parts = []
     if not bool(closed.all()):
         parts.append(stroke_fragments(outline, closed, height, width))
@@ -25,7 +23,8 @@ def draw(outline: Outline, colors: Tensor, closed: Tensor, height: int, width: i
     shape, pixel = fragments.shape[order], fragments.pixel[order]
     paint = colors.index_select(0, shape)
     alpha = paint[:, 3] * fragments.coverage.index_select(0, order)
-    return _Composite.apply(paint[:, :3], alpha, pixel, height * width).reshape(4, height, width)
+    layer = _Composite.apply(paint[:, :3], alpha, pixel, height * width).reshape(4, height, width)
+    return layer[None, :3] + layer[3] * behind
 
 
 class _Composite(torch.autograd.Function):
@@ -37,7 +36,10 @@ class _Composite(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, rgb: Tensor, alpha: Tensor, pixel: Tensor, pixels: int) -> Tensor:
-        """Return ``[4, pixels]`` for fragments of colour `rgb` [F, 3] and `alpha` [F]."""
+        """Return ``[4, pixels]``, premultiplied RGB and the share of the background that shows.
+
+        The fragments have colour `rgb` [F, 3] and `alpha` [F].
+        """
         rank, depth = _ranks(pixel)
         left = _tail_ranks(rank, pixel)
         above = _exclusive_product((1 - alpha).flip(0), left.flip(0), depth).flip(0)

@@ -1,0 +1,129 @@
+"""The rasteriser's fast path on the CPU: compiled kernels run on strips of rows by threads.
+
+The threads are Python's own: unlike numba's or OpenMP's pools they survive a fork and may be used
+from several threads at once. Compilation takes ten seconds once; later processes load the kernels
+from numba's cache, which is beside the package or, where that is read-only, in the user's cache
+folder or ``NUMBA_CACHE_DIR``.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from guidance.clipdraw.kernels import paint_strip, shape_rows
+from guidance.clipdraw.kernels_backward import add_strip, unpaint_strip
+from guidance.clipdraw.kernels_flatten import flatten_shapes, unflatten_shapes
+from guidance.clipdraw.scene import Scene
+from guidance.errors import DivergedError
+
+STRIP = 16  # rows; fixed, because the gradients of strips are summed in order
+
+
+def draw(scene: Scene, colors: Tensor, behind: Tensor, height: int, width: int) -> Tensor:
+    """Return `scene` in the given `colors` [S, 4] over `behind` [1, 3, 1 or H, 1 or W]."""
+    tensors = (scene.points, scene.widths, colors, behind, scene.counts, scene.closed)
+    return _Draw.apply(*tensors, height, width)
+
+
+class _Draw(torch.autograd.Function):
+    # NumPy does the little work outside the kernels: at this size, waking torch's threads costs
+    # more than they bring, many times more while other processes keep the cores busy.
+
+    @staticmethod
+    def forward(ctx, *args):
+        *tensors, height, width = args
+        points, widths, colors, behind, counts, closed = map(_array, tensors)
+        *outline, pieces = flatten_shapes(points, widths, counts, closed, height, width)
+        if len(pieces) == 0:
+            raise DivergedError("points and widths must be finite but contain NaN or infinity")
+        vertices, first, offsets, radii = outline
+        rows = shape_rows(vertices, first, offsets, radii, closed, height, width)
+        tops = range(0, height, STRIP)
+        layer = np.empty((len(tops), 4, STRIP, width), points.dtype)
+
+        def paint(k: int):
+            return paint_strip(*outline, colors, closed, rows, tops[k], layer[k])
+
+        ctx.fragments = _in_threads(paint, len(tops))
+        layer = layer.transpose(1, 0, 2, 3).reshape(4, -1, width)[:, :height]
+        ctx.save_for_backward(*tensors)  # so that torch notices a change in place
+        ctx.saved = outline, pieces, layer[3]
+        return torch.from_numpy(layer[None, :3] + layer[3] * behind)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        points, widths, colors, behind, counts, closed = map(_array, ctx.saved_tensors)
+        outline, pieces, transmittance = ctx.saved
+        grad = _array(grad)
+        height, width = grad.shape[2:]
+        strips = len(ctx.fragments)
+        of_layer = np.zeros((4, strips * STRIP, width), grad.dtype)
+        of_layer[:3, :height] = grad[0]
+        of_layer[3, :height] = (grad * behind).sum((0, 1))
+        of_layer = np.ascontiguousarray(
+            of_layer.reshape(4, strips, STRIP, width).transpose(1, 0, 2, 3)
+        )
+
+        def unpaint(k: int):
+            fragments = ctx.fragments[k]
+            return unpaint_strip(*outline, colors, closed, k * STRIP, *fragments, of_layer[k])
+
+        vertices, first, offsets, radii = outline
+        sums = np.zeros(vertices.shape), np.zeros(radii.shape), np.zeros(colors.shape)
+        for part in _in_threads(unpaint, strips):
+            add_strip(first, offsets, *part, *sums)
+        path = points, widths, counts, closed, height, width
+        of_points, of_widths = unflatten_shapes(*path, pieces, *sums[:2])
+        grads = [of_points, of_widths, sums[2], None]
+        if ctx.needs_input_grad[3]:
+            whole = tuple(axis for axis in (2, 3) if behind.shape[axis] == 1)
+            grads[3] = (grad * transmittance).sum(whole, keepdims=True)
+        tensors = (None if x is None else torch.from_numpy(x.astype(grad.dtype)) for x in grads)
+        return *tensors, None, None, None, None
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return x.detach().contiguous().numpy()
+
+
+def _in_threads(work: Callable[[int], Any], n: int) -> list[Any]:
+    """Return ``[work(0), …, work(n - 1)]``, computed by as many threads as torch uses.
+
+    The caller works too, and a helper that has not begun by the end is dismissed: on a busy
+    machine nobody waits for a thread to be scheduled.
+    """
+    results: list[Any] = [None] * n
+    todo = iter(range(n))
+    lock = threading.Lock()
+
+    def drain() -> None:
+        while True:
+            with lock:
+                k = next(todo, None)
+            if k is None:
+                return
+            results[k] = work(k)
+
+    helpers = min(torch.get_num_threads(), n) - 1
+    futures = [_pool(os.getpid()).submit(drain) for _ in range(helpers)]
+    drain()
+    for future in futures:
+        if not future.cancel():
+            future.result()
+    return results
+
+
+@functools.cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """Return the helpers of this process; a forked child must start its own."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="raster")
