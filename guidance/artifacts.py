@@ -6,6 +6,7 @@ A run folder holds ``image.png``, ``steps.csv``, ``manifest.toml``, ``progress.m
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -39,24 +40,35 @@ class RunFolder:
     """
 
     def __init__(self, path: str | os.PathLike):
+        made = [p for p in (Path(path), *Path(path).parents) if not p.exists()]
         self.path = make_folder(path)
+        self._made = made
         self._frames = self.path / ".frames"
         self._rows: list[dict[str, float | int]] = []
 
     @classmethod
     def new(cls, root: str | os.PathLike, name: str) -> RunFolder:
         """Create ``root/name``, or ``root/name-2``, ``-3``, … if that exists."""
+        made = [p for p in (Path(root), *Path(root).parents) if not p.exists()]
         make_folder(root)
         number = 1
         while True:
             path = Path(root) / (name if number == 1 else f"{name}-{number}")
             try:
                 path.mkdir()
-                return cls(path)
+                folder = cls(path)
+                folder._made = [path, *made]
+                return folder
             except FileExistsError:
                 number += 1
             except OSError as error:
                 raise FileError(f"cannot create {path}: {error.strerror or error}") from error
+
+    def discard(self) -> None:
+        """Remove the folders this object made, as far as they are empty."""
+        with contextlib.suppress(OSError):
+            for folder in self._made:
+                folder.rmdir()
 
     @property
     def checkpoint(self) -> Path:

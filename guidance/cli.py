@@ -6,15 +6,19 @@ recipe and its manifest. Bad input ends with one line on stderr and exit code 2.
 
 from __future__ import annotations
 
+import os
 import sys
+import typing
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import tyro
 
 from guidance.errors import GuidanceError, InputError
+from guidance.files import printable
 
 T = TypeVar("T")
 
@@ -49,40 +53,47 @@ def main(
             that are the defaults of this call.
 
     Returns:
-        0, or 1 as `execute` says, 2 for bad input, 130 after Ctrl-C.
+        0, or 1 as `execute` says or when memory ran out or the reader of stdout went away, 2 for
+        bad input, 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = prog.rpartition(" ")[2]
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that is not UTF-8 shows escapes
+            stream.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", category=UserWarning, module=r"guidance\b|__main__")
-        warnings.showwarning = lambda message, *_: print(f"{name}: warning: {message}", file=sys.stderr)
+        warnings.showwarning = lambda message, *_: _say(name, f"warning: {message}")
         try:
             default = base(arguments)
             extra = {} if default is None else {"default": default}
             parsed = tyro.cli(
                 options,
                 prog=prog,
-                args=_prompt_flag(arguments),
+                args=_prompt_flag(arguments) if _prompt_is_positional(options) else arguments,
                 config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
                 **extra,
             )
-            return execute(parsed) or 0
+            code = execute(parsed) or 0
+            sys.stdout.flush()
+            return code
         except SystemExit as stop:  # tyro's --help and usage errors
-            return int(stop.code or 0)
+            return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
         except KeyboardInterrupt:
-            print(f"{name}: interrupted", file=sys.stderr)
+            _say(name, "interrupted")
             return 130
         except GuidanceError as error:
-            print(f"{name}: error: {error}", file=sys.stderr)
+            _say(name, f"error: {error}")
             return 2
-        except MemoryError:
-            print(f"{name}: error: out of memory; lower --size, --cuts or --cuts-per-batch", file=sys.stderr)
-            return 1
-        except RuntimeError as error:
-            if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
+        except BrokenPipeError:
+            if _stdout_works():
                 raise
-            print(f"{name}: error: out of memory; lower --size, --cuts or --cuts-per-batch", file=sys.stderr)
+            return 1
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            _say(name, f"error: out of memory{_memory_hint(options)}")
             return 1
 
 
@@ -109,9 +120,41 @@ def check_input_file(name: str, path: Path | str | None) -> None:
         raise InputError(f"{name}: the file {str(path)!r} does not exist")
 
 
+def _prompt_is_positional(options: type) -> bool:
+    return typing.get_type_hints(options, include_extras=True).get("prompt") == Prompt
+
+
 def _prompt_flag(arguments: list[str]) -> list[str]:
     """Accept ``-p TEXT`` and ``--prompt[s] TEXT``, as older tools have it, for the positional."""
     prompt = None
     for flag in ("-p", "--prompt", "--prompts"):
         prompt = prompt or take_option(arguments, flag)
     return arguments if prompt is None else [*arguments, prompt]
+
+
+def _say(name: str, text: str) -> None:
+    print(f"{name}: {printable(text)}", file=sys.stderr)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error)
+    return isinstance(error, MemoryError) or (
+        "out of memory" in text or "can't allocate memory" in text
+    )
+
+
+def _memory_hint(options: type) -> str:
+    """Name the options of a technique that save memory."""
+    names = {f.name for f in fields(options)} & {"size", "cuts", "cuts_per_batch", "batch"}
+    shown = ", ".join(f"--{n.replace('_', '-')}" for n in sorted(names, reverse=True))
+    return f"; lower {shown}" if shown else ""
+
+
+def _stdout_works() -> bool:
+    """Return whether stdout can be written; if not, let Python's last flush go nowhere."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True

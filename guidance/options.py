@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from guidance.cli import Prompt, Several, alias, check_input_file
+from guidance.clip.model import check_precision
 from guidance.clip.registry import parse_specs
 from guidance.conventions import MAX_SEED, check_range, resolve_device
 from guidance.cutouts import CutoutOptions
-from guidance.errors import FileError, unknown
+from guidance.errors import FileError, InputError, unknown
 from guidance.prompts import Prompt as ParsedPrompt
 from guidance.prompts import parse_prompts
 
@@ -53,7 +54,12 @@ class GuidedOptions:
     """Above 1 favours small cuts, below 1 large ones."""
     min_cut: float = 0.4
     """Side of the smallest cut, as a fraction of the canvas' shorter side."""
-    augment: Annotated[tuple[str, ...], alias("-aug")] = ("perspective", "affine", "colour", "noise")
+    augment: Annotated[tuple[str, ...], alias("-aug")] = (
+        "perspective",
+        "affine",
+        "colour",
+        "noise",
+    )
     """Augmentations of the cuts: perspective, affine, flip, colour, noise, erase."""
     augment_strength: float = 1.0
     """Scales all augmentations; 0 switches them off."""
@@ -80,7 +86,7 @@ class GuidedOptions:
         self.prompts()
         self.cutouts()
         parse_specs(self.clip)
-        resolve_device(self.device)
+        check_precision(self.precision, resolve_device(self.device))
         check_range("steps", self.steps, 1, 10_000_000)
         check_range("seed", self.seed, 0, MAX_SEED)
         check_range("video_size", self.video_size, 16, 4096)
@@ -119,8 +125,6 @@ def from_table(options: type[T], table: Mapping[str, Any], source: str) -> T:
     Raises:
         InputError: an unknown option, or a value of the wrong type.
     """
-    from guidance.errors import InputError
-
     hints = typing.get_type_hints(options)
     names = {f.name for f in fields(options)}
     values = {}
@@ -149,8 +153,6 @@ def _required(field: Any) -> bool:
 
 def _convert(value: Any, hint: Any, where: str) -> Any:
     """Check `value` of a TOML file against a type hint; lists become tuples, ints floats."""
-    from guidance.errors import InputError
-
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         kinds = [a for a in arguments if a is not type(None)]

@@ -26,7 +26,7 @@ import torch
 from guidance import checkpoint, cli
 from guidance.artifacts import RunFolder, read_manifest
 from guidance.conventions import resolve_device
-from guidance.errors import DivergedError, FileError, InputError
+from guidance.errors import DivergedError, FileError, GuidanceError, InputError
 from guidance.generator import Generator
 from guidance.loop import Step, run
 from guidance.objective import PromptObjective
@@ -128,9 +128,13 @@ def execute(technique: Technique[O], options: O, *, resume: Path | None = None) 
     options.check()
     started = time.monotonic()
     folder = RunFolder(resume) if resume else _new_folder(options)
+    try:
+        generator, objective = technique.prepare(options)
+    except GuidanceError:
+        folder.discard()
+        raise
     record = _Record(technique, options, folder)
     record.save("running")
-    generator, objective = technique.prepare(options)
     done = 0
     if folder.checkpoint.is_file():
         done = checkpoint.load(folder.checkpoint, generator, technique.fingerprint(options))
@@ -199,7 +203,7 @@ def _finish(
         "Software": f"guidance {versions()['guidance']}",
         "prompt": options.prompt,
         "guidance": json.dumps(
-            {"technique": technique.name, "options": _table(options), "versions": versions()},
+            {"technique": technique.name, "options": _recipe(options), "versions": versions()},
             ensure_ascii=False,
             sort_keys=True,
         ),
@@ -243,6 +247,11 @@ def versions() -> dict[str, str]:
 
 def _table(options: GuidedOptions) -> dict[str, Any]:
     return {k: v for k, v in dataclasses.asdict(options).items() if v is not None}
+
+
+def _recipe(options: GuidedOptions) -> dict[str, Any]:
+    """Return what goes inside the picture: nothing that may differ between equal pictures."""
+    return {k: v for k, v in _table(options).items() if k not in ("output", "quiet")}
 
 
 def _fit(size: tuple[int, int], longer: int) -> tuple[int, int]:

@@ -122,5 +122,7 @@ def parse_color(option: str, text: str) -> tuple[float, float, float]:
         red, green, blue = ImageColor.getrgb(text.strip())[:3]
     except ValueError:
         hint = nearest(text, ImageColor.colormap)
-        raise InputError(f"{option} must be a colour name or #rrggbb but is {text!r}{hint}") from None
+        raise InputError(
+            f"{option} must be a colour name or #rrggbb but is {text!r}{hint}"
+        ) from None
     return red / 255, green / 255, blue / 255
