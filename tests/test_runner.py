@@ -86,7 +86,7 @@ def test_killed_and_resumed_is_byte_identical(tmp_path, tiny_clip_path):
         process.send_signal(signal.SIGKILL)
         process.communicate()
         process = start(["--resume", killed])
-    out, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     for name in ("image.png", "drawing.svg", "steps.csv"):
         same = (whole / name).read_bytes() == (killed / name).read_bytes()

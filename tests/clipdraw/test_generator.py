@@ -72,7 +72,7 @@ def test_rates_are_clipdraws_and_fall(generator):
 def test_stays_in_range(generator):
     drawing = Drawing(random_scene(8, (1, 2), generator=generator), (32, 32), lr=(1.0, 1.0, 1.0))
     fit(drawing, torch.rand(1, 3, 32, 32, generator=generator), 5)
-    assert 0 <= drawing.colors.min()
+    assert drawing.colors.min() >= 0
     assert drawing.colors.max() <= 1
     assert drawing.widths.max() <= 50 / 224 + 1e-6
     assert drawing.widths.min() >= 1 / 224 - 1e-6
