@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from guidance.errors import CheckpointError
+from guidance.errors import CheckpointError, FileError
 from guidance.files import atomic
 from guidance.generator import Generator
 
@@ -27,6 +27,7 @@ def save(path: str | os.PathLike, generator: Generator, step: int, fingerprint: 
     Raises:
         FileError: the file cannot be written; an older checkpoint of the name is kept.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     optimiser = generator.optimizer.state_dict()
@@ -47,7 +48,10 @@ def save(path: str | os.PathLike, generator: Generator, step: int, fingerprint: 
     }
     tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
     with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:  # wraps the OSError of a full disk
+            raise FileError(f"cannot write {path}: {error}") from error
 
 
 def load(path: str | os.PathLike, generator: Generator, fingerprint: str) -> int:
@@ -69,8 +73,21 @@ def load(path: str | os.PathLike, generator: Generator, fingerprint: str) -> int
         raise CheckpointError(f"the checkpoint {path} is damaged: {error}") from error
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of a run ({FORMAT})")
-    if metadata["fingerprint"] != fingerprint:
+    if metadata.get("fingerprint") != fingerprint:
         raise CheckpointError(f"the checkpoint {path} belongs to a run with other options")
+    model = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+    try:
+        step, optimiser = int(metadata["step"]), _optimiser_state(tensors, metadata)
+        generator.load_state_dict(model)
+        generator.optimizer.load_state_dict(optimiser)
+    except (RuntimeError, ValueError, KeyError) as error:
+        first = next(iter(str(error).splitlines()), "")
+        raise CheckpointError(f"the checkpoint {path} does not fit its run: {first}") from error
+    return step
+
+
+def _optimiser_state(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, object]:
+    """Put together what `save` took apart."""
     state: dict[int, dict[str, object]] = {}
     for name, value in tensors.items():
         kind, _, rest = name.partition(".")
@@ -79,12 +96,4 @@ def load(path: str | os.PathLike, generator: Generator, fingerprint: str) -> int
             state.setdefault(int(index), {})[key] = value
     for index, values in json.loads(metadata["plain"]).items():
         state.setdefault(int(index), {}).update(values)
-    model = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-    try:
-        generator.load_state_dict(model)
-        groups = json.loads(metadata["groups"])
-        generator.optimizer.load_state_dict({"state": state, "param_groups": groups})
-    except (RuntimeError, ValueError, KeyError) as error:
-        first = str(error).splitlines()[0]
-        raise CheckpointError(f"the checkpoint {path} does not fit its run: {first}") from error
-    return int(metadata["step"])
+    return {"state": state, "param_groups": json.loads(metadata["groups"])}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -74,6 +75,13 @@ def check_range(
         raise InputError(f"{name} must be {left}{right} but is {value}")
 
 
+def check_count(name: str, value: int, low: int, high: int | None = None) -> None:
+    """Raise `InputError` unless `value` is a whole number with ``low <= value <= high``."""
+    if not isinstance(value, Integral):
+        raise InputError(f"{name} must be a whole number but is {value!r}")
+    check_range(name, value, low, float("inf") if high is None else high)
+
+
 def make_generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
     """Return a `torch.Generator` on `device` seeded with `seed` (0 to 2^63 - 1)."""
     if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
@@ -103,6 +111,8 @@ def resolve_device(name: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError(f"no support for {device.type}")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(

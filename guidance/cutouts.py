@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from guidance.conventions import check_images, check_range
+from guidance.conventions import check_count, check_images, check_range
 from guidance.errors import InputError, unknown
 
 AUGMENTATIONS = ("perspective", "affine", "flip", "colour", "noise", "erase")
@@ -35,7 +35,7 @@ class CutoutOptions:
 
     Attributes:
         cuts: number of crops of each image.
-        overview: how many of them show the whole shorter side.
+        overview: how many of them show the whole shorter side; None means 6, or all if fewer.
         cut_power: above 1 favours small crops, below 1 large ones.
         min_cut: side of the smallest crop as a fraction of the shorter side.
         augment: names out of `AUGMENTATIONS`.
@@ -43,15 +43,17 @@ class CutoutOptions:
     """
 
     cuts: int = 16
-    overview: int = 6
+    overview: int | None = None
     cut_power: float = 1.0
     min_cut: float = 0.4
     augment: tuple[str, ...] = ("perspective", "affine", "colour", "noise")
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        check_range("cuts", self.cuts, 1, 4096)
-        check_range("overview", self.overview, 0, self.cuts)
+        check_count("cuts", self.cuts, 1, 4096)
+        if self.overview is None:
+            object.__setattr__(self, "overview", min(6, self.cuts))
+        check_count("overview", self.overview, 0, self.cuts)
         check_range("cut_power", self.cut_power, 0, 100, above=True)
         check_range("min_cut", self.min_cut, 0, 1, above=True)
         check_range("strength", self.strength, 0, 4)
@@ -126,9 +128,10 @@ def sample_cuts(
         scales=1 + uniform(-0.1, 0.1) * on("affine"),
         shears=uniform(-0.1, 0.1) * on("affine"),
         shifts=uniform(-0.05, 0.05, 2) * on("affine"),
-        flips=torch.where(uniform(0, 1) < 0.5, -1.0, 1.0) if on("flip") else torch.ones(n),
+        flips=torch.where(uniform(0, 1) * bool(on("flip")) > 0.5, -1.0, 1.0),
     )
-    jitter = uniform(-0.3, 0.3, 4, 2) * on("perspective")
+    # beyond 0.9 corners would cross
+    jitter = (uniform(-0.3, 0.3, 4, 2) * on("perspective")).clamp(-0.9, 0.9)
     if on("perspective"):
         matrices = matrices @ _perspective(jitter)
     colours = _colour_matrices(uniform(-1, 1, 4) * on("colour"))
@@ -168,7 +171,7 @@ def _resample(images: Tensor, cuts: Cuts, size: int) -> Tensor:
     batch, _, height, width = images.shape
     n, short = len(cuts), min(height, width)
     minification = cuts.sides * short / size
-    # half-octave copies; a cut reads the copy that leaves it shrunk by 1 to 1.4 times
+    # half-octave copies; a cut reads the copy that leaves it shrunk by 0.9 to 1.3 times
     levels = (2 * minification.clamp(min=1).log2() + 0.25).floor().long()
     atlas, origins, shapes = _atlas(images, levels)
 

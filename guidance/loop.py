@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from guidance.conventions import check_range
+from guidance.conventions import check_count
 from guidance.errors import DivergedError
 from guidance.generator import Generator
 from guidance.objective import Evaluation, Objective
@@ -59,8 +59,8 @@ def run(
         DivergedError: three steps in a row were not finite; the generator holds its last good
             state.
     """
-    check_range("steps", steps, 1)
-    check_range("start", start, 0, steps)
+    check_count("steps", steps, 1)
+    check_count("start", start, 0, steps)
     return _run(generator, objective, steps, start)
 
 

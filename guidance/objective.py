@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from guidance.conventions import check_images, check_range, derive_seed, make_generator
+from guidance.conventions import check_count, check_images, derive_seed, make_generator
 from guidance.cutouts import CutoutOptions, Cuts, apply_cuts, batches, sample_cuts
 from guidance.errors import InputError
 from guidance.images import as_tensor
@@ -48,6 +49,7 @@ class Objective:
         raise NotImplementedError
 
     def __call__(self, image: Tensor, step: int = 0) -> Tensor:
+        """Return the loss alone."""
         return self.evaluate(image, step).loss
 
     def __add__(self, other: Objective) -> Objective:
@@ -117,7 +119,7 @@ class PromptObjective(Objective):
         if not prompts:
             raise InputError("prompts must not be empty")
         if cuts_per_batch is not None:
-            check_range("cuts_per_batch", cuts_per_batch, 1)
+            check_count("cuts_per_batch", cuts_per_batch, 1)
         self.scorer = scorer
         self.prompts = tuple(prompts)
         self.cutouts = cutouts or CutoutOptions()
@@ -240,6 +242,7 @@ class _InBatches(torch.autograd.Function):
         return total[0], total[1]
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, loss_gradient, _):
         (gradient,) = ctx.saved_tensors
         return loss_gradient * gradient, None, None

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,7 +17,6 @@ from guidance.conventions import check_images, resolve_device
 from guidance.errors import InputError
 from guidance.images import ImageLike, as_tensor
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from guidance.clip.model import ClipModel
 
@@ -24,8 +25,8 @@ class ClipScorer:
     """Differentiable image-text similarity.
 
     Args:
-        clip: names as in `guidance.clip.registry` (``"mini"``, ``"mini,ViT-B-32/openai:0.5"``), or
-            loaded models.
+        clip: names as in `guidance.clip.registry`, in one string (``"mini,ViT-B-32/openai:0.5"``)
+            or a list, or a list of loaded models.
         device: ``"auto"`` means CUDA, then MPS, then CPU.
         precision: ``"fp32"``, ``"bf16"`` or ``"fp16"`` for the image towers.
         weights: of the models, if they are given loaded; normalised to sum 1.
@@ -42,21 +43,25 @@ class ClipScorer:
 
     def __init__(
         self,
-        clip: str | Sequence[ClipModel] = "mini",
+        clip: str | Sequence[str] | Sequence[ClipModel] = "mini",
         *,
         device: str | torch.device = "auto",
         precision: str = "fp32",
         weights: Sequence[float] | None = None,
     ):
-        if isinstance(clip, str):
-            specs = parse_specs(clip)
+        names = clip if isinstance(clip, str) else ",".join(c for c in clip if isinstance(c, str))
+        if names or isinstance(clip, str):
+            if weights is not None:
+                raise InputError('weights of named models belong to the names: "mini:2,RN50:1"')
+            specs = parse_specs(names)
             target = resolve_device(str(device))
             self.models = [load_clip(s, device=target, precision=precision) for s in specs]
             weights = [s.weight for s in specs]
         else:
             self.models = list(clip)
-            weights = list(weights or [1.0] * len(self.models))
-        if not self.models or len(weights) != len(self.models) or min(weights) <= 0:
+            weights = [1.0] * len(self.models) if weights is None else list(weights)
+        positive = all(0 < w < math.inf for w in weights)
+        if not self.models or len(weights) != len(self.models) or not positive:
             raise InputError("clip must name at least one model, each with a positive weight")
         self.weights = [w / sum(weights) for w in weights]
 

@@ -8,6 +8,7 @@ else in a ViT block. Here the projections are one ``[B·T, D]`` product each and
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -37,7 +38,9 @@ class FoldedAttention(nn.Module):
         qkv = F.linear(x.reshape(batch * tokens, width), self.in_proj_weight, self.in_proj_bias)
         q, k, v = qkv.view(batch, tokens, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         if attn_mask is not None and attn_mask.ndim == 3:  # [B·heads, T, T]
-            attn_mask = attn_mask.view(batch, self.num_heads, tokens, tokens)
+            attn_mask = attn_mask.reshape(batch, self.num_heads, tokens, tokens)
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            attn_mask = ~attn_mask  # True forbids there and allows here
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)  # [B, h, T, d]
         out = self.out_proj(out.transpose(1, 2).reshape(batch * tokens, width))
         out = out.view(batch, tokens, width)
@@ -69,8 +72,8 @@ def fold_attention(model: nn.Module) -> int:
 def fuse_batchnorm(model: nn.Module) -> int:
     """Fold each frozen batch norm into the convolution listed right before it; return how many.
 
-    The order of listing is the order of execution in open_clip's ResNets and timm's EfficientNets
-    (a test compares the features); other towers are left as they are.
+    The order of listing is the order of execution in the towers of open_clip that have batch norms
+    (ResNet, EfficientNet, MobileCLIP's); tests compare the features.
     """
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 

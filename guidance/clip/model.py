@@ -5,6 +5,7 @@ images ``[N, 3, H, W]`` → embeddings ``[N, D]`` (differentiable), texts → em
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -111,24 +112,40 @@ class ClipModel(nn.Module):
 
     def _warn_if_cut(self, text: str, tokens: Tensor) -> None:
         """Warn which words of `text` did not fit into its `tokens` ``[context_length]``."""
-        if (tokens == 0).any() and tokens[-1] == 0:
+        pad = self._pad
+        if tokens[-1] == pad and (pad == 0 or tokens[-2] == pad):
             return  # padding left: everything fitted
         words = text.split()
 
-        def fits_all(count: int) -> bool:
-            return torch.equal(self.tokenizer([" ".join(words[:count])])[0], tokens)
+        def same(prefix: list[str]) -> bool:
+            return torch.equal(self.tokenizer([" ".join(prefix)])[0], tokens)
 
-        low, high = 1, len(words)  # the fewest words that already give the same tokens
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if fits_all(middle) else (middle + 1, high)
-        if cut := words[low:]:
-            shown = " ".join(cut[:12]) + (" …" if len(cut) > 12 else "")
+        kept = _fewest(len(words), lambda n: same(words[:n]))
+        *before, last = words[:kept] or [""]
+        # the last word may be cut inside: Chinese, say, has no spaces
+        letters = _fewest(len(last), lambda n: same([*before, last[:n]]))
+        if cut := [w for w in (last[letters:], *words[kept:]) if w]:
+            shown = " ".join(cut[:12])
+            shown = shown[:100] + (" …" if len(cut) > 12 or len(shown) > 100 else "")
             warnings.warn(
                 f"the prompt is longer than the {len(tokens)} tokens {self.name} reads; "
                 f"its last {len(cut)} words are ignored: {shown!r}",
                 stacklevel=4,
             )
+
+    @functools.cached_property
+    def _pad(self) -> int:
+        """The token that fills up short texts."""
+        return int(self.tokenizer([""])[0, -1])
+
+
+def _fewest(count: int, enough: Callable[[int], bool]) -> int:
+    """Return the least n <= `count` for which ``enough(n)``, by bisection."""
+    low = min(1, count)
+    while low < count:
+        middle = (low + count) // 2
+        low, count = (low, middle) if enough(middle) else (middle + 1, count)
+    return low
 
 
 def check_precision(precision: str, device: torch.device) -> None:

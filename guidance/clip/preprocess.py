@@ -21,7 +21,8 @@ class Preprocess:
         mean, std: per-channel statistics of the training images, RGB in [0, 1].
         interpolation: ``"bicubic"`` or ``"bilinear"``; both antialiased when shrinking.
         resize_mode: ``"shortest"`` resizes the shorter side and crops the centre, ``"squash"``
-            ignores the aspect ratio, ``"longest"`` pads the shorter side with the mean colour.
+            ignores the aspect ratio, ``"longest"`` pads the shorter side with `fill`.
+        fill: grey level of the padding, in [0, 1].
     """
 
     size: int
@@ -29,6 +30,7 @@ class Preprocess:
     std: tuple[float, ...]
     interpolation: str = "bicubic"
     resize_mode: str = "shortest"
+    fill: float = 0.0
 
     @classmethod
     def from_config(cls, config: Mapping[str, object], size: int | tuple[int, int]) -> Preprocess:
@@ -39,12 +41,18 @@ class Preprocess:
         interpolation = str(config.get("interpolation") or "bicubic")
         if interpolation not in ("bicubic", "bilinear"):
             interpolation = "bicubic"  # "random" is a training-time choice
+        resize_mode = str(config.get("resize_mode") or "shortest")
+        if resize_mode not in ("shortest", "squash", "longest"):
+            raise ModelError(
+                f"resize_mode must be shortest, squash or longest but is {resize_mode!r}"
+            )
         return cls(
             size=height,
             mean=tuple(config["mean"]),
             std=tuple(config["std"]),
             interpolation=interpolation,
-            resize_mode=str(config.get("resize_mode") or "shortest"),
+            resize_mode=resize_mode,
+            fill=int(config.get("fill_color") or 0) / 255,
         )
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -58,16 +66,18 @@ class Preprocess:
             return images
         if self.resize_mode == "squash" or height == width:
             return self._interpolate(images, size, size)
-        fit = min if self.resize_mode == "shortest" else max
-        scale = size / fit(height, width)
-        new_h, new_w = max(1, round(height * scale)), max(1, round(width * scale))
-        resized = self._interpolate(images, new_h, new_w)
-        top, left = round((new_h - size) / 2), round((new_w - size) / 2)
+        # the roundings are those of open_clip's transforms
         if self.resize_mode == "shortest":
+            short = min(height, width)
+            new_h, new_w = size * height // short, size * width // short
+            top, left = round((new_h - size) / 2), round((new_w - size) / 2)
+            resized = self._interpolate(images, new_h, new_w)
             return resized[..., top : top + size, left : left + size]
-        canvas = self._channels(self.mean, resized).expand(len(images), -1, size, size).clone()
-        canvas[..., -top : new_h - top, -left : new_w - left] = resized
-        return canvas
+        scale = size / max(height, width)
+        new_h, new_w = max(1, round(height * scale)), max(1, round(width * scale))
+        top, left = (size - new_h) // 2, (size - new_w) // 2
+        padding = (left, size - new_w - left, top, size - new_h - top)
+        return F.pad(self._interpolate(images, new_h, new_w), padding, value=self.fill)
 
     def normalise(self, images: Tensor) -> Tensor:
         """Subtract the mean and divide by the standard deviation, per channel."""

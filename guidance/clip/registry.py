@@ -3,7 +3,7 @@
 =================================  ==============================================================
 ``mini``                           ours, shipped inside the package (the default; works offline)
 ``ViT-B-32/laion2b_s34b_b79k``     any open_clip architecture and tag, from the hub or its cache
-``ViT-B/32``                       OpenAI's own names, the same as ``ViT-B-32/openai``
+``ViT-B/32``, ``RN50``             OpenAI's own names, the same as ``ViT-B-32/openai``
 ``ViT-B-32=weights/file.pt``       an architecture with weights from a local file
 ``path/to/folder``                 a folder with ``open_clip_config.json`` and its weights
 ``mini,ViT-B-32/openai:0.5``       an ensemble, optionally weighted
@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -117,7 +116,8 @@ def _local(name: str, weight: float) -> ClipSpec:
     folder = path if path.is_dir() else path.parent
     if not (folder / CONFIG_NAME).is_file():
         raise InputError(
-            f"{name!r} has no {CONFIG_NAME} beside it; name its architecture: --clip ViT-B-32={name}"
+            f"{name!r} has no {CONFIG_NAME} beside it; "
+            f"name its architecture: --clip ViT-B-32={name}"
         )
     return ClipSpec(name, weight, path=path)
 
@@ -132,8 +132,8 @@ def _hub(name: str, weight: float) -> ClipSpec:
     }
     if name in openai:
         arch, tag = openai[name].replace("@336px", "-336"), "openai"
-    elif name in open_clip.list_openai_models() and "/" not in name:
-        arch, tag = name, "openai"  # RN50 and its family
+    elif name.startswith("RN") and name in open_clip.list_openai_models():
+        arch, tag = name, "openai"
     else:
         arch, _, tag = name.rpartition("/")
     pairs = [f"{a}/{t}" for a, t in open_clip.list_pretrained()]
@@ -183,15 +183,24 @@ def _load_local(config_file: Path, weights: Path) -> tuple[torch.nn.Module, Any,
     try:
         config = json.loads(config_file.read_text(encoding="utf-8"))
         model_cfg = dict(config["model_cfg"])
-        custom = model_cfg.pop("custom_text", False)
-        size = model_cfg["vision_cfg"]["image_size"]
-        network = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**model_cfg)
-        tokenizer = open_clip.SimpleTokenizer(
-            context_length=model_cfg["text_cfg"].get("context_length", 77)
-        )
-        preprocess = Preprocess.from_config(config["preprocess_cfg"], size)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{config_file} is not a usable open_clip config: {error}") from error
+        vision, text = dict(model_cfg["vision_cfg"]), dict(model_cfg["text_cfg"])
+        vision["timm_model_pretrained"] = text["hf_model_pretrained"] = False  # weights follow
+        model_cfg |= {"vision_cfg": vision, "text_cfg": text}
+        kind = open_clip.CustomTextCLIP if model_cfg.pop("custom_text", False) else open_clip.CLIP
+        network = (open_clip.CoCa if "multimodal_cfg" in model_cfg else kind)(**model_cfg)
+        if text.get("hf_tokenizer_name"):  # its files lie in the folder
+            tokenizer = open_clip.get_tokenizer(f"local-dir:{config_file.parent}")
+        else:
+            tokenizer = open_clip.SimpleTokenizer(
+                context_length=text.get("context_length", 77), **text.get("tokenizer_kwargs", {})
+            )
+        preprocess = Preprocess.from_config(config["preprocess_cfg"], vision["image_size"])
+    except ModelError:
+        raise
+    except Exception as error:  # open_clip, timm and transformers raise a dozen types
+        raise ModelError(
+            f"{config_file} is not a usable open_clip config: {_line(error)}"
+        ) from error
     try:
         state = load_state_dict(str(weights))
     except Exception as error:  # torch and safetensors raise a dozen types for damaged files
@@ -241,6 +250,8 @@ def _weights_in(path: Path) -> Path:
 
 def _check_keys(network: torch.nn.Module, state: dict[str, Any], weights: Path) -> None:
     expected = network.state_dict()
+    if not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise ModelError(f"{weights} is not a readable checkpoint: it holds more than tensors")
     missing = [k for k in expected if k not in state]
     surplus = [k for k in state if k not in expected]
     shapes = [k for k in expected if k in state and expected[k].shape != state[k].shape]
@@ -251,7 +262,8 @@ def _check_keys(network: torch.nn.Module, state: dict[str, Any], weights: Path) 
     ):
         if keys:
             raise ModelError(
-                f"{weights} does not fit its config: it {what} {len(keys)} entries, first {keys[0]!r}"
+                f"{weights} does not fit its config: it {what} {len(keys)} entries, "
+                f"first {keys[0]!r}"
             )
 
 
