@@ -1,0 +1,130 @@
+"""The public surface: names, README, recipes, lint, packaging."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import guidance
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TINY = ["--steps", "2", "--strokes", "8", "--cuts", "2", "--size", "48", "--render-size", "64",
+        "--video-size", "32", "--quiet"]  # fmt: skip
+
+
+def test_exports_are_sorted_and_real():
+    assert guidance.__all__ == sorted(guidance.__all__)
+    for name in guidance.__all__:
+        assert getattr(guidance, name).__doc__, name
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = guidance.nothing
+
+
+@pytest.mark.parametrize("module", ["guidance.conventions", "guidance.scorer", "guidance.prompts",
+                                    "guidance.clipdraw.technique"])  # fmt: skip
+def test_docstring_examples(module):
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_techniques_are_listed(capsys):
+    from guidance.__main__ import main, techniques
+
+    assert set(techniques()) >= {"clipdraw", "rerank"}
+    assert main() == 0
+    printed = capsys.readouterr().out
+    for name in techniques():
+        assert f"python -m guidance.{name}" in printed
+        assert f"python -m guidance.{name}" in README
+
+
+def readme_commands(technique: str) -> list[str]:
+    found = re.findall(rf"^    python -m guidance\.{technique} (.*)$", README, re.MULTILINE)
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("command", readme_commands("clipdraw"))
+def test_readme_drawings(command, tmp_path, monkeypatch, tiny_clip_path):
+    from guidance.clipdraw.technique import CLIPDRAW
+    from guidance.runner import command as run
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    arguments = shlex.split(command)
+    if "--clip" in arguments:
+        assert run(CLIPDRAW, [*arguments, *TINY]) == 2  # real weights: no hub here, but a clear end
+        return
+    earlier = re.findall(r"outputs/\S+", command)
+    if earlier:
+        first = [
+            "a fox",
+            *TINY,
+            "-o",
+            Path(earlier[0]).parent if ".svg" in earlier[0] else earlier[0],
+        ]
+        assert run(CLIPDRAW, [*map(str, first), "--clip", str(tiny_clip_path)]) == 0
+    if "--resume" not in arguments:
+        arguments += [*TINY, "-o", "out"]
+        if "--clip" not in arguments:
+            arguments += ["--clip", str(tiny_clip_path)]
+    assert run(CLIPDRAW, arguments) == 0
+
+
+def test_best_of_ten(tmp_path, tiny_clip_path):
+    command = re.search(r"^    python (recipes/\S+\.py.*)$", README, re.MULTILINE)[1]
+    options = ["--seeds", "3", "--keep", "2", "--steps", "1", "--strokes", "6",
+               "--clip", str(tiny_clip_path), "--output", str(tmp_path)]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, *shlex.split(command), *options],
+        cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "1. seed-" in done.stdout
+    with Image.open(tmp_path / "best.png") as sheet:
+        assert sheet.width > 2 * 384
+
+
+def test_lint():
+    for arguments in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *arguments, "."],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_files_and_functions_stay_small():
+    import ast
+
+    for path in (ROOT / "guidance").rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        assert source.count("\n") <= 330, f"{path.name} has {source.count(chr(10))} lines"
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = node.end_lineno - node.lineno + 1
+                assert length <= 75, f"{path.name}: {node.name} has {length} lines"
+
+
+def test_wheel_contents_are_declared():
+    tomllib = pytest.importorskip("tomllib")
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    data = config["tool"]["setuptools"]["package-data"]
+    for package, patterns in data.items():
+        folder = ROOT / package.replace(".", "/")
+        assert any(any(folder.glob(pattern)) for pattern in patterns), package
+    size = sum(p.stat().st_size for p in (ROOT / "guidance").rglob("*.safetensors"))
+    assert 0 < size < 95e6
