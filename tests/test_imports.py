@@ -1,0 +1,86 @@
+"""Imports point one way, and every public module says what it is; the source is only read."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "guidance"
+FILES = sorted(ROOT.rglob("*.py"))
+TECHNIQUES = {p.parent.name for p in ROOT.glob("*/__main__.py")} - {"train"}
+# a module may import modules of its own layer and of the layers below it
+LAYERS = (
+    {"conventions", "errors", "files", "images"},
+    {"clip", "models", "prompts"},
+    {"scorer", "cutouts", "generator"},
+    {"loop", "objective", "ranking", "artifacts", "checkpoint", "cli", "options", "runner"},
+    TECHNIQUES,
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def noun(path: Path) -> str:
+    """Return the first name below `guidance`: a shared module, a technique or a library folder."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[tuple[str, int]]:
+    """Return the ``guidance.NOUN`` that a file imports anywhere in it, with line numbers."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively"
+            names = [node.module]
+            if node.module == "guidance":
+                names = [f"guidance.{alias.name}" for alias in node.names]
+        else:
+            continue
+        parts = [name.split(".") for name in names]
+        found |= {(p[1], node.lineno) for p in parts if p[0] == "guidance" and len(p) > 1}
+    return found
+
+
+def test_no_two_parts_import_each_other():
+    graph: dict[str, set[str]] = {}
+    for path in FILES:
+        own = noun(path)
+        graph.setdefault(own, set()).update({name for name, _ in imported(path)} - {own})
+    del graph["__init__"]  # the front imports everything
+    while graph:  # take away what imports nothing that is left
+        free = [name for name, needs in graph.items() if not needs & set(graph)]
+        assert free, f"these import each other in a circle: {sorted(graph)}"
+        for name in free:
+            del graph[name]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_one_way(path):
+    own = noun(path)
+    if own in ("__init__", "__main__", "train"):
+        return
+    for name, line in imported(path):
+        where = f"{path.relative_to(ROOT.parent)}:{line} imports guidance.{name}"
+        assert name != "train", f"{where}: training is not part of the toolkit"
+        assert name == own or name not in TECHNIQUES, f"{where}: only the user picks a technique"
+        if own in LEVEL and name in LEVEL:  # helpers without a level must only not go in circles
+            assert LEVEL[name] <= LEVEL[own], f"{where}, which is a layer above"
+
+
+@pytest.mark.parametrize("name", ["__init__", "__main__"])
+def test_the_front_does_not_import_training(name):
+    path = ROOT / f"{name}.py"
+    assert "train" not in {noun for noun, _ in imported(path)} if path.exists() else True
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_public_modules_have_a_docstring(path):
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    if not tree.body or (path.name.startswith("_") and path.name != "__init__.py"):
+        return
+    docstring = ast.get_docstring(tree)
+    assert docstring, f"{path} has no docstring"
+    first = docstring.splitlines()[0]
+    assert first[-1] in ".:)" or "→" in first or ":" in first, f"{path}: {first!r} is no sentence"
