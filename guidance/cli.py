@@ -125,11 +125,15 @@ def _prompt_is_positional(options: type) -> bool:
 
 
 def _prompt_flag(arguments: list[str]) -> list[str]:
-    """Accept ``-p TEXT`` and ``--prompt[s] TEXT``, as older tools have it, for the positional."""
-    prompt = None
+    """Accept ``-p TEXT`` and ``--prompt[s] TEXT``, as older tools have it, for the positional.
+
+    Several are joined as ``a | b``.
+    """
+    prompts = []
     for flag in ("-p", "--prompt", "--prompts"):
-        prompt = prompt or take_option(arguments, flag)
-    return arguments if prompt is None else [*arguments, prompt]
+        while (prompt := take_option(arguments, flag)) is not None:
+            prompts.append(prompt)
+    return [*arguments, " | ".join(prompts)] if prompts else arguments
 
 
 def _say(name: str, text: str) -> None:

@@ -1,10 +1,12 @@
-"""Writing files so that none is ever seen half-written under its final name."""
+"""Writing files so that none is ever seen half-written under its final name; printing names."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,12 +25,9 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = _create(path)
         yield temporary
         _sync(temporary)
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         temporary = None
     except FileError:
@@ -60,18 +59,42 @@ def make_folder(path: str | os.PathLike, *, exist_ok: bool = True) -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except FileExistsError:
-        raise FileError(f"{path} exists already") from None
+        reason = "exists already" if path.is_dir() else "is a file, not a folder"
+        raise FileError(f"{path} {reason}") from None
     except OSError as error:
         raise FileError(f"cannot write to the folder {path}: {error.strerror or error}") from error
     return path
 
 
+def printable(text: object) -> str:
+    """Return `text`, often a path, on one line: control characters and stray bytes as escapes.
+
+    Example:
+        >>> printable("a\\nb")
+        'a\\\\nb'
+    """
+    return "".join(
+        _escape(c) if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c
+        for c in str(text)
+    )
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _create(path: Path) -> Path:
+    """Create an empty hidden file beside `path`, with the permissions of any new file."""
+    while True:
+        temporary = path.parent / f".tmp-{secrets.token_hex(6)}{path.suffix}"
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
+            return temporary
+
+
 def _sync(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
