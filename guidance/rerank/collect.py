@@ -1,0 +1,73 @@
+"""Paths and folders → image files, each once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from guidance.errors import FileError, InputError
+from guidance.images import is_image_path
+from guidance.rerank.options import missing
+
+
+def collect(
+    paths: Sequence[str | os.PathLike],
+    *,
+    recursive: bool = False,
+    leave_out: str | os.PathLike | None = None,
+) -> list[Path]:
+    """Return the image files among `paths` and in the folders among them, in order.
+
+    A file that is named is taken whatever its suffix. In folders, hidden files and files without
+    the suffix of an image are passed over. Links are followed, and a file that can be reached in
+    several ways is taken once.
+
+    Args:
+        recursive: look into the folders of folders.
+        leave_out: a folder that is not looked into although it lies in one that is.
+
+    Raises:
+        FileError: a path does not exist, or a folder cannot be listed.
+        InputError: there is no image.
+    """
+    files: dict[str, Path] = {}
+    entered: set[str] = set() if leave_out is None else {os.path.realpath(leave_out)}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise FileError(missing(path))
+    for path in map(Path, paths):
+        found: Iterable[Path] = _walk(path, recursive, entered) if path.is_dir() else [path]
+        for file in found:
+            files.setdefault(os.path.realpath(file), file)
+    if not files:
+        hint = "" if recursive or not _has_folder(paths) else "; --recursive looks into its folders"
+        raise InputError(f"no images in {', '.join(map(str, paths))}{hint}")
+    return list(files.values())
+
+
+def _walk(folder: Path, recursive: bool, entered: set[str]) -> Iterator[Path]:
+    """Give the images of a folder, sorted by name, then those of its folders."""
+    real = os.path.realpath(folder)
+    if real in entered:  # a loop of links, or named twice
+        return
+    entered.add(real)
+    try:
+        entries = sorted(folder.iterdir(), key=lambda p: os.fsencode(p.name))
+    except OSError as error:
+        raise FileError(f"cannot list the folder {folder}: {error.strerror or error}") from error
+    folders = []
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if os.path.isdir(entry):
+            folders.append(entry)
+        elif is_image_path(entry):
+            yield entry
+    if recursive:
+        for entry in folders:
+            yield from _walk(entry, recursive, entered)
+
+
+def _has_folder(paths: Sequence[str | os.PathLike]) -> bool:
+    return any(e.is_dir() for path in paths if os.path.isdir(path) for e in os.scandir(path))

@@ -1,0 +1,178 @@
+"""Ranking → table, CSV, JSON, contact sheet and copies of the best."""
+
+from __future__ import annotations
+
+import csv
+import filecmp
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from guidance.artifacts import contact_sheet
+from guidance.errors import FileError, InputError, unknown
+from guidance.files import atomic, make_folder, printable, write
+from guidance.images import load_image
+from guidance.prompts import Prompt
+from guidance.ranking import Ranked, Ranking
+from guidance.rerank.options import RerankOptions
+
+SUFFIXES = {"csv": (".csv",), "json": (".json",), "sheet": (".png", ".jpg", ".jpeg", ".webp")}
+SHEET_IMAGES = 400  # more cannot be told apart on one sheet
+SHEET_SIDE = 8000  # pixels
+EXIF_SOFTWARE = 0x0131
+SOFTWARE = "guidance.rerank"  # marks a contact sheet, which later runs may overwrite
+
+
+def check_outputs(options: RerankOptions, files: Sequence[Path]) -> list[Path]:
+    """Check where results will go, and return `files` without an earlier contact sheet.
+
+    Raises:
+        InputError: an unknown suffix, two outputs in one place, or one that would replace an image.
+        FileError: a folder is missing or cannot be written.
+    """
+    inputs = {os.path.realpath(f): f for f in files}
+    taken: set[str] = set()
+    for name, suffixes in SUFFIXES.items():
+        value = getattr(options, name)
+        if value is None:
+            continue
+        path, option = Path(value), f"--{name}"
+        _check_place(path, option, suffixes)
+        real = os.path.realpath(path)
+        if real in taken:
+            raise InputError(f"{option} must not be a file that is written already: {path}")
+        taken.add(real)
+        if real in inputs:
+            if not (name == "sheet" and _is_sheet(path)):
+                raise InputError(f"{option} would overwrite the image {path}")
+            del inputs[real]
+    if not inputs:
+        raise InputError("there are no images besides an earlier contact sheet")
+    if options.copy_to is not None:
+        make_folder(options.copy_to)
+    return list(inputs.values())
+
+
+def _check_place(path: Path, option: str, suffixes: Sequence[str]) -> None:
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"{option} {path}: " + unknown("suffix", path.suffix, suffixes))
+    if path.is_dir():
+        raise FileError(f"{option} must be a file but {path} is a folder")
+    if not path.parent.is_dir():
+        raise FileError(f"{option}: the folder {path.parent} does not exist")
+    if not os.access(path.parent, os.W_OK):
+        raise FileError(f"{option}: the folder {path.parent} cannot be written")
+
+
+def _is_sheet(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            return image.getexif().get(EXIF_SOFTWARE) == SOFTWARE
+    except Exception:  # any of the decoders' errors
+        return False
+
+
+def table(ranked: Iterable[Ranked]) -> str:
+    """Return rank, score and file as lines of text."""
+    lines = [f"{'rank':>4}  {'score':>7}  file"]
+    lines += [f"{r.rank:>4}  {r.score:>7.4f}  {printable(r.source)}" for r in ranked]
+    return "\n".join(lines)
+
+
+def write_csv(path: str | os.PathLike, ranking: Ranking) -> None:
+    """Write all of `ranking`; file names that are not UTF-8 keep their bytes."""
+    several = len(ranking.prompts) > 1
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["rank", "score", "file", *(map(title, ranking.prompts) if several else ())])
+    for r in ranking:
+        scores = [f"{s:.6f}" for s in r.scores] if several else []
+        rows.writerow([r.rank, f"{r.score:.6f}", r.source, *scores])
+    write(path, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def write_json(path: str | os.PathLike, ranking: Ranking, clip: str) -> None:
+    """Write all of `ranking`, its prompts, and what was skipped."""
+    content = {
+        "clip": clip,
+        "prompts": [{"text": p.text, "weight": p.weight} for p in ranking.prompts],
+        "ranking": [
+            {
+                "rank": r.rank,
+                "score": round(r.score, 6),
+                "scores": [round(s, 6) for s in r.scores],
+                "file": str(r.source),
+            }
+            for r in ranking
+        ],
+        "skipped": [{"file": str(s.source), "reason": s.reason} for s in ranking.skipped],
+    }
+    write(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_sheet(path: str | os.PathLike, ranked: Sequence[Ranked]) -> int:
+    """Draw a contact sheet of the best; return how many images it shows."""
+    ranked = ranked[:SHEET_IMAGES]
+    columns = max(1, round(len(ranked) ** 0.5 + 0.4))
+    tile = min(256, SHEET_SIDE // columns - 16)
+    images, labels = [], []
+    for r in ranked:
+        try:
+            image = load_image(r.source, min_side=tile)
+        except FileError:
+            continue  # it was there when it was scored
+        image.thumbnail((tile, tile), Image.Resampling.LANCZOS)
+        images.append(image)
+        labels.append(f"{r.rank}   {r.score:.3f}")
+    if not images:
+        raise FileError(f"none of the images for {path} can be read any more")
+    tile = min(tile, max(96, *(max(i.size) for i in images)))  # small images are not enlarged
+    exif = Image.Exif()
+    exif[EXIF_SOFTWARE] = SOFTWARE
+    quality = {} if Path(path).suffix.lower() == ".png" else {"quality": 92}
+    with atomic(path) as temporary:
+        contact_sheet(images, labels, tile=tile, columns=columns).save(
+            temporary, exif=exif, **quality
+        )
+    return len(images)
+
+
+def copy_best(folder: str | os.PathLike, ranked: Sequence[Ranked]) -> None:
+    """Copy files to `folder` as ``01_0.312_name.png``; nothing that is there is overwritten.
+
+    Raises:
+        FileError: a file cannot be read any more, or a copy cannot be written.
+    """
+    digits = max(2, len(str(len(ranked))))
+    for r in ranked:
+        start = f"{r.rank:0{digits}}_{r.score:.3f}_"
+        target = _free_name(Path(folder), start, r.source)
+        if target is None:
+            continue
+        with atomic(target) as temporary:
+            shutil.copyfile(r.source, temporary)
+
+
+def _free_name(folder: Path, start: str, source: Path) -> Path | None:
+    """Return where to copy `source` to, or None if the same copy is there already."""
+    number = 1
+    while True:
+        end = source.suffix if number == 1 else f"-{number}{source.suffix}"
+        room = 255 - len(os.fsencode(start + end))  # the longest name of common file systems
+        stem = os.fsencode(source.stem)[:room]
+        target = folder / (start + os.fsdecode(stem) + end)
+        if not os.path.lexists(target):
+            return target
+        if target.is_file() and filecmp.cmp(source, target, shallow=False):
+            return None
+        number += 1
+
+
+def title(prompt: Prompt) -> str:
+    """Return a prompt as it is typed, with its weight if that is not 1."""
+    return prompt.text if prompt.weight == 1 else f"{prompt.text}:{prompt.weight:g}"
