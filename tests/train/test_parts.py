@@ -1,0 +1,120 @@
+"""Parts of the training: depthwise kernels, losses, threads, augmentations, text trimming."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from guidance.train import augment, losses, tower
+from guidance.train.parallel import Chunks
+
+
+@pytest.mark.parametrize(("kernel", "stride", "side"), [(3, 1, 8), (5, 1, 7), (3, 2, 8), (5, 2, 9)])
+def test_depthwise_equals_timm(kernel, stride, side):
+    from timm.layers import create_conv2d
+
+    torch.manual_seed(0)
+    slow = create_conv2d(4, 4, kernel, stride=stride, padding="same", depthwise=True).double()
+    fast = tower.DepthwiseConv(slow)
+    results = []
+    for conv in (slow, fast):
+        x = torch.linspace(-1, 1, 2 * 4 * side**2, dtype=torch.float64).view(2, 4, side, side)
+        x.requires_grad_()
+        slow.weight.grad = None
+        y = conv(x)
+        y.square().sum().backward()
+        results.append((y.detach(), x.grad, slow.weight.grad.clone()))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_fast_depthwise_keeps_the_state_dict():
+    network = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False), nn.Conv2d(4, 2, 1))
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    tower.fast_depthwise(network)
+    assert isinstance(network[0], tower.DepthwiseConv)
+    assert list(network.state_dict()) == list(before)
+
+
+def test_start_head_follows_the_classifier():
+    torch.manual_seed(0)
+    weight, bias = torch.randn(6, 10), torch.randn(6)
+    classes = F.normalize(torch.randn(6, 32), dim=-1)
+    proj = nn.Linear(10, 32)
+    tower.start_head(proj, weight, bias, classes)
+    features = torch.randn(50, 10)
+    given = (features @ weight.T + bias).argmax(1)
+    assert (given == (proj(features) @ classes.T).argmax(1)).float().mean() > 0.9
+
+
+def test_contrast_equals_cross_entropy_without_duplicates():
+    torch.manual_seed(0)
+    q, k = F.normalize(torch.randn(5, 8), dim=-1), F.normalize(torch.randn(7, 8), dim=-1)
+    positive, ignore = torch.eye(5, 7, dtype=torch.bool), torch.zeros(5, 7, dtype=torch.bool)
+    got = losses.contrast(q, k, torch.tensor(10.0), positive, ignore)
+    torch.testing.assert_close(got, F.cross_entropy(10 * q @ k.T, torch.arange(5)))
+
+
+def test_contrast_leaves_out_what_is_ignored():
+    q = torch.tensor([[1.0, 0.0]])
+    k = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    positive = torch.tensor([[True, False]])
+    scale = torch.tensor(5.0)
+    alone = losses.contrast(q, k, scale, positive, torch.tensor([[True, True]]))
+    both = losses.contrast(q, k, scale, positive, torch.tensor([[False, False]]))
+    assert alone.item() == pytest.approx(0.0, abs=1e-6)
+    assert both.item() == pytest.approx(np.log(2), abs=1e-6)
+
+
+def test_queue_keeps_the_newest():
+    queue = losses.Queue(3, 2)
+    queue.push(torch.ones(2, 2), torch.ones(2, 2))
+    queue.push(2 * torch.ones(2, 2), torch.ones(2, 2))
+    assert queue.images[:, 0].tolist() == [1, 2, 2]
+
+
+def test_chunks_give_the_gradient_of_the_whole_batch():
+    torch.manual_seed(0)
+    network, x = nn.Linear(4, 3), torch.randn(10, 4)
+    network(x).square().sum().sqrt().backward()
+    whole = network.weight.grad.clone()
+    network.zero_grad()
+    out = Chunks(1).forward(network, x.split(3), dtype=torch.float32)
+    out.features.square().sum().sqrt().backward()
+    out.backward()
+    torch.testing.assert_close(network.weight.grad, whole)
+
+
+def test_augmentations_stay_in_range_and_follow_the_seed():
+    def run(seed):
+        rng = torch.Generator().manual_seed(seed)
+        drawings = torch.zeros(6, 4, 48, 48)
+        drawings[:, 0, 16:32, 16:32] = drawings[:, 3, 16:32, 16:32] = 1
+        ground = augment.backgrounds(torch.rand(2, 3, 48, 48, generator=rng), 6, 32, rng)
+        return augment.degrade(augment.compose(drawings, ground, rng), rng)
+
+    x = run(0)
+    assert x.shape == (6, 3, 32, 32)
+    assert x.min() >= 0
+    assert x.max() <= 1
+    assert torch.equal(x, run(0))
+    assert not torch.equal(x, run(1))
+
+
+def test_trimming_does_not_change_the_text_embedding():
+    from open_clip.transformer import TextTransformer
+
+    from guidance.train.text import trim
+
+    torch.manual_seed(0)
+    text = TextTransformer(
+        context_length=12, vocab_size=50, width=16, heads=2, layers=2, output_dim=8
+    ).eval()
+    tokens = torch.zeros(3, 12, dtype=torch.long)
+    for row, length in zip(tokens, (3, 5, 4), strict=True):
+        row[:length] = torch.tensor([48, 7, 9, 11, 49])[-length:]
+    full = text(tokens)
+    short = trim(text, tokens)
+    assert short.shape == (3, 5)
+    torch.testing.assert_close(text(short), full)
