@@ -157,7 +157,7 @@ def _memory_hint(options: type) -> str:
 def _stdout_works() -> bool:
     """Return whether stdout can be written; if not, let Python's last flush go nowhere."""
     try:
-        sys.stdout.flush()
+        print(flush=True)  # a flush alone may find nothing left to write
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return False
