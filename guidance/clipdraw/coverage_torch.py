@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from guidance.clipdraw.flatten import Outline, expand
+from guidance.clipdraw.flatten import Outline, bounded, expand
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ def stroke_fragments(outline: Outline, closed: Tensor, height: int, width: int) 
     # A pixel centre on the curve has distance 0, where the root has no slope; nor has coverage.
     distance = torch.where(distance > 0, distance, 1.0).sqrt() * (distance > 0)
     radius = outline.radii.index_select(0, shape[edge])
-    covered = (radius - distance + 0.5).clamp(0, 1) - (0.5 - radius - distance).clamp(0, 1)
+    covered = bounded(radius - distance + 0.5, 0.0, 1.0) - bounded(
+        0.5 - radius - distance, 0.0, 1.0
+    )
     return Fragments(shape, pixel, coverage.index_copy(0, edge, covered))
 
 
@@ -106,7 +108,7 @@ def fill_fragments(outline: Outline, closed: Tensor, height: int, width: int) ->
     # The motion is zero in value: it adds the derivative and leaves the winding as it is.
     winding = winding + torch.zeros_like(winding).index_add(0, place[edge], moved)
     shape, pixel = spans.pixels(height, width)
-    return Fragments(shape[keep], pixel[keep], winding[keep].abs().clamp(max=1))
+    return Fragments(shape[keep], pixel[keep], bounded(winding[keep].abs(), 0.0, 1.0))
 
 
 @torch.no_grad()

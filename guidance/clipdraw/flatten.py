@@ -53,6 +53,15 @@ def expand(counts: Tensor) -> tuple[Tensor, Tensor]:
     return owner, rank
 
 
+def bounded(x: Tensor, low: float, high: float) -> Tensor:
+    """Return `x` limited to [low, high], with gradient at the limits themselves.
+
+    `torch.clamp` has none there in recent versions, which would hold fast for ever every value
+    that a projection has put on its limit, such as an opaque stroke's alpha of 1.
+    """
+    return torch.where(x < low, low, torch.where(x > high, high, x))
+
+
 def flatten(scene: Scene, height: int, width: int) -> Outline:
     """Return the line segments of a non-empty `scene` on a canvas of height × width pixels.
 
@@ -63,8 +72,8 @@ def flatten(scene: Scene, height: int, width: int) -> Outline:
     if not bool(torch.isfinite(cubics.detach().sum()) & torch.isfinite(scene.widths.sum())):
         _check_finite(cubics, scene.widths)
     size = torch.tensor([width, height], dtype=cubics.dtype, device=cubics.device)
-    cubics = cubics.clamp(-MAX_COORDINATE, MAX_COORDINATE) * size
-    radii = scene.widths.clamp(0.0, MAX_COORDINATE) * (min(height, width) / 2)
+    cubics = bounded(cubics, -MAX_COORDINATE, MAX_COORDINATE) * size
+    radii = bounded(scene.widths, 0.0, MAX_COORDINATE) * (min(height, width) / 2)
     margin = torch.where(scene.closed, 1.0, radii.detach() + 1.0)[shape]
     pieces = count_pieces(cubics.detach(), margin, size)
 

@@ -24,6 +24,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from guidance.clipdraw.flatten import bounded
 from guidance.clipdraw.scene import Scene
 from guidance.conventions import MAX_SIDE
 from guidance.errors import DivergedError, InputError
@@ -66,7 +67,7 @@ def render(
         return behind.expand(1, 3, height, width).clone()
     if not bool(torch.isfinite(scene.colors).all()):
         raise DivergedError("colors must be finite but contain NaN or infinity")
-    return draw(scene, scene.colors.clamp(0, 1), behind, height, width)
+    return draw(scene, bounded(scene.colors, 0.0, 1.0), behind, height, width)
 
 
 def _background(background: Tensor | Sequence[float], scene: Scene, height: int, width: int):

@@ -137,17 +137,17 @@ def _shapes(element, gradients: dict[str, list[float]], left_out: Counter[str]) 
 def _chains(path: svgelements.Path) -> list[Chain]:
     """Return the sub-paths of `path` as chains of cubics; single points are dropped."""
     chains: list[Chain] = []
+    ended = True
     for segment in path:
+        if segment.end is None:
+            continue
+        if isinstance(segment, svgelements.Move) or ended:  # drawing may go on after a closing Z
+            chains.append([_point(segment.start or segment.end)])
+        ended = isinstance(segment, svgelements.Close)
         if isinstance(segment, svgelements.Move):
-            chains.append([_point(segment.end)])
-            continue
-        if segment.end is None or not chains:
-            continue
-        if isinstance(segment, svgelements.Close) and _point(segment.end) == chains[-1][-1]:
-            continue
-        if len(chains[-1]) > 1 and _point(segment.start) != chains[-1][-1]:
-            chains.append([_point(segment.start)])  # drawing goes on after a closing Z
-        chains[-1] += _cubic(segment)
+            chains[-1] = [_point(segment.end)]
+        elif not ended or _point(segment.end) != chains[-1][-1]:
+            chains[-1] += _cubic(segment)
     return [chain for chain in chains if len(chain) > 1]
 
 

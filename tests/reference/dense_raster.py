@@ -16,7 +16,7 @@ def dense_render(scene: Scene, height: int, width: int, background: Tensor) -> T
     image = background.reshape(3, 1, 1).expand(3, height, width)
     for s in range(len(scene)):
         cover = shape_coverage(scene, s, height, width)
-        color = scene.colors[s].clamp(0, 1)
+        color = limit(scene.colors[s], 0, 1)
         alpha = cover * color[3]
         image = image * (1 - alpha) + alpha * color[:3, None, None]
     return image[None]
@@ -24,16 +24,16 @@ def dense_render(scene: Scene, height: int, width: int, background: Tensor) -> T
 
 def shape_coverage(scene: Scene, s: int, height: int, width: int) -> Tensor:
     """Return the coverage ``[H, W]`` of shape `s`."""
-    radius = scene.widths[s].clamp(min=0) * min(height, width) / 2
+    radius = limit(scene.widths[s], 0, 1000) * min(height, width) / 2
     a, b = polyline(scene, s, height, width, float(radius.detach()))
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     x, y = x.to(a.dtype), y.to(a.dtype)
     if scene.closed[s]:
         winding = sum(area_to_the_right(p, q, x, y) for p, q in zip(a, b, strict=True))
-        return winding.abs().clamp(max=1)
+        return limit(winding.abs(), 0, 1)
     distances = [distance_to_segment(p, q, x + 0.5, y + 0.5) for p, q in zip(a, b, strict=True)]
     d = torch.stack(distances).amin(0)
-    return (radius - d + 0.5).clamp(0, 1) - (-radius - d + 0.5).clamp(0, 1)
+    return limit(radius - d + 0.5, 0, 1) - limit(-radius - d + 0.5, 0, 1)
 
 
 def polyline(scene: Scene, s: int, height: int, width: int, radius: float) -> tuple[Tensor, Tensor]:
@@ -44,7 +44,7 @@ def polyline(scene: Scene, s: int, height: int, width: int, radius: float) -> tu
         index = [3 * k, 3 * k + 1, 3 * k + 2, 3 * k + 3]
         if scene.closed[s] and k == scene.counts[s] - 1:
             index[3] = 0
-        cubic = scene.points[s, index].clamp(-1000, 1000) * size
+        cubic = limit(scene.points[s, index], -1000, 1000) * size
         margin = torch.tensor([1.0 if scene.closed[s] else radius + 1.0], dtype=cubic.dtype)
         n = int(count_pieces(cubic.detach()[None], margin, size))
         on_curve = [de_casteljau(cubic, i / n) for i in range(n + 1)]
@@ -85,6 +85,11 @@ def area_to_the_right(a: Tensor, b: Tensor, x: Tensor, y: Tensor) -> Tensor:
     mean = (clamp_integral(room_bottom) - clamp_integral(room_top)) / torch.where(flat, 1, run)
     mean = torch.where(flat, ((room_top + room_bottom) / 2).clamp(0, 1), mean)
     return (bottom - top) * mean
+
+
+def limit(x: Tensor, low: float, high: float) -> Tensor:
+    """Return `x` limited to [low, high], with gradient at the limits themselves."""
+    return torch.where(x < low, low, torch.where(x > high, high, x))
 
 
 def clamp_integral(u: Tensor) -> Tensor:
