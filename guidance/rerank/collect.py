@@ -70,4 +70,4 @@ def _walk(folder: Path, recursive: bool, entered: set[str]) -> Iterator[Path]:
 
 
 def _has_folder(paths: Sequence[str | os.PathLike]) -> bool:
-    return any(e.is_dir() for path in paths if os.path.isdir(path) for e in os.scandir(path))
+    return any(e.is_dir() for path in map(Path, paths) if path.is_dir() for e in path.iterdir())

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import typing
+
+import pytest
+
+from guidance.errors import FileError, InputError
+from guidance.rerank.options import FLAGS, RerankOptions, options_first, read_prompts
+
+
+def test_flags_are_the_options_without_a_value():
+    found = {"--help", "-h"}
+    for name, hint in typing.get_type_hints(RerankOptions, include_extras=True).items():
+        if typing.get_type_hints(RerankOptions)[name] is bool:
+            found.add("--" + name.replace("_", "-"))
+            for extra in getattr(hint, "__metadata__", ()):
+                found.update(extra.aliases)
+    assert found == FLAGS
+
+
+@pytest.mark.parametrize(
+    ("given", "ordered"),
+    [
+        ("fox a -t 3 b -r c", "-t 3 -r -- fox a b c"),
+        ("-q fox a --csv=x.csv", "-q --csv=x.csv -- fox a"),
+        ("fox -- -a.png --top", "-- fox -a.png --top"),
+        ("--per_prompt fox a", "--per_prompt -- fox a"),
+        ("--top", "--top"),
+        ("--help", "--help"),
+        ("", ""),
+    ],
+)
+def test_options_first(given, ordered):
+    assert options_first(given.split()) == ordered.split()
+
+
+def test_prompts_and_paths_are_told_apart(tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("\ufeff# animals\na fox:2\n\n  a wolf | fog:-1  \n", encoding="utf-8")
+    assert RerankOptions(inputs=("a fox", "x", "y")).split() == (["a fox"], ["x", "y"])
+    assert RerankOptions(inputs=("x",), prompt=("a", "b")).split() == (["a", "b"], ["x"])
+    assert RerankOptions(inputs=("x", "y"), prompts_file=str(file)).split() == (
+        ["a fox:2", "a wolf | fog:-1"],
+        ["x", "y"],
+    )
+    both = RerankOptions(inputs=("x",), prompt=("a",), prompts_file=str(file))
+    assert both.split() == (["a", "a fox:2", "a wolf | fog:-1"], ["x"])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ((), "a prompt is needed, as in: rerank PROMPT PATH..."),
+        (("a fox",), "images or folders are needed after the prompt"),
+        ((" ", "x"), "a prompt is needed"),
+        (("{folder}", "x"), "the prompt comes before the images but '.*' is a folder"),
+    ],
+)
+def test_incomplete_commands(tmp_path, inputs, message):
+    with pytest.raises(InputError, match=message):
+        RerankOptions(inputs=tuple(i.format(folder=tmp_path) for i in inputs)).split()
+
+
+def test_files_of_prompts_that_cannot_be_used(tmp_path):
+    (tmp_path / "prompts.txt").write_text("# nothing\n")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    for name, message in {
+        "prompts.txt": "holds no prompts",
+        "latin.txt": "it is not UTF-8 text",
+        "promts.txt": r"does not exist; did you mean prompts\.txt",
+        ".": "Is a directory",
+    }.items():
+        with pytest.raises(FileError, match=message):
+            read_prompts(str(tmp_path / name))
