@@ -249,17 +249,22 @@ def test_two_outputs_need_two_places(call, photos, tmp_path, monkeypatch):
     assert "--json must not be a file that is written already" in err
 
 
-def test_interrupted_from_the_keyboard(photos, tiny_clip_path):
-    pipe = photos.parent / "prompts.txt"
-    os.mkfifo(pipe)  # the program waits for its prompts
+def test_interrupted_while_scoring(photos, tiny_clip_path, tmp_path):
+    for number in range(20000):
+        os.link(photos / "d.png", photos / f"{number}.png")
     with subprocess.Popen(
-        [sys.executable, "-m", "guidance.rerank", str(photos), "--prompts-file", str(pipe)],
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process, pipe.open("w"):  # opens when the program has begun to read  # fmt: skip
+        [sys.executable, "-m", "guidance.rerank", "a fox", str(photos), "--clip",
+         str(tiny_clip_path), "--csv", str(tmp_path / "r.csv")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+    ) as process:  # fmt: skip
+        assert process.stderr.read(1)  # the bar, after 2 seconds
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
-        assert process.stderr.read() == "guidance.rerank: interrupted\n"
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == b""
+    assert b"image/s" in err
+    assert err.splitlines()[-1] == b"guidance.rerank: interrupted"
+    assert not (tmp_path / "r.csv").exists()
 
 
 def test_as_a_program(photos, tiny_clip_path):
