@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import logging
 import statistics
 import tempfile
 import time
@@ -52,9 +53,12 @@ def make_photos(folder: Path, count: int, width: int, height: int) -> list[Path]
 def load(name: str) -> tuple[nn.Module, Callable, Preprocess]:
     """Return network, tokenizer and preprocessing of mini or of a randomly initialised model."""
     if name == "mini":
-        return registry._load(registry.parse_specs(name)[0])
+        network, tokenizer, preprocess = registry._load(registry.parse_specs(name)[0])
+        return network.eval(), tokenizer, preprocess
     torch.manual_seed(0)
+    logging.disable(logging.WARNING)  # "no pretrained weights": that is intended
     network = open_clip.create_model(name).eval()
+    logging.disable(logging.NOTSET)
     visual = network.visual
     preprocess = Preprocess.from_config(visual.preprocess_cfg, visual.image_size)
     return network, open_clip.get_tokenizer(name), preprocess
