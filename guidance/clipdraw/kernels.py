@@ -19,18 +19,24 @@ import math
 import numba
 import numpy as np
 
+# Sums may be reordered for vector units; infinities and NaN keep their meaning.
+OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
 
-def _compiled(function):
+
+def kernel(function):
     """Compile `function` to run without the interpreter's lock, cached on disk where possible."""
-    # Sums may be reordered for vector units; infinities and NaN keep their meaning.
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
     try:
-        return numba.njit(cache=True, **options)(function)
+        return numba.njit(cache=True, **OPTIONS)(function)
     except RuntimeError:  # numba found no folder it may write its cache to
-        return numba.njit(**options)(function)
+        return numba.njit(**OPTIONS)(function)
 
 
-@_compiled
+def helper(function):
+    """Compile `function` as a part of kernels only, which takes less time."""
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
+
+
+@kernel
 def shape_rows(vertices, first, offsets, radii, closed, height, width):
     """Return [S, 2], the first and last row each shape can touch; first > last if none."""
     rows = np.empty((len(radii), 2), np.int64)
@@ -43,72 +49,75 @@ def shape_rows(vertices, first, offsets, radii, closed, height, width):
                 x_low, x_high = min(x_low, vertices[v, 0]), max(x_high, vertices[v, 0])
                 y_low, y_high = min(y_low, vertices[v, 1]), max(y_high, vertices[v, 1])
         beside = x_high + margin <= 0 or x_low - margin >= width
-        rows[s, 0] = height if beside else _clipped(math.floor(y_low - margin), 0, height)
-        rows[s, 1] = _clipped(math.floor(y_high + margin), -1, height - 1)
+        rows[s, 0] = height if beside else clipped(math.floor(y_low - margin), 0, height)
+        rows[s, 1] = clipped(math.floor(y_high + margin), -1, height - 1)
     return rows
 
 
-@_compiled
-def _clipped(x, low, high):
-    # Clip before the conversion: a float beyond the range of integers has no defined one.
+@helper
+def clipped(x, low, high):
+    """Return `x` limited to [low, high] as an integer, whatever the size of `x`."""
     return int(min(max(x, low), high))
 
 
-@_compiled
-def paint_strip(vertices, first, offsets, radii, colors, closed, rows, top, out):
-    """Composite all shapes into `out` [4, rows, W], premultiplied RGB and transmittance.
+@kernel
+def paint_shapes(
+    vertices, first, offsets, radii, colors, closed, rows, top,
+    distance, tag, winding, low, high, out, runs, cover, tags, s, n_runs, used,
+):  # fmt: skip
+    """Composite shapes from `s` on into `out` [4, rows, W], premultiplied RGB and transmittance.
+
+    Stops early where `runs` or `cover` may be too short for the next shape; the caller then
+    lengthens them and calls again with what was returned.
+
+    Args:
+        rows: from `shape_rows`.
+        distance: ``[rows, W]``, full of infinity, as it is left.
+        tag: ``[rows, W]`` int32.
+        winding: ``[rows, W + 1]``, full of zeros, as it is left.
+        low: ``[rows]`` int64, full of W, as it is left.
+        high: ``[rows]`` int64, full of -1, as it is left.
+        runs: ``[…, 4]`` int64, filled with shape, row in the strip, first column, and where the
+            pixels begin; the entry after the last run says where all pixels end.
+        cover: ``[…]``, filled with the coverage of the pixels.
+        tags: ``[…]`` int32, filled with what the backward pass needs to know of each pixel: of a
+            stroke the nearest segment, or -1 inside; of a fill the slope of the coverage in the
+            winding number, which is its sign, or 0 beyond 1.
+        s: the first shape to draw.
+        n_runs: how many runs there are.
+        used: how many pixels there are.
 
     Returns:
-        runs ``[R + 1, 4]`` int64: shape, row in the strip, first column, and where its pixels
-        begin, with a last entry that says where all pixels end; then coverage ``[F]`` and tag
-        ``[F]`` int32 of the pixels.
+        `s`, `n_runs` and `used` as they are now; all is done when `s` is the number of shapes.
     """
-    _, n, width = out.shape
-    distance = np.full((n, width), np.inf, vertices.dtype)
-    winding = np.zeros((n, width + 1), vertices.dtype)
-    tag = np.empty((n, width), np.int32)
-    low, high = np.full(n, width), np.full(n, -1)
-    runs = np.empty((256, 4), np.int64)
-    cover, tags = np.empty(4096, vertices.dtype), np.empty(4096, np.int32)
-    n_runs = used = 0
-    out[:3] = 0
-    out[3] = 1
-    for s in range(len(closed)):
-        if rows[s, 0] >= top + n or rows[s, 1] < top:
-            continue
-        begin, end = offsets[s], offsets[s + 1]
-        if closed[s]:
-            _trace_fill(vertices, first, begin, end, top, winding, low, high)
-        else:
-            _trace_stroke(vertices, first, begin, end, radii[s], top, distance, tag, low, high)
-        need = np.maximum(high - low + 1, 0).sum()
-        if used + need > len(cover):
-            cover, tags = _grown(cover, used + need), _grown(tags, used + need)
-        if n_runs + need + 1 > len(runs):  # a run has at least one pixel
-            runs = _grown(runs, n_runs + need + 1)
-        start = n_runs
-        for y in range(n):
+    n, width = distance.shape
+    while s < len(closed):
+        if used + n * width > len(cover) or n_runs + n * (width // 2 + 1) >= len(runs):
+            break
+        if rows[s, 0] < top + n and rows[s, 1] >= top:
+            begin, end, start = offsets[s], offsets[s + 1], n_runs
             if closed[s]:
-                n_runs, used = _emit_fill(s, y, winding, low, high, runs, n_runs, cover, tags, used)
+                _trace_fill(vertices, first, begin, end, top, winding, low, high)
             else:
-                n_runs, used = _emit_stroke(
-                    s, y, radii[s], distance, tag, low, high, runs, n_runs, cover, tags, used
-                )
-            low[y], high[y] = width, -1
-        runs[n_runs, 3] = used
-        _blend(colors[s], runs[start : n_runs + 1], cover, out)
+                _trace_stroke(vertices, first, begin, end, radii[s], top, distance, tag, low, high)
+            for y in range(n):
+                if closed[s]:
+                    n_runs, used = _emit_fill(
+                        s, y, winding, low, high, runs, n_runs, cover, tags, used
+                    )
+                else:
+                    n_runs, used = _emit_stroke(
+                        s, y, radii[s], distance, tag, low, high, runs, n_runs, cover, tags, used
+                    )
+                low[y], high[y] = width, -1
+            runs[n_runs, 3] = used
+            _blend(colors, s, runs, start, n_runs, cover, out)
+        s += 1
     runs[n_runs, 3] = used
-    return runs[: n_runs + 1].copy(), cover[:used].copy(), tags[:used].copy()
+    return s, n_runs, used
 
 
-@_compiled
-def _grown(x, need):
-    larger = np.empty((2 * need, *x.shape[1:]), x.dtype)
-    larger[: len(x)] = x
-    return larger
-
-
-@_compiled
+@helper
 def _trace_stroke(vertices, first, begin, end, radius, top, distance, tag, low, high):
     """Put the squared distance to the nearest segment into `distance`, the segment into `tag`.
 
@@ -122,8 +131,8 @@ def _trace_stroke(vertices, first, begin, end, radius, top, distance, tag, low, 
         bx, by = vertices[first[i] + 1, 0], vertices[first[i] + 1, 1]
         if max(ax, bx) + reach <= 0 or min(ax, bx) - reach >= width:
             continue
-        y_first = _clipped(math.ceil(min(ay, by) - reach - 0.5), top, top + n)
-        y_last = _clipped(math.floor(max(ay, by) + reach - 0.5), top - 1, top + n - 1)
+        y_first = clipped(math.ceil(min(ay, by) - reach - 0.5), top, top + n)
+        y_last = clipped(math.floor(max(ay, by) + reach - 0.5), top - 1, top + n - 1)
         for row in range(y_first, y_last + 1):
             y = row + 0.5
             out_low, out_high = _capsule_columns(ax, ay, bx, by, reach, y, width)
@@ -136,14 +145,15 @@ def _trace_stroke(vertices, first, begin, end, radius, top, distance, tag, low, 
                     in_low, in_high = solid_low, solid_high
             k = row - top
             low[k], high[k] = min(low[k], out_low), max(high[k], out_high)
-            distance[k, in_low : in_high + 1] = -1
-            _measure(ax, ay, bx, by, y, out_low, in_low, i, distance[k], tag[k])
-            _measure(ax, ay, bx, by, y, in_high + 1, out_high + 1, i, distance[k], tag[k])
+            for x in range(in_low, in_high + 1):
+                distance[k, x] = -1
+            _measure(ax, ay, bx, by, y, out_low, in_low, i, distance, tag, k)
+            _measure(ax, ay, bx, by, y, in_high + 1, out_high + 1, i, distance, tag, k)
 
 
-@_compiled
-def _measure(ax, ay, bx, by, y, begin, end, segment, distance, tag):
-    """Lower `distance` to that from the segment, in columns `begin` to `end` of a row."""
+@helper
+def _measure(ax, ay, bx, by, y, begin, end, segment, distance, tag, k):
+    """Lower `distance` to that from the segment, in columns `begin` to `end` of row `k`."""
     dx, dy = bx - ax, by - ay
     square = dx * dx + dy * dy
     inverse = 1 / square if square > 0 else 0.0
@@ -153,12 +163,12 @@ def _measure(ax, ay, bx, by, y, begin, end, segment, distance, tag):
         t = min(max((px * dx + py * dy) * inverse, 0.0), 1.0)
         qx, qy = px - t * dx, py - t * dy
         square = qx * qx + qy * qy
-        if square < distance[x]:
-            distance[x] = square
-            tag[x] = segment
+        if square < distance[k, x]:
+            distance[k, x] = square
+            tag[k, x] = segment
 
 
-@_compiled
+@helper
 def _capsule_columns(ax, ay, bx, by, r, y, width):
     """Return first and last column whose centre, at height `y`, is within `r` of the segment.
 
@@ -184,12 +194,12 @@ def _capsule_columns(ax, ay, bx, by, r, y, width):
     if left > right:
         return width, -1
     return (
-        _clipped(math.ceil(left - 0.5), 0, width),
-        _clipped(math.floor(right - 0.5), -1, width - 1),
+        clipped(math.ceil(left - 0.5), 0, width),
+        clipped(math.floor(right - 0.5), -1, width - 1),
     )
 
 
-@_compiled
+@helper
 def _trace_fill(vertices, first, begin, end, top, winding, low, high):
     """Add to `winding` how the winding number changes from each pixel's left neighbour to it.
 
@@ -200,13 +210,13 @@ def _trace_fill(vertices, first, begin, end, top, winding, low, high):
     for i in range(begin, end):
         ax, ay = vertices[first[i], 0], vertices[first[i], 1]
         bx, by = vertices[first[i] + 1, 0], vertices[first[i] + 1, 1]
-        y_first = _clipped(math.floor(min(ay, by)), top, top + n)
-        y_last = _clipped(math.floor(max(ay, by)), top - 1, top + n - 1)
+        y_first = clipped(math.floor(min(ay, by)), top, top + n)
+        y_last = clipped(math.floor(max(ay, by)), top - 1, top + n - 1)
         for row in range(y_first, y_last + 1):
-            t0, t1 = _crossing(ay, by, row)
+            t0, t1 = crossing(ay, by, row)
             x0, x1 = ax + t0 * (bx - ax), ax + t1 * (bx - ax)
-            x_first = _clipped(math.floor(min(x0, x1)), 0, width)
-            x_last = _clipped(math.floor(max(x0, x1)), -1, width - 1)
+            x_first = clipped(math.floor(min(x0, x1)), 0, width)
+            x_last = clipped(math.floor(max(x0, x1)), -1, width - 1)
             k = row - top
             low[k], high[k] = min(low[k], x_first, width - 1), max(high[k], x_last, 0)
             height = (t1 - t0) * (by - ay)
@@ -218,8 +228,8 @@ def _trace_fill(vertices, first, begin, end, top, winding, low, high):
             winding[k, max(x_last + 1, x_first)] += height - before
 
 
-@_compiled
-def _crossing(a, b, low):
+@helper
+def crossing(a, b, low):
     """Return from where to where, t0 <= t1 in [0, 1], ``a + t (b - a)`` is in [low, low + 1]."""
     run = b - a
     if run == 0:
@@ -228,7 +238,7 @@ def _crossing(a, b, low):
     return min(max(min(enter, leave), 0.0), 1.0), min(max(max(enter, leave), 0.0), 1.0)
 
 
-@_compiled
+@helper
 def _mean_of_clamp(u0, u1):
     """Return the mean of ``clamp(u, 0, 1)`` for `u` running evenly from `u0` to `u1`."""
     low, high = min(u0, u1), max(u0, u1)
@@ -240,9 +250,9 @@ def _mean_of_clamp(u0, u1):
     return ((top * top - bottom * bottom) / 2 + max(high - 1, 0.0)) / (high - low)
 
 
-@_compiled
+@helper
 def _emit_stroke(s, y, radius, distance, tag, low, high, runs, n_runs, cover, tags, used):
-    """Turn a row of distances into runs and clear it. A wholly covered pixel has tag -1."""
+    """Turn a row of distances into runs and clear it."""
     reach = (radius + 0.5) * (radius + 0.5)
     inside = False
     for x in range(low[y], high[y] + 1):
@@ -252,7 +262,8 @@ def _emit_stroke(s, y, radius, distance, tag, low, high, runs, n_runs, cover, ta
             inside = False
             continue
         if not inside:
-            runs[n_runs] = s, y, x, used
+            runs[n_runs, 0], runs[n_runs, 1] = s, y
+            runs[n_runs, 2], runs[n_runs, 3] = x, used
             n_runs += 1
             inside = True
         if square < 0:
@@ -266,12 +277,9 @@ def _emit_stroke(s, y, radius, distance, tag, low, high, runs, n_runs, cover, ta
     return n_runs, used
 
 
-@_compiled
+@helper
 def _emit_fill(s, y, winding, low, high, runs, n_runs, cover, tags, used):
-    """Turn a row of winding changes into runs and clear it.
-
-    The tag is the slope of the coverage in the winding number: its sign, or 0 beyond 1.
-    """
+    """Turn a row of winding changes into runs and clear it."""
     tiny = 1e-5 if cover.itemsize == 4 else 1e-13  # rounding left over where windings cancel
     inside = False
     total = 0.0
@@ -282,7 +290,8 @@ def _emit_fill(s, y, winding, low, high, runs, n_runs, cover, tags, used):
             inside = False
             continue
         if not inside:
-            runs[n_runs] = s, y, x, used
+            runs[n_runs, 0], runs[n_runs, 1] = s, y
+            runs[n_runs, 2], runs[n_runs, 3] = x, used
             n_runs += 1
             inside = True
         cover[used] = min(abs(total), 1.0)
@@ -292,14 +301,14 @@ def _emit_fill(s, y, winding, low, high, runs, n_runs, cover, tags, used):
     return n_runs, used
 
 
-@_compiled
-def _blend(color, runs, cover, out):
-    """Composite the runs of one shape source-over."""
-    red, green, blue, opacity = color[0], color[1], color[2], color[3]
-    for k in range(len(runs) - 1):
-        y, x, start = runs[k, 1], runs[k, 2], runs[k, 3]
-        for i in range(runs[k + 1, 3] - start):
-            alpha = opacity * cover[start + i]
+@helper
+def _blend(colors, s, runs, start, stop, cover, out):
+    """Composite the runs of shape `s` source-over."""
+    red, green, blue, opacity = colors[s, 0], colors[s, 1], colors[s, 2], colors[s, 3]
+    for k in range(start, stop):
+        y, x, base = runs[k, 1], runs[k, 2], runs[k, 3]
+        for i in range(runs[k + 1, 3] - base):
+            alpha = opacity * cover[base + i]
             rest = 1 - alpha
             out[0, y, x + i] = rest * out[0, y, x + i] + alpha * red
             out[1, y, x + i] = rest * out[1, y, x + i] + alpha * green

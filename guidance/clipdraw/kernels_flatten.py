@@ -11,10 +11,10 @@ import math
 import numpy as np
 
 from guidance.clipdraw.flatten import MAX_COORDINATE, MAX_PIECES, MIN_PIECES, TOLERANCE
-from guidance.clipdraw.kernels import _clipped, _compiled
+from guidance.clipdraw.kernels import clipped, helper, kernel
 
 
-@_compiled
+@kernel
 def flatten_shapes(points, widths, counts, closed, height, width):
     """Return vertices, first, offsets and radii as in `flatten.Outline`, and pieces per cubic.
 
@@ -64,7 +64,7 @@ def flatten_shapes(points, widths, counts, closed, height, width):
     return vertices, first, offsets, radii, pieces
 
 
-@_compiled
+@kernel
 def unflatten_shapes(points, widths, counts, closed, height, width, pieces, to_vertices, to_radii):
     """Return the gradients of points and widths from those of vertices and radii, in float64."""
     to_points, to_widths = np.zeros(points.shape), np.zeros(widths.shape)
@@ -87,13 +87,13 @@ def unflatten_shapes(points, widths, counts, closed, height, width, pieces, to_v
     return to_points, to_widths
 
 
-@_compiled
+@helper
 def _index(k, i, count, closed):
     """Return which of a shape's points is control point `i` of its cubic `k`."""
     return 0 if closed and k == count - 1 and i == 3 else 3 * k + i
 
 
-@_compiled
+@helper
 def _load_cubic(points, k, count, closed, height, width, cubic):
     """Put the control points of cubic `k` into `cubic` in pixels; return whether all are finite."""
     finite = True
@@ -108,7 +108,7 @@ def _load_cubic(points, k, count, closed, height, width, cubic):
     return finite
 
 
-@_compiled
+@helper
 def _count_pieces(cubic, margin, height, width):
     """Return the number of straight pieces, as `flatten.count_pieces` does."""
     bend = 0.0
@@ -120,10 +120,10 @@ def _count_pieces(cubic, margin, height, width):
         low, high = cubic[:, axis].min(), cubic[:, axis].max()
         if high < -margin or low > (height if axis else width) + margin:
             return 1
-    return _clipped(math.ceil(math.sqrt(0.75 / TOLERANCE * bend)), MIN_PIECES, MAX_PIECES)
+    return clipped(math.ceil(math.sqrt(0.75 / TOLERANCE * bend)), MIN_PIECES, MAX_PIECES)
 
 
-@_compiled
+@helper
 def _bernstein(t):
     s = 1 - t
     return s * s * s, 3 * s * s * t, 3 * s * t * t, t * t * t

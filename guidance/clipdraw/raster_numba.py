@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from guidance.clipdraw.kernels import paint_strip, shape_rows
-from guidance.clipdraw.kernels_backward import add_strip, unpaint_strip
+from guidance.clipdraw.kernels import paint_shapes, shape_rows
+from guidance.clipdraw.kernels_backward import add_strip, unpaint_shapes
 from guidance.clipdraw.kernels_flatten import flatten_shapes, unflatten_shapes
 from guidance.clipdraw.scene import Scene
 from guidance.errors import DivergedError
@@ -51,7 +51,7 @@ class _Draw(torch.autograd.Function):
         layer = np.empty((len(tops), 4, STRIP, width), points.dtype)
 
         def paint(k: int):
-            return paint_strip(*outline, colors, closed, rows, tops[k], layer[k])
+            return _paint_strip((*outline, colors, closed), rows, tops[k], layer[k])
 
         ctx.fragments = _in_threads(paint, len(tops))
         layer = layer.transpose(1, 0, 2, 3).reshape(4, -1, width)[:, :height]
@@ -75,8 +75,8 @@ class _Draw(torch.autograd.Function):
         )
 
         def unpaint(k: int):
-            fragments = ctx.fragments[k]
-            return unpaint_strip(*outline, colors, closed, k * STRIP, *fragments, of_layer[k])
+            scene = *outline, colors, closed
+            return _unpaint_strip(scene, k * STRIP, *ctx.fragments[k], of_layer[k])
 
         vertices, first, offsets, radii = outline
         sums = np.zeros(vertices.shape), np.zeros(radii.shape), np.zeros(colors.shape)
@@ -90,6 +90,59 @@ class _Draw(torch.autograd.Function):
             grads[3] = (grad * transmittance).sum(whole, keepdims=True)
         tensors = (None if x is None else torch.from_numpy(x.astype(grad.dtype)) for x in grads)
         return *tensors, None, None, None, None
+
+
+def _paint_strip(
+    scene: tuple[np.ndarray, ...], rows: np.ndarray, top: int, out: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw rows `top` and on into `out` [4, rows, W]; return runs, coverage and tags."""
+    _, n, width = out.shape
+    out[:3], out[3] = 0, 1
+    buffers = (
+        np.full((n, width), np.inf, out.dtype),
+        np.empty((n, width), np.int32),
+        np.zeros((n, width + 1), out.dtype),
+        np.full(n, width),
+        np.full(n, -1),
+    )
+    room = n * (width + 2)
+    runs = np.empty((room, 4), np.int64)
+    cover, tags = np.empty(2 * room, out.dtype), np.empty(2 * room, np.int32)
+    s = n_runs = used = 0
+    while True:
+        s, n_runs, used = paint_shapes(
+            *scene, rows, top, *buffers, out, runs, cover, tags, s, n_runs, used
+        )
+        if s == len(rows):
+            return runs[: n_runs + 1].copy(), cover[:used].copy(), tags[:used].copy()
+        runs, cover, tags = _longer(runs, n_runs), _longer(cover, used), _longer(tags, used)
+
+
+def _longer(x: np.ndarray, used: int) -> np.ndarray:
+    """Return an array with the first `used` entries of `x` and room for as many again as `x`."""
+    longer = np.empty((used + len(x), *x.shape[1:]), x.dtype)
+    longer[:used] = x[:used]
+    return longer
+
+
+def _unpaint_strip(
+    scene: tuple[np.ndarray, ...],
+    top: int,
+    runs: np.ndarray,
+    cover: np.ndarray,
+    tags: np.ndarray,
+    grad: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the shapes in a strip and the gradients of their paint and of their segments."""
+    owner, offsets = runs[:-1, 0], scene[2]
+    bounds = np.flatnonzero(np.diff(owner, prepend=-1, append=-1))
+    shapes = owner[bounds[:-1]]
+    of_paint = np.zeros((len(shapes), 5))
+    of_segments = np.zeros((int((offsets[shapes + 1] - offsets[shapes]).sum()), 4))
+    shape = grad.shape[1:]
+    scratch = grad[3].astype(float), np.empty(len(cover)), np.ones(shape), np.zeros(shape)
+    unpaint_shapes(*scene, top, runs, cover, tags, grad, *scratch, bounds, of_paint, of_segments)
+    return shapes, of_paint, of_segments
 
 
 def _array(x: Tensor) -> np.ndarray:
