@@ -11,7 +11,9 @@ from guidance.cutouts import (
     ALIASES,
     AUGMENTATIONS,
     CutoutOptions,
+    _affine,
     _colour_matrices,
+    _perspective,
     apply_cuts,
     batches,
     sample_cuts,
@@ -83,6 +85,24 @@ def test_overview_sees_the_shorter_side_and_crops_stay_inside():
     assert points[:8, 0, 1].abs().max() < 1e-6
     assert (points[:8, 1, 1] - 1).abs().max() < 1e-6
     assert points[..., 0].max() > 2  # and reach the far end
+
+
+def test_affine_and_perspective_do_what_their_numbers_say():
+    one, zero = torch.ones(1), torch.zeros(1)
+    turn = torch.tensor([0.3])
+    turned = _affine(turn, 2 * one, zero, torch.tensor([[0.1, 0.2]]), one)[0]
+    cos, sin = 2 * math.cos(0.3), 2 * math.sin(0.3)
+    want = torch.tensor([[cos, -sin, 0.1], [sin, cos, 0.2], [0, 0, 1]])
+    torch.testing.assert_close(turned, want)
+    sheared = _affine(turn, one, 0.5 * one, torch.zeros(1, 2), -one)[0]
+    rotation = _affine(turn, one, zero, torch.zeros(1, 2), one)[0]
+    shear = torch.tensor([[1, 0.5, 0], [0, 1, 0], [0, 0, 1.0]])
+    torch.testing.assert_close(sheared, rotation @ shear @ torch.diag(torch.tensor([-1.0, 1, 1])))
+    jitter = torch.rand(3, 4, 2, generator=rng()) * 0.6 - 0.3
+    corners = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
+    moved = corners @ _perspective(jitter).mT
+    want = corners[:, :2] + jitter
+    torch.testing.assert_close(moved[..., :2] / moved[..., 2:], want, atol=1e-5, rtol=0)
 
 
 def test_cut_power_moves_the_sizes():

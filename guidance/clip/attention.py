@@ -1,9 +1,10 @@
-"""Frozen multi-head self-attention with the tokens of all images folded into one matrix product.
+"""Frozen image towers rearranged for speed: same parameters, same result.
 
 `torch.nn.MultiheadAttention` leaves its fused path when gradients flow through frozen weights and
 then multiplies each token by a copied weight on its own; on a CPU that costs more than everything
-else in a ViT block. Here the projections are one ``[B·T, D]`` product each and the core is
-`scaled_dot_product_attention`. Same parameters, same result.
+else in a ViT block. Here the projections are one ``[B·T, D]`` product each. The patch embedding, a
+convolution whose gradient is slow on a CPU, is one matrix product too, and batch norms disappear
+into the convolutions before them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+PLAIN_TOKENS = 256  # scores of that many tokens are no larger than the other activations
 
 
 class FoldedAttention(nn.Module):
@@ -41,10 +44,62 @@ class FoldedAttention(nn.Module):
             attn_mask = attn_mask.reshape(batch, self.num_heads, tokens, tokens)
         if attn_mask is not None and attn_mask.dtype == torch.bool:
             attn_mask = ~attn_mask  # True forbids there and allows here
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)  # [B, h, T, d]
+        out = _attend(q, k, v, attn_mask)  # [B, h, T, d]
         out = self.out_proj(out.transpose(1, 2).reshape(batch * tokens, width))
         out = out.view(batch, tokens, width)
         return (out if self.batch_first else out.transpose(0, 1)), None
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the attention of ``[B, h, T, d]``.
+
+    For few tokens on a CPU two plain products are several times faster, backward above all, than
+    the tiled algorithm, which exists to save memory where the ``[T, T]`` scores are large.
+    """
+    if q.device.type != "cpu" or q.shape[-2] > PLAIN_TOKENS:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    if mask is not None:
+        scores = (
+            scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+        )
+    return scores.softmax(dim=-1) @ v
+
+
+class FoldedPatches(nn.Module):
+    """The patch embedding of a vision transformer as one product; takes over `conv`'s weights."""
+
+    def __init__(self, conv: nn.Conv2d):
+        super().__init__()
+        self.kernel_size = self.stride = conv.kernel_size
+        self.weight = conv.weight  # [D, C, p, q]
+        self.bias = conv.bias
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed ``[N, C, H, W]`` → ``[N, D, H/p, W/q]``; what does not fill a patch is left out."""
+        p, q = self.kernel_size
+        rows, columns = images.shape[-2] // p, images.shape[-1] // q
+        x = images[..., : rows * p, : columns * q].unflatten(-1, (columns, q))
+        x = x.unflatten(-3, (rows, p)).permute(0, 2, 4, 1, 3, 5)  # [N, H/p, W/q, C, p, q]
+        out = F.linear(x.flatten(3).flatten(0, 2), self.weight.flatten(1), self.bias)
+        return out.view(len(images), rows, columns, -1).permute(0, 3, 1, 2)
+
+
+def fold_patches(tower: nn.Module) -> int:
+    """Replace the patch embeddings of a vision transformer in place; return how many."""
+    found = [
+        (module, name, child)
+        for module in tower.modules()
+        for name, child in module.named_children()
+        if isinstance(child, nn.Conv2d)
+        and child.kernel_size == child.stride
+        and min(child.kernel_size) >= 8  # smaller ones are downsampling layers of other towers
+        and (child.padding, child.dilation, child.groups)
+        in (((0, 0), (1, 1), 1), ("valid", (1, 1), 1))
+    ]
+    for module, name, child in found:
+        setattr(module, name, FoldedPatches(child))
+    return len(found)
 
 
 def fold_attention(model: nn.Module) -> int:
@@ -107,4 +162,12 @@ def freeze(model: nn.Module) -> nn.Module:
     return model
 
 
-__all__ = ["FoldedAttention", "disable_inplace", "fold_attention", "freeze", "fuse_batchnorm"]
+__all__ = [
+    "FoldedAttention",
+    "FoldedPatches",
+    "disable_inplace",
+    "fold_attention",
+    "fold_patches",
+    "freeze",
+    "fuse_batchnorm",
+]

@@ -13,7 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from guidance.clip.attention import disable_inplace, fold_attention, freeze, fuse_batchnorm
+from guidance.clip.attention import (
+    disable_inplace,
+    fold_attention,
+    fold_patches,
+    freeze,
+    fuse_batchnorm,
+)
 from guidance.clip.preprocess import Preprocess
 from guidance.conventions import check_images
 from guidance.errors import InputError
@@ -157,8 +163,9 @@ def check_precision(precision: str, device: torch.device) -> None:
 
 
 def _accelerate(network: nn.Module) -> bool:
-    """Fold attention, fuse batch norms; return whether the image tower is convolutional."""
+    """Fold attention and patches, fuse batch norms; return whether the tower is convolutional."""
     fold_attention(network)
+    fold_patches(network.visual)
     if fuse_batchnorm(network.visual):
         disable_inplace(network.visual)
         return True

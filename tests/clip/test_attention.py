@@ -5,9 +5,12 @@ import torch
 from torch import nn
 
 from guidance.clip.attention import (
+    PLAIN_TOKENS,
     FoldedAttention,
+    FoldedPatches,
     disable_inplace,
     fold_attention,
+    fold_patches,
     freeze,
     fuse_batchnorm,
 )
@@ -45,6 +48,31 @@ def test_attention_equals_stock(batch_first, mask, bias):
     want = stock(x, x, x, need_weights=False, attn_mask=attn_mask)[0]
     got = folded(x, x, x, need_weights=False, attn_mask=attn_mask)[0]
     torch.testing.assert_close(got, want, atol=1e-6, rtol=1e-5)
+    (want_gradient,) = torch.autograd.grad(want, x, cotangent)
+    (gradient,) = torch.autograd.grad(got, x, cotangent)
+    torch.testing.assert_close(gradient, want_gradient, atol=1e-6, rtol=1e-5)
+
+
+def test_many_tokens_take_the_tiled_way_to_the_same_result():
+    stock = make_attention(True)
+    x = torch.randn(1, PLAIN_TOKENS + 1, 24)
+    want = stock(x, x, x, need_weights=False)[0]
+    torch.testing.assert_close(FoldedAttention(stock)(x, x, x)[0], want, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_patches_equal_the_convolution(bias):
+    conv = freeze(nn.Conv2d(3, 7, (8, 12), (8, 12), bias=bias))
+    tower = nn.Sequential(
+        conv, nn.Conv2d(7, 7, 2, 2), nn.Conv2d(7, 7, 8, 4), nn.Conv2d(7, 7, 8, 8, 1)
+    )
+    assert fold_patches(tower) == 1
+    assert isinstance(tower[0], FoldedPatches)
+    assert tower[0].weight is conv.weight
+    x = torch.randn(2, 3, 29, 24, requires_grad=True)
+    want, got = conv(x), tower[0](x)
+    torch.testing.assert_close(got, want, atol=1e-6, rtol=1e-5)
+    cotangent = torch.randn_like(want)
     (want_gradient,) = torch.autograd.grad(want, x, cotangent)
     (gradient,) = torch.autograd.grad(got, x, cotangent)
     torch.testing.assert_close(gradient, want_gradient, atol=1e-6, rtol=1e-5)
