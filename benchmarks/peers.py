@@ -1,0 +1,84 @@
+"""The usual ways of the field, written out plainly, for our benchmarks to be compared with.
+
+`UsualStep` is the guided step of VQGAN-CLIP and its descendants with their default augmentations:
+one cut after the other in a Python loop, each augmentation a resampling of its own, open_clip's
+network as it comes.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class UsualCutouts(nn.Module):
+    """Image ``[1, 3, H, W]`` → ``[N, 3, S, S]``: crop, pool, then augment with kornia."""
+
+    def __init__(self, size: int, cuts: int, power: float = 1.0, noise: float = 0.1):
+        super().__init__()
+        import kornia.augmentation as K
+
+        self.size, self.cuts, self.power, self.noise = size, cuts, power, noise
+        self.augment = nn.Sequential(
+            K.RandomAffine(degrees=15, translate=(0.1, 0.1), shear=5, p=0.7, keepdim=True),
+            K.RandomPerspective(distortion_scale=0.7, p=0.7),
+            K.ColorJitter(brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1, p=0.7),
+            K.RandomErasing(scale=(0.1, 0.4), ratio=(0.3, 1 / 0.3), same_on_batch=True, p=0.7),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Cut and augment."""
+        height, width = image.shape[-2:]
+        longest, shortest = min(height, width), min(height, width, self.size)
+        cutouts = []
+        for _ in range(self.cuts):
+            side = int(torch.rand(()) ** self.power * (longest - shortest) + shortest)
+            left = int(torch.randint(0, width - side + 1, ()))
+            top = int(torch.randint(0, height - side + 1, ()))
+            crop = image[:, :, top : top + side, left : left + side]
+            pooled = F.adaptive_avg_pool2d(crop, self.size) + F.adaptive_max_pool2d(crop, self.size)
+            cutouts.append(pooled / 2)
+        batch = self.augment(torch.cat(cutouts))
+        strength = torch.empty(self.cuts, 1, 1, 1).uniform_(0, self.noise)
+        return batch + strength * torch.randn_like(batch)
+
+
+class UsualStep:
+    """One step: cut, embed, compare, go back, update.
+
+    Args:
+        network: an open_clip model as it comes, float32.
+        target: embedding of the prompt, ``[D]``, unit length.
+        frozen: whether its parameters need no gradient (VQGAN-CLIP) or are left as open_clip
+            hands them out (CLIPDraw).
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        target: Tensor,
+        size: int,
+        cuts: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        frozen: bool = True,
+    ):
+        self.network = network.eval().requires_grad_(not frozen)
+        self.target = target
+        self.cutouts = UsualCutouts(size, cuts)
+        self.mean = torch.tensor(mean).view(3, 1, 1)
+        self.std = torch.tensor(std).view(3, 1, 1)
+
+    def __call__(self, pixels: Tensor, optimizer: torch.optim.Optimizer) -> float:
+        """Update `pixels` ``[1, 3, H, W]`` once; return the loss."""
+        optimizer.zero_grad(set_to_none=True)
+        batch = (self.cutouts(pixels) - self.mean) / self.std
+        features = F.normalize(self.network.encode_image(batch).float(), dim=-1)
+        distances = (features - self.target).norm(dim=-1).div(2).arcsin().pow(2).mul(2)
+        loss = distances.mean()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            pixels.clamp_(0, 1)
+        return loss.item()
