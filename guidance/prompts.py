@@ -1,72 +1,92 @@
-r"""Prompt strings → `Prompt` objects: the grammar of VQGAN-CLIP, pixray, pytti and disco-diffusion.
+r"""Prompt strings → `Prompt`, in the grammar users of VQGAN-CLIP, pixray and pytti know.
 
-Several prompts, weights, stops. A negative weight pushes away; a stop is a floor on the squared
-great-circle distance, with the sign of the weight: past it there is no gradient any more.
+A bar separates prompts. ``:weight`` and ``:weight:stop`` are read from the right, numbers only; a
+negative weight pushes away. The stop is a floor on the distance to the prompt, with the sign of
+the weight: no gradient once the image is past it.
 
->>> parse_prompts("a fox at sunrise")
-(Prompt(text='a fox at sunrise'),)
->>> [(p.text, p.weight, p.stop) for p in parse_prompts("a fox:2 | fog:-0.5:-0.9 | tree : .5")]
-[('a fox', 2.0, -inf), ('fog', -0.5, -0.9), ('tree', 0.5, -inf)]
+    >>> parse_prompts("a fox at sunrise | forest:0.5")
+    (Prompt(text='a fox at sunrise'), Prompt(text='forest', weight=0.5))
+    >>> parse_prompts("text:-1:-.9")
+    (Prompt(text='text', weight=-1.0, stop=-0.9),)
+    >>> parse_prompts("a fox", negative=["fog:0.3"])
+    (Prompt(text='a fox'), Prompt(text='fog', weight=-0.3))
 
-Colons. Only numbers at the end are weight and stop; every other colon is text. An integer right
-after "digit, colon" is a ratio or a time, thus text too; a space before the colon, a sign or a
-decimal point makes it a weight.
+A colon inside text stays text: where no number ends the prompt, and in a ratio or time, which is a
+whole number directly after a digit and a colon. There, a space before the colon makes a weight.
+A backslash makes text of ``: | ^ [ ]``; before other characters it is an ordinary one.
 
->>> [(p.text, p.weight) for p in parse_prompts("Star Wars: a city | ratio 3:2 | ratio 3:2 :5")]
-[('Star Wars: a city', 1.0), ('ratio 3:2', 1.0), ('ratio 3:2', 5.0)]
+    >>> [p.text for p in parse_prompts(r"Star Wars: a city | ratio 3:2 | 12:30 | a\|b")]
+    ['Star Wars: a city', 'ratio 3:2', '12:30', 'a|b']
+    >>> parse_prompts(r"Route 66 :2 | part\: 2")
+    (Prompt(text='Route 66', weight=2.0), Prompt(text='part: 2'))
 
-Schedules: ``STEP: text`` (with the space) applies until the next step named; prompts before the
-first entry always apply. A dict, or its text, does the same. ``^`` and ``||`` separate the parts
-of a story of `every` steps each.
+``[photo.png]:0.5`` or a bare ``photo.png:0.5`` is an image, which must exist; a bare path with
+spaces is one if it exists. ``[noise 123]:0.1`` is a random direction.
 
->>> [(p.text, p.start, p.end) for p in parse_prompts("ink | 0: a fox | 200: a wolf:2 | snow")]
-[('ink', 0, None), ('a fox', 0, 200), ('a wolf', 200, None), ('snow', 200, None)]
->>> parse_prompts("{0: ['a fox'], 200: ['a wolf:2', 'snow']}")[1].start
-200
->>> [(p.text, p.start, p.end) for p in parse_prompts("a fox ^ a wolf", every=50)]
-[('a fox', 0, 50), ('a wolf', 50, None)]
+    >>> parse_prompts("[noise 123]:0.1") == parse_prompts(noise="123:0.1")
+    True
 
-Images: a path that ends like an image, or any path in brackets, ``[photo.png]:0.5``; it must
-exist. A backslash makes ``| : ^ [ \`` plain text.
+A step is a whole number, colon and space. What follows applies from that step to the next one;
+prompts before the first step always apply. ``50-80: `` (80 being the first step without) and
+``50-: `` are intervals of their own, which may overlap. A dict, or its text, says the same.
+
+    >>> for p in parse_prompts("oil painting | 0: a fox | 200: a wolf:2 | snow"):
+    ...     print(p.text, p.weight, p.start, p.end)
+    oil painting 1.0 0 None
+    a fox 1.0 0 200
+    a wolf 2.0 200 None
+    snow 1.0 200 None
+    >>> parse_prompts({0: "a fox", 200: ["a wolf:2"]}) == parse_prompts("0: a fox | 200: a wolf:2")
+    True
+
+``^`` or ``||`` starts the next scene, each `every` steps long; the last one stays.
+
+    >>> parse_prompts("dawn ^ noon", every=100) == parse_prompts("0: dawn | 100: noon")
+    True
+
+Refused with the reason, because other tools read them differently: masks (``sky:1_[mask.png]``),
+weights that are functions of ``t``, keyframes, URLs, and a number before the text (``2:fox``).
 """
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import math
+import os
 import re
-import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Literal
 
+from guidance import schedule
+from guidance.conventions import MAX_SEED
 from guidance.errors import PromptError
-from guidance.images import is_image_path
+from guidance.images import SUFFIXES, is_image_path
+from guidance.schedule import Entry, restore
+from guidance.slug import slug as slug
+from guidance.weights import check_stop, check_weight, double, escape, is_ratio, split_numbers
 
-NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-SUFFIX = re.compile(rf"\s*:\s*({NUMBER}|[+-]?(?:nan|inf|infinity))$", re.IGNORECASE)
-STEP = re.compile(r"(\d+)\s*:\s+(?=\S)")
-KEYFRAME = re.compile(rf"\d+\s*:\s*\(\s*{NUMBER}\s*\)")
-PREFIX = re.compile(rf"({NUMBER}):(?=[^\W\d])")
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)$", re.IGNORECASE)
-# escaped characters travel through the parser as private code points
-ESCAPES = {char: chr(0xE000 + i) for i, char in enumerate("|:^[\\")}
-MAX_STEP = 10_000_000
+_URL = re.compile(r"[a-z][a-z0-9+.\-]+://", re.IGNORECASE)
+_NOISE = re.compile(r"noise\s+([0-9]{1,30})")
+
+PromptSource = str | os.PathLike | Mapping | Sequence
 
 
 @dataclass(frozen=True, repr=False)
 class Prompt:
-    """One prompt.
+    """One prompt: what to move towards or away from, how strongly, and at which steps.
 
     Attributes:
-        text: the words; the path of an image prompt; the seed of a noise prompt.
-        weight: strength; negative pushes away.
-        stop: floor on the loss, the squared great-circle distance (negative for negative weights).
-        kind: what `text` is.
-        start: first step at which the prompt applies.
-        end: first step at which it no longer applies, or None.
+        text: the text, the path of the image, or the seed of the noise as digits.
+        weight: -1000 to 1000 but not 0; negative pushes away.
+        stop: floor on sign(weight) · distance, where the distance is the squared great-circle
+            distance of the embeddings (0 to 4.93): no gradient once below it. It has the sign of
+            the weight: ``a:1:0.4`` comes no closer than 0.4, ``a:-1:-0.9`` goes no further than
+            0.9. Minus infinity never stops.
+        kind: ``"text"``, ``"image"`` or ``"noise"``.
+        start: first step at which it applies.
+        end: first step at which it no longer applies; None applies to the end.
     """
 
     text: str
@@ -76,240 +96,231 @@ class Prompt:
     start: int = 0
     end: int | None = None
 
+    def __post_init__(self):
+        if not isinstance(self.text, str):
+            raise PromptError(f"a prompt must be text but is {type(self.text).__name__}")
+        text = schedule.clean(self.text).strip()
+        if not text:
+            raise PromptError("a prompt must not be empty")
+        if self.kind == "noise":
+            if not re.fullmatch("[0-9]{1,30}", text) or int(text) > MAX_SEED:
+                raise PromptError(f"a noise seed must be from 0 to {MAX_SEED} but is {text[:40]!r}")
+            text = str(int(text))
+        elif self.kind not in ("text", "image"):
+            raise PromptError(f"kind must be text, image or noise but is {self.kind!r}")
+        elif self.kind == "text" and _is_bare_path(text):
+            raise PromptError(f"a text must not be the name of an image file but is {text[:60]!r}")
+        object.__setattr__(self, "text", text)
+        object.__setattr__(self, "weight", check_weight(self.weight))
+        object.__setattr__(self, "stop", check_stop(self.stop, self.weight))
+        schedule.check_span(self.start, self.end)
+
+    def __repr__(self) -> str:
+        shown = (f for f in fields(self) if getattr(self, f.name) != f.default)
+        return f"Prompt({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
+
+    def __str__(self) -> str:
+        return format_prompts((self,))
+
     def active(self, step: int) -> bool:
         """Return whether the prompt applies at `step`."""
         return self.start <= step and (self.end is None or step < self.end)
 
-    def __str__(self) -> str:
-        """Return the prompt in the grammar, without its schedule."""
-        text = re.sub(r"([|:^\[\\])", r"\\\1", self.text)
-        text = f"[{text}]" if self.kind == "image" else text
-        stop = "" if self.stop == -math.inf else f":{self.stop!r}"
-        return f"{text}:{self.weight!r}{stop}"
-
-    def __repr__(self) -> str:
-        defaults = Prompt("")
-        names = ("weight", "stop", "kind", "start", "end")
-        given = {n: getattr(self, n) for n in names if getattr(self, n) != getattr(defaults, n)}
-        return f"Prompt({', '.join(f'{k}={v!r}' for k, v in {'text': self.text, **given}.items())})"
-
 
 def parse_prompts(
-    texts: str | Sequence[str] | Mapping[int, str | Sequence[str]],
+    texts: PromptSource = (),
     *,
-    negative: Sequence[str] = (),
-    image: Sequence[str] = (),
-    noise: Sequence[str] = (),
+    negative: PromptSource = (),
+    image: PromptSource = (),
+    noise: PromptSource = (),
     every: int | None = None,
 ) -> tuple[Prompt, ...]:
-    """Parse prompts in the grammar of this module.
+    """Parse prompts given in the grammar of this module.
+
+    Each argument is a string, a dict ``{step: prompt or list of prompts}``, or a sequence of
+    these and of ready `Prompt` objects. Every string has a schedule of its own.
 
     Args:
-        texts: one string, several (all apply), or a dict of step → string or strings.
-        negative: prompts to push away from; a weight of 0.3 becomes -0.3.
-        image: paths of image prompts, each with an optional weight and stop.
-        noise: seeds of random directions, ``"123:0.1|234:0.2"``.
-        every: steps for each part of a story.
+        texts: prompts of any kind.
+        negative: prompts to push away from; weights and stops are positive and change sign.
+        image: images, with or without brackets: ``"photo.png:0.5"``, or a `Path`.
+        noise: seeds of random directions: ``"123:0.1|234:0.2"``, or an int.
+        every: steps per scene, for ``^`` and ``||``.
 
     Raises:
-        PromptError: says what was given and what is allowed.
+        PromptError: no prompt at all, or one does not follow the grammar, or a file is missing.
     """
-    prompts: list[Prompt] = []
-    if isinstance(texts, Mapping):
-        prompts += _from_table(texts)
-    else:
-        for text in [texts] if isinstance(texts, str) else texts:
-            prompts += _parse_text(text, every)
-    prompts += [_negate(p) for text in negative for p in _split(_clean(text, "negative prompt"))]
-    for text in image:
-        prompts.append(_image(*_numbers(_clean(text, "image prompt"))))
-    prompts += [_noise(part) for text in noise for part in text.split("|")]
-    return tuple(prompts)
+    if every is not None and (
+        isinstance(every, bool) or not isinstance(every, int) or not 1 <= every <= schedule.MAX_STEP
+    ):
+        raise PromptError(f"--change-every must be a whole number of at least 1 but is {every!r}")
+    given = [texts] if isinstance(texts, str | Mapping) else texts
+    alone = isinstance(given, Sequence) and len(given) == 1 and not (image or noise)
+    found = [*_read(texts, "text", every, alone)]
+    found += [_negate(prompt) for prompt in _read(negative, "text", every)]
+    found += _read(image, "image", every)
+    found += _read(noise, "noise", every)
+    if not found:
+        raise PromptError('a prompt is needed, for example "a fox at sunrise"')
+    return tuple(found)
 
 
-def slug(text: str, max_length: int = 48) -> str:
-    """Return `text` as a file name: letters and digits of any script, joined by hyphens.
+def format_prompts(prompts: Sequence[Prompt]) -> str:
+    r"""Return one string that `parse_prompts` turns into the same prompts.
 
-    >>> slug("A fox, at sunrise!"), slug("CON")
-    ('a-fox-at-sunrise', 'prompt-con')
+    Example:
+        >>> print(format_prompts([Prompt("ratio 3:2"), Prompt("a|b: c", -0.5), Prompt("x", end=9)]))
+        ratio 3:2 | a\|b: c:-0.5 | 0-9: x
     """
-    plain = unicodedata.normalize("NFKC", text[: 8 * max_length]).lower()
-    name = re.sub(r"[\W_]+", "-", plain).strip("-")[:max_length].strip("-")
-    if not name:  # emoji only
-        name = "prompt-" + hashlib.blake2b(text.encode(errors="replace"), digest_size=3).hexdigest()
-    return f"prompt-{name}" if RESERVED.match(name) else name
+    groups = [(span, list(g)) for span, g in groupby(prompts, key=lambda p: (p.start, p.end))]
+    head = groups.pop(0)[1] if groups and groups[0][0] == (0, None) else []
+    spans = [span for span, _ in groups]
+    plain = bool(spans) and spans[-1][1] is None and all(a[1] == b[0] for a, b in pairwise(spans))
+    plain = plain and (bool(head) or spans[0][0] == 0)
+    plain = plain and not any(p.text.startswith("(") for _, group in groups for p in group)
+    parts = [_format(prompt) for prompt in head]
+    for (start, end), group in groups:
+        step = f"{start}: " if plain else f"{start}-{'' if end is None else end}: "
+        first, *rest = (_format(prompt) for prompt in group)
+        parts += [step + first, *rest]
+    return " | ".join(parts)
 
 
-def _parse_text(text: str, every: int | None) -> list[Prompt]:
-    text = _clean(text, "prompt")
-    if text.startswith("{") and text.endswith("}"):
-        return _from_table(_literal(text))
-    scenes = re.split(r"\|\||\^", text)
-    if len(scenes) > 1:
-        if any(not scene.strip(" |") for scene in scenes):
-            raise PromptError(f"a part of the prompt {_show(text)} is empty")
-        if every is None:
+def check_steps(prompts: Sequence[Prompt], steps: int) -> None:
+    r"""Raise `PromptError` if a prompt begins after a run of `steps`, or a step has no prompt.
+
+    Example:
+        >>> check_steps(parse_prompts("ink | 1984: a novel"), 300)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        guidance.errors.PromptError: ... starts at step 1984 but the run has 300 steps; if ...
+    """
+    for prompt in prompts:
+        if prompt.start >= steps:
             raise PromptError(
-                f"{_show(text)} is a story of {len(scenes)} parts (^ or ||); "
-                "say how many steps each part has with --change-every"
+                f"'{str(prompt)[:60]}' starts at step {prompt.start} but the run has {steps} steps;"
+                f" if the number is text, write '{prompt.start}\\: {prompt.text[:40]}'"
             )
-        if every < 1:
-            raise PromptError(f"change_every must be at least 1 step but is {every}")
-        return _from_table({number * every: scene for number, scene in enumerate(scenes)})
-    return _schedule(text)
+    for step in sorted({0, *(p.end for p in prompts if p.end is not None and p.end < steps)}):
+        if not any(prompt.active(step) for prompt in prompts):
+            raise PromptError(
+                f"no prompt applies at step {step}; start the schedule at 0, leave no gap, or add"
+                " a prompt without a step"
+            )
 
 
-def _schedule(text: str) -> list[Prompt]:
-    """Parse ``a | 0: b | c | 200: d``."""
-    always: list[str] = []
-    entries: dict[int, list[str]] = {}
-    for part in text.split("|"):
-        part = part.strip()
-        if KEYFRAME.match(part):
-            raise PromptError(f"{_show(part)} is a list of keyframe numbers, not a prompt")
-        match = STEP.match(part)
-        if match:
-            step = int(match[1])
-            if entries and step <= max(entries):
-                raise PromptError(f"the steps of {_show(text)} must increase, but {step} does not")
-            entries[step] = [part[match.end() :]]
-        else:
-            (entries[max(entries)] if entries else always).append(part)
-    if entries and not always and min(entries) > 0:
-        raise PromptError(
-            f"no prompt applies before step {min(entries)} of {_show(text)}; start with '0: ...'"
-        )
-    return [_one(part) for part in always] + _from_table(entries)
+def _read(source: object, kind: str, every: int | None, alone: bool = False) -> Iterator[Prompt]:
+    """Yield the prompts of one argument of `parse_prompts`; `alone` if there are no others."""
+    if isinstance(source, Prompt):
+        yield source
+    elif isinstance(source, str):
+        yield from (_parse(entry, kind) for entry in schedule.entries(source, every, alone))
+    elif isinstance(source, Mapping):
+        found = schedule.mapping_entries(source.items(), str(dict(source)), alone)
+        yield from (_parse(entry, kind) for entry in found)
+    elif isinstance(source, os.PathLike):
+        yield _image(Entry(str(source), 1, str(source)), str(source), 1.0, -math.inf)
+    elif isinstance(source, int) and not isinstance(source, bool) and kind == "noise":
+        yield Prompt(str(source), kind="noise")
+    elif isinstance(source, Sequence) and not isinstance(source, bytes | bytearray):
+        for item in source:
+            if isinstance(item, Sequence) and not isinstance(item, str):
+                raise PromptError(f"a prompt must be text but is {type(item).__name__}")
+            yield from _read(item, kind, every, alone)
+    else:
+        raise PromptError(f"a prompt must be text but is {type(source).__name__}")
 
 
-def _from_table(table: Mapping[int, str | Sequence[str]]) -> list[Prompt]:
-    """Return the prompts of step → strings; each entry lasts until the next."""
-    steps = []
-    for key in table:
-        number = str(key).strip()
-        if not number.isascii() or not number.isdigit() or int(number) > MAX_STEP:
-            raise PromptError(f"a step of a schedule must be a whole number but is {key!r}")
-        steps.append(int(number))
-    if steps != sorted(set(steps)):
-        raise PromptError(f"the steps of a schedule must increase but are {steps}")
-    prompts = []
-    ends = [*steps, None][1:]
-    for value, start, end in zip(table.values(), steps, ends, strict=False):
-        for text in [value] if isinstance(value, str) else value:
-            parts = _split(_clean(text, f"prompt at step {start}"))
-            prompts += [replace(p, start=start, end=end) for p in parts]
-    return prompts
-
-
-def _literal(text: str) -> Mapping[int, str | Sequence[str]]:
+def _parse(entry: Entry, kind: str) -> Prompt:
+    """Parse one piece between bars."""
+    piece = entry.piece
+    if "_[" in piece:
+        entry.fail(r"masks are not supported; in ordinary text write '_\['", piece.index("_["))
+    if piece.startswith("["):
+        body, numbers = _split_bracket(entry)
+        noise = _NOISE.fullmatch(body)
+        body, kind = (noise[1], "noise") if noise else (body, "image")
+    else:
+        body, numbers = split_numbers(entry, piece, ratios=kind == "text")
+    weight, stop = (*numbers, *(1.0, -math.inf)[len(numbers) :])
+    text = restore(body)
+    url = _URL.match(body)
+    if url and kind != "noise":
+        entry.fail(f"{url[0][:20]} is not supported: download the image and give its path")
     try:
-        table = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        table = None
-    fits = isinstance(table, dict) and all(
-        isinstance(v, str) or (isinstance(v, list | tuple) and all(isinstance(t, str) for t in v))
-        for v in table.values()
-    )
-    if not fits or not table:
-        raise PromptError(f"{_show(text)} must look like {{0: ['a fox:2'], 100: ['a wolf']}}")
-    return table
+        if kind == "image" or (kind == "text" and (_is_bare_path(text) or _is_file(text))):
+            return _image(entry, text, weight, stop)
+        return Prompt(text, weight, stop, kind, entry.start, entry.end)
+    except PromptError as error:
+        if "(column " in str(error):
+            raise
+        entry.fail(str(error))
 
 
-def _split(text: str) -> list[Prompt]:
-    return [_one(part) for part in text.split("|")]
-
-
-def _one(part: str) -> Prompt:
-    """Parse one prompt with its weight and stop; no bars, no schedule."""
-    part = part.strip()
-    if not part:
-        raise PromptError("a prompt between two bars must not be empty")
-    if match := PREFIX.match(part):
-        rest = part[match.end() :]
-        raise PromptError(
-            f"{_show(part)} starts with a number: write {_show(rest + ':' + match[1])} for a "
-            f"weight or '{match[1]}: {_unescape(rest)}' for a step"
+def _split_bracket(entry: Entry) -> tuple[str, list[float]]:
+    """Split ``[path]:weight:stop`` into the path, still protected, and its numbers."""
+    close = entry.piece.find("]")
+    if close < 0:
+        entry.fail(
+            r"the bracket of an image prompt is not closed before the next '|'; write '\[' and"
+            r" '\|' where they are text"
         )
-    if re.search(r"_\[[^\]]*\]$", part) or re.search(rf":{NUMBER}_\S", part):
-        raise PromptError(f"{_show(part)} limits a prompt to a region, which is not supported")
-    text, weight, stop = _numbers(part)
-    bracket = text.startswith("[")
-    if bracket and not text.endswith("]"):
-        raise PromptError(f"the bracket of {_show(part)} is not closed")
-    if bracket or (is_image_path(text) and (" " not in text or Path(text).is_file())):
-        return _image(text[1:-1] if bracket else text, weight, stop)
-    return Prompt(_unescape(text), weight, stop)
+    rest, numbers = split_numbers(entry, "x" + entry.piece[close + 1 :].strip(), ratios=False)
+    if rest.strip() != "x":
+        entry.fail(
+            r"after ']' only ':weight' or ':weight:stop' may follow; in ordinary text write '\[',"
+            r" and '\]' for a bracket in a path",
+            close + 1,
+        )
+    return entry.piece[1:close].strip(), numbers
 
 
-def _numbers(part: str) -> tuple[str, float, float]:
-    """Split text, weight and stop, reading numbers from the right."""
-    chain: list[tuple[str, str, str]] = []  # text before, separator and number, from the right
-    text = part.strip()
-    while len(chain) < 3 and (match := SUFFIX.search(text[-400:])):
-        cut = len(text) - len(match[0])
-        chain.append((text[:cut], match[0], match[1]))
-        text = text[:cut]
-    for count in range(len(chain), 0, -1):
-        before, separator, _ = chain[count - 1]
-        ratio = before[-1:].isdigit() and re.fullmatch(r":\d+", separator)
-        if ratio:
-            continue
-        numbers = [float(n) for _, _, n in reversed(chain[:count])]
-        if count > 2:
-            raise PromptError(f"{_show(part)} has more numbers than weight and stop")
-        if not before.strip():
-            raise PromptError(f"{_show(part)} has a weight but no text")
-        if not all(map(math.isfinite, numbers)):
-            raise PromptError(f"the weight and stop of {_show(part)} must be finite numbers")
-        weight, stop = numbers[0], numbers[1] if count == 2 else -math.inf
-        if stop > -math.inf and weight * stop < 0:
-            raise PromptError(f"the stop of {_show(part)} must have the sign of its weight")
-        return before.strip(), weight, stop
-    return part.strip(), 1.0, -math.inf
+def _image(entry: Entry, path: str, weight: float, stop: float) -> Prompt:
+    """Return the prompt of an image file that exists."""
+    if path.startswith("~"):
+        path = os.path.expanduser(path)
+    prompt = Prompt(path, weight, stop, "image", entry.start, entry.end)
+    if not _exists(path):
+        what = "is a folder" if _exists(path, folder=True) else "does not exist"
+        shown = path if len(path) <= 80 else f"…{path[-79:]}"
+        hint = r" (in ordinary text write '\[')" if entry.piece.startswith("[") else ""
+        entry.fail(f"the image file {shown!r} {what}{hint}")
+    return prompt
 
 
-def _image(path: str, weight: float, stop: float) -> Prompt:
-    path = _unescape(path).strip()
-    if re.match(r"https?:", path):
-        raise PromptError(f"image prompts are files: download {path!r} first")
-    if not Path(path).is_file():
-        raise PromptError(f"the image prompt {path!r} does not exist")
-    return Prompt(path, weight, stop, kind="image")
+def _is_bare_path(text: str) -> bool:
+    """Return whether a text without spaces ends like the name of an image file."""
+    return text.lower().endswith(tuple(SUFFIXES)) and not re.search(r"\s", text)
+
+
+def _is_file(text: str) -> bool:
+    """Return whether `text` is the path of an existing file with the suffix of an image."""
+    return text.lower().endswith(tuple(SUFFIXES)) and is_image_path(text) and _exists(text)
+
+
+def _exists(path: str, *, folder: bool = False) -> bool:
+    try:
+        return Path(path).is_dir() if folder else Path(path).expanduser().is_file()
+    except (OSError, RuntimeError, ValueError):  # too long for a path, or an unknown user
+        return False
 
 
 def _negate(prompt: Prompt) -> Prompt:
+    """Turn a prompt of the negative argument into one that pushes away."""
     if prompt.weight < 0:
-        raise PromptError(f"the negative prompt {prompt.text!r} must not have a negative weight")
+        raise PromptError(f"a negative prompt must not have a negative weight but is '{prompt}'")
     stop = prompt.stop if prompt.stop == -math.inf else -prompt.stop
     return replace(prompt, weight=-prompt.weight, stop=stop)
 
 
-def _noise(part: str) -> Prompt:
-    match = re.fullmatch(rf"\s*(\d+)\s*(?::\s*({NUMBER}))?\s*", part)
-    if not match:
-        raise PromptError(f"a noise prompt must be SEED or SEED:WEIGHT but is {part!r}")
-    return Prompt(match[1], float(match[2] or 1), kind="noise")
-
-
-def _clean(text: str, what: str) -> str:
-    """Hide escaped characters, replace control characters by spaces, refuse empty text."""
-    if not isinstance(text, str):
-        raise PromptError(f"the {what} must be text but is {type(text).__name__}")
-    if "\0" in text:
-        raise PromptError(f"the {what} must not contain a NUL character")
-    text = re.sub(r"\\([|:^\[\\])", lambda m: ESCAPES[m[1]], text)
-    text = "".join(" " if unicodedata.category(c) == "Cc" else c for c in text).strip()
-    if not text:
-        raise PromptError(f"the {what} must not be empty")
-    return text
-
-
-def _unescape(text: str) -> str:
-    for char, hidden in ESCAPES.items():
-        text = text.replace(hidden, char)
-    return text
-
-
-def _show(text: str) -> str:
-    text = _unescape(text)
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+def _format(prompt: Prompt) -> str:
+    """Return one prompt without its steps."""
+    numbers = [prompt.weight, prompt.stop] if prompt.stop > -math.inf else [prompt.weight]
+    tail = "" if numbers == [1.0] else "".join(f":{n!r}".removesuffix(".0") for n in numbers)
+    if prompt.kind == "noise":
+        return f"[noise {prompt.text}]{tail}"
+    if prompt.kind == "image":
+        return f"[{double(escape(prompt.text, colons=False))}]{tail}"
+    body = escape(prompt.text)
+    if tail and is_ratio(body, tail.split(":")[1]):
+        return f"{body} {tail}"
+    return double(body) + tail if tail else body

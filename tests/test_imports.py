@@ -10,7 +10,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 TECHNIQUES = {p.parent.name for p in ROOT.glob("*/__main__.py")} - {"train"}
 # a module may import modules of its own layer and of the layers below it
 LAYERS = (
-    {"conventions", "errors", "files", "images"},
+    {"conventions", "errors", "files", "images", "schedule", "slug", "weights"},
     {"clip", "models", "prompts"},
     {"scorer", "cutouts", "generator"},
     {"loop", "objective", "ranking", "artifacts", "checkpoint", "cli", "options", "runner"},
