@@ -31,7 +31,8 @@ STRIP = 16  # rows; fixed, because the gradients of strips are summed in order
 def draw(scene: Scene, colors: Tensor, behind: Tensor, height: int, width: int) -> Tensor:
     """Return `scene` in the given `colors` [S, 4] over `behind` [1, 3, 1 or H, 1 or W]."""
     tensors = (scene.points, scene.widths, colors, behind, scene.counts, scene.closed)
-    return _Draw.apply(*tensors, height, width)
+    keep = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    return _Draw.apply(*tensors, height, width, keep)
 
 
 class _Draw(torch.autograd.Function):
@@ -40,7 +41,7 @@ class _Draw(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, *args):
-        *tensors, height, width = args
+        *tensors, height, width, keep = args
         points, widths, colors, behind, counts, closed = map(_array, tensors)
         *outline, pieces = flatten_shapes(points, widths, counts, closed, height, width)
         if len(pieces) == 0:
@@ -51,7 +52,7 @@ class _Draw(torch.autograd.Function):
         layer = np.empty((len(tops), 4, STRIP, width), points.dtype)
 
         def paint(k: int):
-            return _paint_strip((*outline, colors, closed), rows, tops[k], layer[k])
+            return _paint_strip((*outline, colors, closed), rows, tops[k], layer[k], keep)
 
         ctx.fragments = _in_threads(paint, len(tops))
         layer = layer.transpose(1, 0, 2, 3).reshape(4, -1, width)[:, :height]
@@ -89,13 +90,16 @@ class _Draw(torch.autograd.Function):
             whole = tuple(axis for axis in (2, 3) if behind.shape[axis] == 1)
             grads[3] = (grad * transmittance).sum(whole, keepdims=True)
         tensors = (None if x is None else torch.from_numpy(x.astype(grad.dtype)) for x in grads)
-        return *tensors, None, None, None, None
+        return *tensors, *[None] * 5
 
 
 def _paint_strip(
-    scene: tuple[np.ndarray, ...], rows: np.ndarray, top: int, out: np.ndarray
+    scene: tuple[np.ndarray, ...], rows: np.ndarray, top: int, out: np.ndarray, keep: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw rows `top` and on into `out` [4, rows, W]; return runs, coverage and tags."""
+    """Draw rows `top` and on into `out` [4, rows, W]; return runs, coverage and tags.
+
+    Without `keep` these are only the last ones, and memory does not grow with covered pixels.
+    """
     _, n, width = out.shape
     out[:3], out[3] = 0, 1
     buffers = (
@@ -115,7 +119,10 @@ def _paint_strip(
         )
         if s == len(rows):
             return runs[: n_runs + 1].copy(), cover[:used].copy(), tags[:used].copy()
-        runs, cover, tags = _longer(runs, n_runs), _longer(cover, used), _longer(tags, used)
+        if keep:
+            runs, cover, tags = _longer(runs, n_runs), _longer(cover, used), _longer(tags, used)
+        else:
+            n_runs = used = 0
 
 
 def _longer(x: np.ndarray, used: int) -> np.ndarray:
