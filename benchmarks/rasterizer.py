@@ -129,6 +129,8 @@ def milliseconds(draw: Draw, scene: Scene, cotangent: Tensor) -> tuple[float, fl
 def compare(scene: Scene, draws: dict[str, Draw], repeats: int) -> dict[str, tuple[float, float]]:
     """Return the least times of each contender, which take turns; slow ones get fewer of them."""
     cotangent = torch.randn(1, 3, CANVAS, CANVAS, generator=torch.Generator().manual_seed(0))
+    for draw in draws.values():  # numba compiles or loads its kernels on first use
+        milliseconds(draw, strokes(2, (1, 1)), cotangent)
     best = dict.fromkeys(draws, (float("inf"), float("inf")))
     for turn in range(repeats):
         for name, draw in draws.items():
