@@ -72,7 +72,7 @@ def main(
                 options,
                 prog=prog,
                 args=_prompt_flag(arguments) if _prompt_is_positional(options) else arguments,
-                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+                config=(tyro.conf.OmitArgPrefixes,),
                 **extra,
             )
             code = execute(parsed) or 0

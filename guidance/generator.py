@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from guidance.errors import ModelError
 
-
 ENTRY_POINTS = "guidance.generators"
 
 
@@ -104,7 +103,9 @@ def registered() -> dict[str, type[Generator]]:
         try:
             loaded = entry.load()
         except (ImportError, AttributeError) as error:
-            raise ModelError(f"the generator {entry.name} ({entry.value}) fails: {error}") from error
+            raise ModelError(
+                f"the generator {entry.name} ({entry.value}) fails: {error}"
+            ) from error
         if not (isinstance(loaded, type) and issubclass(loaded, Generator)):
             raise ModelError(f"the entry point {entry.name} ({entry.value}) is not a Generator")
         found[entry.name] = loaded

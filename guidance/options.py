@@ -40,7 +40,7 @@ class GuidedOptions:
     """Seed of every random choice; the same seed gives the same picture."""
 
     clip: Annotated[str, alias("-m", "--clip-model")] = "mini"
-    """CLIP models: "mini", "ViT-B-32/laion2b_s34b_b79k", "ViT-B-32=file.pt", "mini,RN50/yfcc15m"."""
+    """CLIP models: "mini", "ViT-B-32/laion2b_s34b_b79k", "RN50=file.pt", "mini,RN50/yfcc15m:2"."""
     device: str = "auto"
     """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"

@@ -108,7 +108,7 @@ def command(technique: Technique, argv: Sequence[str] | None = None) -> int:
         if table.get("technique") != technique.name or "options" not in table:
             raise InputError(f"{source} is not the manifest of a {technique.name} run")
         options = from_table(technique.options, table["options"], str(source))
-        return dataclasses.replace(options, output=None)
+        return dataclasses.replace(options, output=None, quiet=False)
 
     return cli.main(
         technique.options,
