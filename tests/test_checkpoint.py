@@ -17,8 +17,6 @@ from guidance.objective import PromptObjective, Smoothness
 from guidance.prompts import Prompt
 from guidance.scorer import ClipScorer
 
-resource = pytest.importorskip("resource", reason="file size limits are a Unix matter")
-
 
 @pytest.fixture
 def saved(tmp_path):
@@ -150,6 +148,7 @@ def test_a_folder_that_does_not_exist(tmp_path):
 @contextlib.contextmanager
 def files_of_at_most(size: int):
     """Let this process write no file beyond `size` bytes, as a full disk would."""
+    resource = pytest.importorskip("resource", reason="file size limits are a Unix matter")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
