@@ -34,7 +34,7 @@ class GuidedOptions:
     change_every: Annotated[int | None, alias("-cpe")] = None
     """Steps for each part of a story written "a fox ^ a wolf"."""
 
-    steps: Annotated[int, alias("-i", "--iterations")] = 300
+    steps: Annotated[int, alias("-i", "--iterations")] = 400
     """Number of optimisation steps."""
     seed: Annotated[int, alias("-sd")] = 0
     """Seed of every random choice; the same seed gives the same picture."""

@@ -118,7 +118,7 @@ def random_scene(
     segments: tuple[int, int],
     *,
     closed: bool = False,
-    width: float = 1 / REFERENCE,
+    width: tuple[float, float] = (1 / REFERENCE, 1 / REFERENCE),
     generator: torch.Generator,
 ) -> Scene:
     """Return `strokes` random strokes as CLIPDraw starts with.
@@ -127,7 +127,7 @@ def random_scene(
 
     Args:
         segments: fewest and most cubics of a stroke; shapes have at least two.
-        width: of every stroke, fraction of the shorter side.
+        width: least and greatest, uniform in between; fractions of the shorter side.
     """
     low, high = (max(s, 2) for s in segments) if closed else segments
     counts = torch.randint(low, high + 1, (strokes,), generator=generator)
@@ -136,7 +136,7 @@ def random_scene(
     colors = torch.rand(strokes, 4, generator=generator)
     return Scene(
         points=moves.cumsum(dim=1),
-        widths=torch.full((strokes,), width),
+        widths=width[0] + (width[1] - width[0]) * torch.rand(strokes, generator=generator),
         colors=colors,
         counts=counts,
         closed=torch.full((strokes,), closed),

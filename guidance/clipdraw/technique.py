@@ -16,6 +16,10 @@ from guidance.images import as_tensor
 from guidance.loop import Step
 from guidance.runner import Technique
 
+# Widths move by a tenth of a pixel a step. CLIPDraw starts all at 1 pixel and takes 1,000 steps to
+# cover the paper; starting up to here gets there in a third of them.
+START_WIDTH = 8.0
+
 
 def draw(prompt: str, **options: object) -> Iterator[Step]:
     """Draw `prompt` with Bézier strokes and yield every step.
@@ -60,11 +64,12 @@ def build(options: ClipDrawOptions, device: torch.device) -> Drawing:
 def _start(options: ClipDrawOptions) -> Scene:
     if options.init_is_svg():
         return from_svg(options.init)
+    low, high = options.width
     scene = random_scene(
         options.strokes,
         options.segments,
         closed=options.closed,
-        width=options.width[0] / REFERENCE,
+        width=(low / REFERENCE, max(low, min(high, START_WIDTH)) / REFERENCE),
         generator=make_generator(derive_seed(options.seed, "strokes")),
     )
     if options.init is not None:

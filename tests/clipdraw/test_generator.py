@@ -26,7 +26,7 @@ def test_fits_a_target_image(closed, generator):
     y, x = torch.meshgrid(torch.linspace(0, 1, 48), torch.linspace(0, 1, 48), indexing="ij")
     disc = ((x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.09).float()
     target = torch.stack([0.2 + 0.7 * disc, 0.3 + 0.3 * disc, 0.8 - 0.7 * disc])[None]
-    scene = random_scene(40, (1, 3), closed=closed, width=4 / 224, generator=generator)
+    scene = random_scene(40, (1, 3), closed=closed, width=(4 / 224, 4 / 224), generator=generator)
     drawing = Drawing(scene, (48, 48), lr=(3 / 224, 0.3 / 224, 0.03))
     first, last = fit(drawing, target, 120)
     assert first > 0.1
