@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,19 +13,19 @@ NO_BENCHMARKS = ("__init__", "peers", "run")
 
 
 def names() -> list[str]:
-    """Return the benchmarks: the modules of this folder with a ``main(argv)``."""
+    """Return the benchmarks: the other modules of this folder, each a program of its own."""
     found = sorted(p.stem for p in Path(__file__).parent.glob("*.py"))
     return [name for name in found if name not in NO_BENCHMARKS and not name.startswith("_")]
 
 
 def main() -> int:
-    """Run those named on the command line, or all."""
+    """Run those named on the command line, or all; return how many failed."""
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}\n")
+    failed = 0
     for name in sys.argv[1:] or names():
-        module = importlib.import_module(f"benchmarks.{name}")
-        print(f"== {name}: {(module.__doc__ or '').splitlines()[0]}\n", flush=True)
-        module.main([])
-    return 0
+        print(f"== {name}\n", flush=True)
+        failed += subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode != 0
+    return failed
 
 
 if __name__ == "__main__":
