@@ -90,6 +90,9 @@ def main(
             if _stdout_works():
                 raise
             return 1
+        except OSError as error:  # a disk or a network share may fail at any time
+            _say(name, f"error: {error.strerror or error}: {error.filename or 'a file'}")
+            return 2
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise

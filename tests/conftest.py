@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -10,45 +9,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any import reads it
 
 import pytest
 import torch
+from tiny_clip import build_tiny
 
 torch.set_num_threads(1)  # two pytest workers share two cores, and results stay exact
-
-TINY = {
-    "model_cfg": {
-        "embed_dim": 32,
-        "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8},
-        "text_cfg": {
-            "context_length": 16,
-            "vocab_size": 49408,
-            "width": 32,
-            "heads": 2,
-            "layers": 1,
-        },
-    },
-    "preprocess_cfg": {
-        "mean": [0.48, 0.46, 0.41],
-        "std": [0.27, 0.26, 0.28],
-        "interpolation": "bicubic",
-        "resize_mode": "shortest",
-    },
-}
-
-
-def build_tiny(folder: Path, seed: int = 0, **vision: object) -> Path:
-    """Write a tiny real open_clip checkpoint with its config into `folder`."""
-    import open_clip
-    from safetensors.torch import save_file
-
-    config = json.loads(json.dumps(TINY))
-    config["model_cfg"]["vision_cfg"].update(vision)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = open_clip.CLIP(**config["model_cfg"])
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "open_clip_config.json").write_text(json.dumps(config))
-    state = {k: v.contiguous() for k, v in network.state_dict().items()}
-    save_file(state, folder / "open_clip_model.safetensors")
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -155,7 +156,8 @@ def test_check_input_file(tmp_path):
 
 PROGRAM = """
 import sys
-from tests.test_cli import call
+sys.path.insert(0, sys.argv[1])
+from test_cli import call
 def execute(options):
     for number in range(100000):
         print(options.prompt, number, "\\u72d0")
@@ -165,7 +167,9 @@ sys.exit(call("a fox", execute=execute))
 
 def test_a_reader_that_goes_away_ends_the_program_quietly():
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", PROGRAM, str(Path(__file__).parent)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         assert process.stdout.readline() == "a fox 0 狐\n".encode()
         process.stdout.close()

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from conftest import build_tiny
 from PIL import Image
+from tiny_clip import build_tiny
 
 from guidance.clip import load_clip
 from guidance.conventions import derive_seed, make_generator

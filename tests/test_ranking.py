@@ -12,13 +12,13 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
+from tiny_clip import build_tiny
 
 from guidance.clip import load_clip
 from guidance.errors import FileError, InputError, PromptError
 from guidance.prefetch import ahead
 from guidance.ranking import MAX_ASPECT, Ranked, rank
 from guidance.scorer import ClipScorer
-from tests.conftest import build_tiny
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,9 @@ def photos(tmp_path_factory) -> list[Path]:
 
 def reference(folder: Path, files: list[Path], texts: list[str]) -> torch.Tensor:
     """Score one by one with open_clip alone, as its documentation shows: ``[N, P]``."""
+    from tiny_clip import TINY
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize
     from torchvision.transforms.functional import to_tensor
-
-    from tests.conftest import TINY
 
     network = open_clip.CLIP(**TINY["model_cfg"])
     open_clip.load_checkpoint(network, str(folder / "open_clip_model.safetensors"))

@@ -14,6 +14,7 @@ All kernels are in one file because numba's cache notices changes to a function'
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import numba
@@ -26,9 +27,17 @@ OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contr
 def kernel(function):
     """Compile `function` to run without the interpreter's lock, cached on disk where possible."""
     try:
-        return numba.njit(cache=True, **OPTIONS)(function)
+        compiled = numba.njit(cache=True, **OPTIONS)(function)
     except RuntimeError:  # numba found no folder it may write its cache to
         return numba.njit(**OPTIONS)(function)
+    save = compiled._cache.save_overload
+
+    def save_if_possible(*overload):
+        with contextlib.suppress(OSError):  # a full disk costs the cache, not the drawing
+            save(*overload)
+
+    compiled._cache.save_overload = save_if_possible
+    return compiled
 
 
 def helper(function):

@@ -8,8 +8,8 @@ import time
 
 import pytest
 import torch
-from conftest import TINY, build_tiny
 from safetensors.torch import load_file, save_file
+from tiny_clip import TINY, build_tiny
 
 from guidance.clip import ClipSpec, load_clip, parse_specs
 from guidance.errors import InputError, ModelError

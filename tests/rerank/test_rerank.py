@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from test_images import bomb, half
 
 from guidance.ranking import rank
 from guidance.rerank.outputs import SHEET_IMAGES
 from guidance.rerank.technique import command
-from tests.test_images import bomb, half
 
 NAMES = ("a.png", "b.jpg", "c.webp", "d.png", "e.jpg")
 
