@@ -81,11 +81,16 @@ class Ranking(list[Ranked]):
 
     def by_prompt(self, number: int) -> list[Ranked]:
         """Return the images ranked by one prompt alone, the cosine to it as their score."""
-        order = sorted(self, key=lambda r: (-r.scores[number], r.index))
+        order = sorted(self, key=lambda r: (-_rounded(r.scores[number]), r.index))
         return [
             Ranked(place, r.scores[number], r.scores, r.index, r.source)
             for place, r in enumerate(order, 1)
         ]
+
+
+def _rounded(score: float) -> float:
+    """Drop the last bits, which depend on an image's place in its batch: equal images stay tied."""
+    return round(score, 6)
 
 
 def rank(
@@ -152,7 +157,7 @@ def rank(
                     raise FileError(f"{name} {result.reason}")
     if not ranked and not skipped:
         raise InputError("images must not be empty")
-    order = sorted(ranked, key=lambda r: -r.score)
+    order = sorted(ranked, key=lambda r: (-_rounded(r.score), r.index))
     places = [Ranked(n, r.score, r.scores, r.index, r.source) for n, r in enumerate(order, 1)]
     return Ranking(places, parsed, skipped)
 
