@@ -81,6 +81,7 @@ def main(
         except SystemExit as stop:  # tyro's --help and usage errors
             return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
         except KeyboardInterrupt:
+            print(file=sys.stderr)  # the signal may have cut a progress bar in its line
             _say(name, "interrupted")
             return 130
         except GuidanceError as error:

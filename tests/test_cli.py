@@ -86,7 +86,7 @@ def test_help_and_usage_errors(capsys):
     [
         (InputError("size must be 8"), 2, "guidance.greet: error: size must be 8\n"),
         (FileError("a\nb is empty"), 2, "guidance.greet: error: a\\nb is empty\n"),
-        (KeyboardInterrupt(), 130, "guidance.greet: interrupted\n"),
+        (KeyboardInterrupt(), 130, "\nguidance.greet: interrupted\n"),
         (MemoryError(), 1, "guidance.greet: error: out of memory; lower --size, --cuts\n"),
         (
             RuntimeError("CUDA out of memory. Tried"),
