@@ -1,7 +1,7 @@
 """Training arrays → batches: crops with one caption each.
 
-A batch has four parts in this order: photos, drawings, painted pictures and clutter. The clutter
-has no captions.
+A batch has five parts in this order: photos, drawings, painted pictures, composed scenes and
+clutter. The clutter has no captions.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from guidance.train import augment
+
+TABLES = ("photos", "drawings", "painted", "scenes")  # pictures with captions
 
 # Sampling weight of a photo, by source; 1 where not named.
 PHOTO_WEIGHTS = {
@@ -71,7 +73,7 @@ class Batches:
     def __init__(self, folder: Path, counts: dict[str, int], size: int, seed: int) -> None:
         index = json.loads((folder / "index.json").read_text())
         self.tables = {
-            name: Rows.load(folder, name, index[name]) for name in ("photos", "drawings", "painted")
+            name: Rows.load(folder, name, index[name]) for name in TABLES if counts[name]
         }
         self.clutter = np.load(folder / "clutter.npy", mmap_mode="r")
         self.counts, self.size = counts, size
@@ -90,8 +92,8 @@ class Batches:
         made = [Plan(name, rows, int(s)) for (name, rows), s in zip(plans, seeds, strict=True)]
         return Batch(made, torch.tensor(np.array(texts)), torch.tensor(np.array(groups)))
 
-    def render(self, plan: Plan) -> Tensor:
-        """Make the crops of one part: float32 ``[n, 3, size, size]`` in [0, 1]."""
+    def render(self, plan: Plan) -> tuple[Tensor, Tensor]:
+        """Make the crops of one part, clean and degraded: ``[n, 3, size, size]`` in [0, 1]."""
         rng = torch.Generator().manual_seed(plan.seed)
         pixels = self.clutter if plan.table == "clutter" else self.tables[plan.table].pixels
         images = _floats(pixels, plan.rows)
@@ -102,8 +104,9 @@ class Batches:
             ground = augment.backgrounds(photos, len(images), self.size, rng)
             images = augment.compose(images, ground, rng)
         else:
-            images = augment.warp(images, self.size, rng)
-        return augment.degrade(images, rng)
+            side = (0.8, 1.0) if plan.table == "scenes" else (0.55, 1.0)
+            images = augment.warp(images, self.size, rng, side)
+        return images, augment.degrade(images, rng)
 
 
 def _floats(pixels: np.ndarray, rows: np.ndarray) -> Tensor:

@@ -4,10 +4,14 @@ The image tower starts from ImageNet weights and learns against the sentence emb
 `guidance.train.text` through a linear map W that is folded into the text tower on export.
 
 Loss per batch: contrast of images and captions in both directions, with more texts and the latest
-images as negatives, plus the KL divergence to an ImageNet classifier on the same crop, over the
-1000 class names as texts. With ``--eps`` each step adds a second pass on pictures moved against
-the loss by one gradient step (Goodfellow et al. 2015, arXiv:1412.6572, in L2 with a random start);
-robust networks have gradients that people can read (Engstrom et al. 2019, arXiv:1906.00945).
+images as negatives; the KL divergence to an ImageNet classifier over the 1000 class names as
+texts; and the distance to that classifier's pooled features. The classifier sees the crop before
+noise, blur and holes, so that the tower keeps its knowledge while it learns to see through them,
+and through the perturbations below (Schlarmann et al. 2024, arXiv:2402.12336).
+
+With ``--eps`` each step adds a second pass on pictures moved against the loss by one gradient step
+(Goodfellow et al. 2015, arXiv:1412.6572, in L2 with a random start); robust networks have
+gradients that people can read (Engstrom et al. 2019, arXiv:1906.00945).
 
     python -m guidance.train.clip --arrays arrays --classifier lite0.pth --text text.safetensors \
         --out run1 --minutes 35
@@ -26,10 +30,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from guidance.train import losses, tower
+from guidance.train import losses
 from guidance.train import model as mini
-from guidance.train.batches import Batch, Batches
+from guidance.train.batches import TABLES, Batch, Batches
 from guidance.train.parallel import Chunks
+from guidance.train.student import Teacher, export, start
+
+BLOCKS = (1, 4, 8)  # pixels that move together in an adversarial step, by turns
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,16 @@ class ClipOptions:
     """A ``state.pt`` whose averaged weights start this run."""
     resume: bool = False
     """Continue the run in ``--out``."""
-    photos: int = 64
+    side: int = 128
+    """Pixels of the student's crops; fewer are faster. The teacher sees the model's own size."""
+    photos: int = 52
     """Photos per batch."""
-    drawings: int = 52
+    drawings: int = 44
     """Drawings per batch."""
     painted: int = 20
     """Painted pictures per batch."""
+    scenes: int = 20
+    """Composed scenes per batch."""
     clutter: int = 8
     """Pictures of nothing per batch."""
     rate: float = 3e-4
@@ -68,6 +79,8 @@ class ClipOptions:
     """Keep the stem and this many of the trunk's seven stages as they are: a cheaper step."""
     knowledge: float = 1.0
     """Weight of the KL divergence to the classifier."""
+    hint: float = 3.0
+    """Weight of the squared distance to the classifier's features."""
     bank: int = 4096
     """Captions drawn per step as more negatives, and images kept for the same purpose."""
     average: float = 0.997
@@ -80,22 +93,6 @@ class ClipOptions:
     """CPU threads, each with its own part of the batch."""
 
 
-class Student(nn.Module):
-    """What is trained: image tower, linear map W of the sentences, and two temperatures."""
-
-    def __init__(self, visual: nn.Module, dim: int) -> None:
-        super().__init__()
-        self.visual = visual
-        self.map = nn.Linear(dim, dim, bias=False)
-        nn.init.eye_(self.map.weight)
-        self.logit_scale = nn.Parameter(torch.tensor(np.log(20.0), dtype=torch.float32))
-        self.class_scale = nn.Parameter(torch.tensor(np.log(20.0), dtype=torch.float32))
-
-    def sentences(self, embeddings: Tensor) -> Tensor:
-        """Map sentence embeddings ``[N, D]`` to unit text embeddings."""
-        return F.normalize(self.map(embeddings.float()), dim=-1)
-
-
 class Trainer:
     """One run: data, student, teacher, optimiser, weight average and clock."""
 
@@ -105,14 +102,11 @@ class Trainer:
         self.chunks = Chunks(options.threads)
         self.embeddings = torch.from_numpy(np.load(options.arrays / "embeddings.npy"))
         self.classes = torch.from_numpy(np.load(options.arrays / "classes.npy")).float()
-        counts = {n: getattr(options, n) for n in ("photos", "drawings", "painted", "clutter")}
+        counts = {n: getattr(options, n) for n in (*TABLES, "clutter")}
         size = self.config["model_cfg"]["vision_cfg"]["image_size"]
         self.batches = Batches(options.arrays, counts, size, options.seed)
         self.rng = torch.Generator().manual_seed(options.seed)
         self.queue = losses.Queue(options.bank, self.classes.shape[1])
-        pre = self.config["preprocess_cfg"]
-        self.mean = torch.tensor(pre["mean"]).view(3, 1, 1)
-        self.std = torch.tensor(pre["std"]).view(3, 1, 1)
         self._build()
         self.step, self.spent = 0, 0.0
         if options.resume:
@@ -121,30 +115,17 @@ class Trainer:
             self._restore(options.init, whole=False)
 
     def _build(self) -> None:
-        teacher = mini.image_classifier(self.options.classifier)
-        visual = mini.build(self.config).visual
-        visual.trunk.load_state_dict(
-            {k: v for k, v in teacher.state_dict().items() if not k.startswith("classifier")}
-        )
-        last = teacher.classifier
-        tower.start_head(visual.head.proj, last.weight, last.bias, self.classes)
-        layout = torch.channels_last
-        self.teacher = teacher.to(memory_format=layout).requires_grad_(False)
-        self.student = Student(visual, self.classes.shape[1]).to(memory_format=layout).eval()
-        tower.fast_depthwise(self.student.visual)
-        if self.options.frozen:
-            early = [visual.trunk.conv_stem, visual.trunk.bn1]
-            for module in (*early, *visual.trunk.blocks[: self.options.frozen]):
-                module.requires_grad_(False)
-        student = self.student
+        self.teacher = Teacher(self.options.classifier)
+        self.student = start(self.teacher, self.config, self.classes, self.options.frozen)
+        student, visual = self.student, self.student.visual
         groups = [
             {"params": list(visual.trunk.parameters()), "factor": 1.0},
-            {"params": list(visual.head.parameters()), "factor": 3.0},
+            {"params": [*visual.head.parameters(), *student.hint.parameters()], "factor": 3.0},
             {"params": [student.logit_scale, student.class_scale], "factor": 10.0},
             {"params": list(student.map.parameters()), "factor": 0.3},  # stays near the identity
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=1e-4, weight_decay=0.02, fused=True)
-        self.averaged = {k: v.clone() for k, v in self.student.state_dict().items()}
+        self.averaged = {k: v.clone() for k, v in student.state_dict().items()}
 
     def _restore(self, path: Path, whole: bool) -> None:
         state = torch.load(path, weights_only=True)
@@ -155,20 +136,10 @@ class Trainer:
             self.step, self.spent = state["step"], state["spent"]
             self.batches.rng = np.random.default_rng([self.options.seed, self.step])
 
-    def look(self, images: Tensor) -> Tensor:
-        """Image embeddings ``[N, D]`` of `images` ``[N, 3, H, W]`` in [0, 1], not normalised."""
-        x = (images - self.mean) / self.std
-        return self.student.visual(x.contiguous(memory_format=torch.channels_last))
-
-    def teach(self, images: Tensor) -> Tensor:
-        """The teacher's class logits ``[N, C]``."""
-        x = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            return self.teacher(x).float()
-
-    def loss(self, features: Tensor, taught: Tensor, which: Tensor, batch: Batch) -> Tensor:
-        """Loss of raw image `features`; `taught` are teacher logits for the rows in `which`."""
-        images = F.normalize(features, dim=-1)
+    def loss(self, seen: Tensor, taught: tuple, which: Tensor, batch: Batch) -> Tensor:
+        """Loss of what the student has `seen`; the teacher `taught` the rows in `which`."""
+        images = F.normalize(seen[:, : self.student.dim], dim=-1)
+        logits, features = taught
         n = len(batch.texts)
         own = self.embeddings[batch.texts].float()
         pick = torch.randint(len(self.embeddings), (self.options.bank,), generator=self.rng)
@@ -186,22 +157,28 @@ class Trainer:
         alike = own @ known.T > losses.SAME_MEANING
         to_image = losses.contrast(texts[:n], everything, scale, torch.cat([same, none], 1), alike)
         classes = self.student.class_scale.exp() * self.student.sentences(self.classes)
-        kept = losses.knowledge(images[which] @ classes.T, taught)
+        kept = losses.knowledge(images[which] @ classes.T, logits)
+        hint = losses.relative(self.student.hint(seen[which, self.student.dim :]), features)
         if self.step > 100:
             self.queue.push(images, torch.cat([own, clutter]))
-        self.parts = (to_text.item(), to_image.item(), kept.item())
-        return (to_text + to_image) / 2 + self.options.knowledge * kept
+        self.parts = (to_text.item(), to_image.item(), kept.item(), hint.item())
+        kept = self.options.knowledge * kept + self.options.hint * hint
+        return (to_text + to_image) / 2 + kept
 
     def train_step(self, done: float) -> float:
         """One optimiser step at fraction `done` of the run; returns the loss."""
         batch = self.batches.plan()
-        images = torch.cat(self.chunks.map(self.batches.render, batch.plans))
+        clean, images = map(
+            torch.cat, zip(*self.chunks.map(self.batches.render, batch.plans), strict=True)
+        )
+        images = shrink(images, self.options.side)
         size = -(-len(images) // 8)
         which = torch.randperm(len(images), generator=self.rng)[: len(images) // 2].sort()[0]
-        taught = torch.cat(self.chunks.map(self.teach, images[which].split(size)))
+        parts = zip(*self.chunks.map(self.teacher, clean[which].split(size)), strict=True)
+        taught = tuple(map(torch.cat, parts))
         eps = self.options.eps * min(1.0, 0.25 + done)
         parts = [p.clone().requires_grad_(eps > 0) for p in images.split(size)]
-        out = self.chunks.forward(self.look, parts)
+        out = self.chunks.forward(self.student.look, parts)
         loss = self.loss(out.features, taught, which, batch)
         weight = 0.5 if eps else 1.0
         (weight * loss).backward()
@@ -209,7 +186,7 @@ class Trainer:
         if eps:
             grad = torch.cat([p.grad for p in parts])
             moved = self.attack(images, grad, eps)
-            out = self.chunks.forward(self.look, moved.split(size))
+            out = self.chunks.forward(self.student.look, moved.split(size))
             hard = self.loss(out.features, taught, which, batch)
             (weight * hard).backward()
             out.backward()
@@ -219,12 +196,15 @@ class Trainer:
     def attack(self, images: Tensor, grad: Tensor, eps: float) -> Tensor:
         """Move `images` by an L2 length of `eps` up the gradient, from a random start.
 
-        Every other step works on 4x4 blocks, because strokes cheat with colour, not with texture.
+        In two steps of three it works on blocks of pixels, because strokes cheat with colour, not
+        with texture.
         """
         noise = torch.randn(images.shape, generator=self.rng)
-        if self.step % 2:
-            blocks = F.avg_pool2d(torch.stack([grad, noise]).flatten(0, 1), 4)
-            grad, noise = F.interpolate(blocks, scale_factor=4).view(2, *images.shape)
+        block = BLOCKS[self.step % len(BLOCKS)]
+        if block > 1:
+            blocks = F.avg_pool2d(torch.stack([grad, noise]).flatten(0, 1), block)
+            grad, noise = F.interpolate(blocks, scale_factor=block).view(2, *images.shape)
+        eps = eps * self.options.side / self.batches.size  # the same change of each pixel
         length = torch.rand(len(images), 1, 1, 1, generator=self.rng) * eps / 2
         move = length * _unit(noise) + eps * _unit(grad)
         return (images + move).clamp(0, 1)
@@ -287,17 +267,11 @@ def _unit(x: Tensor) -> Tensor:
     return x / x.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
 
 
-def export(config: dict, student: dict[str, Tensor], text: Path, path: Path) -> None:
-    """Join the image tower and the text tower, fold W into the text projection, write float16."""
-    model = mini.build(config)
-    prefix = "visual."
-    visual = {k[len(prefix) :]: v for k, v in student.items() if k.startswith(prefix)}
-    model.visual.load_state_dict(visual)
-    model.text.load_state_dict(mini.load_file(text))
-    with torch.no_grad():
-        model.text.text_projection.copy_(model.text.text_projection @ student["map.weight"].T)
-        model.logit_scale.copy_(student["logit_scale"])
-    mini.save(model, path)
+def shrink(images: Tensor, side: int) -> Tensor:
+    """Scale square `images` ``[N, 3, S, S]`` down to `side` pixels."""
+    if images.shape[-1] == side:
+        return images
+    return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ Writes into ``--out``:
     photos.npy    uint8 [N, S, S, 3]  photos and paintings
     drawings.npy  uint8 [M, S, S, 4]  icons, clip art and doodles, premultiplied RGBA
     painted.npy   uint8 [P, S, S, 3]  photos and drawings repainted with strokes and the like
+    scenes.npy    uint8 [K, S, S, 3]  drawings in front of places (see `guidance.train.scenes`)
     clutter.npy   uint8 [C, S, S, 3]  pictures of nothing, with no caption
-    index.json    {"texts": [...], "photos"/"drawings"/"painted": columns of the tables}
+    index.json    {"texts": [...], "photos"/"drawings"/"painted"/"scenes": columns of the tables}
 
 The columns are ``captions`` (lists of indices into texts), ``group`` (pictures of one group are
 positives of each other), ``source``, ``licence``, ``weight``, ``split``, ``key`` and ``label``.
@@ -29,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from guidance.errors import InputError
-from guidance.train import painterly, sources
+from guidance.train import painterly, scenes, sources
 from guidance.train.sources import SIDE, Picture
 
 DRAWING_TEMPLATES = ("{name}", "{a}", "a drawing of {a}", "a picture of {a}", "an emoji of {a}")
@@ -58,6 +59,8 @@ class DataOptions:
     """ImageNet photos held out."""
     painted: int = 12000
     """Pictures to repaint, half photos and half drawings."""
+    scenes: int = 14000
+    """Scenes to compose."""
     clutter: int = 2500
     """Pictures of nothing."""
     seed: int = 0
@@ -182,6 +185,20 @@ def repaint(
     return pixels, columns
 
 
+def compose(photos: Table, drawings: Table, options: DataOptions) -> tuple[np.ndarray, dict]:
+    """Compose the scenes: (pixels ``[K, S, S, 3]``, columns)."""
+    tables = [(table.pixels, table.columns) for table in (photos, drawings)]
+    rng = np.random.default_rng([options.seed, 1])
+    pixels, captions = np.zeros((0, SIDE, SIDE, 3), np.uint8), []
+    if options.scenes:
+        files = scenes.nouns_by_file(options.wordnet)
+        pixels, captions = scenes.compose(*tables, list(photos.texts), files, options.scenes, rng)
+    numbers = [photos.text(caption) for caption in captions]
+    columns = {name: [""] * len(numbers) for name in photos.columns}
+    columns |= {"captions": [[n] for n in numbers], "group": numbers}
+    return pixels, columns | {"weight": [1.0] * len(numbers), "split": ["train"] * len(numbers)}
+
+
 def build(options: DataOptions) -> None:
     """Build all arrays and the index in ``options.out``."""
     if not (options.iconify or options.clip_art or options.stamps or options.shards):
@@ -193,10 +210,12 @@ def build(options: DataOptions) -> None:
     hold_out(photos, "imagenet-sample", options.test_imagenet, rng)
     painted, columns = repaint(photos, drawings, options.painted, rng)
     clutter = [painterly.clutter(SIDE, rng) for _ in range(options.clutter)]
+    composed, scene_columns = compose(photos, drawings, options)
     for name, array, shape in (
         ("photos", photos.pixels, 3),
         ("drawings", drawings.pixels, 4),
         ("painted", painted, 3),
+        ("scenes", composed, 3),
         ("clutter", clutter, 3),
     ):
         stack = np.stack(array) if len(array) else np.zeros((0, SIDE, SIDE, shape), np.uint8)
@@ -206,6 +225,7 @@ def build(options: DataOptions) -> None:
         "photos": photos.columns,
         "drawings": drawings.columns,
         "painted": columns,
+        "scenes": scene_columns,
     }
     (options.out / "index.json").write_text(json.dumps(index))
     for name, table in (("photos", photos), ("drawings", drawings)):

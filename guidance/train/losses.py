@@ -32,6 +32,12 @@ def knowledge(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Ten
     return F.kl_div(student.log_softmax(-1), target, reduction="batchmean")
 
 
+def relative(got: Tensor, wanted: Tensor) -> Tensor:
+    """Mean squared distance of rows, relative to that of their mean: 1 is "knows nothing"."""
+    spread = (wanted - wanted.mean(0)).square().sum(1).mean()
+    return (got - wanted).square().sum(1).mean() / spread
+
+
 class Queue:
     """The last image embeddings and the sentence embeddings of their captions, as more negatives.
 

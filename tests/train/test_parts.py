@@ -118,3 +118,10 @@ def test_trimming_does_not_change_the_text_embedding():
     short = trim(text, tokens)
     assert short.shape == (3, 5)
     torch.testing.assert_close(text(short), full)
+
+
+def test_relative_distance_is_one_for_the_mean():
+    wanted = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    assert losses.relative(wanted, wanted).item() == 0
+    mean = wanted.mean(0).expand_as(wanted)
+    assert losses.relative(mean, wanted).item() == pytest.approx(1.0, abs=1e-6)
