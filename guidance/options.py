@@ -16,7 +16,7 @@ from guidance.conventions import MAX_SEED, check_range, resolve_device
 from guidance.cutouts import CutoutOptions
 from guidance.errors import FileError, InputError, unknown
 from guidance.prompts import Prompt as ParsedPrompt
-from guidance.prompts import parse_prompts
+from guidance.prompts import check_steps, parse_prompts
 
 T = TypeVar("T")
 
@@ -83,11 +83,12 @@ class GuidedOptions:
 
     def check(self) -> None:
         """Raise `InputError` or `FileError` for any value that is not allowed; load nothing."""
-        self.prompts()
+        prompts = self.prompts()
         self.cutouts()
         parse_specs(self.clip)
         check_precision(self.precision, resolve_device(self.device))
         check_range("steps", self.steps, 1, 10_000_000)
+        check_steps(prompts, self.steps)
         check_range("seed", self.seed, 0, MAX_SEED)
         check_range("video_size", self.video_size, 16, 4096)
         check_range("fps", self.fps, 0.1, 240)

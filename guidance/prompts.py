@@ -198,7 +198,7 @@ def check_steps(prompts: Sequence[Prompt], steps: int) -> None:
         if prompt.start >= steps:
             raise PromptError(
                 f"'{str(prompt)[:60]}' starts at step {prompt.start} but the run has {steps} steps;"
-                f" if the number is text, write '{prompt.start}\\: {prompt.text[:40]}'"
+                f" if the number is text, write '{prompt.start}\\:'"
             )
     for step in sorted({0, *(p.end for p in prompts if p.end is not None and p.end < steps)}):
         if not any(prompt.active(step) for prompt in prompts):

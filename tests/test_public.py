@@ -76,6 +76,8 @@ def test_readme_drawings(command, tmp_path, monkeypatch, tiny_clip_path):
         assert run(CLIPDRAW, [*map(str, first), "--clip", str(tiny_clip_path)]) == 0
     if "--resume" not in arguments:
         arguments += [*TINY, "-o", "out"]
+        if "recipes/change_of_mind.toml" in arguments:
+            arguments += ["--steps", "201"]  # long enough for the second prompt
         if "--clip" not in arguments:
             arguments += ["--clip", str(tiny_clip_path)]
     assert run(CLIPDRAW, arguments) == 0

@@ -159,6 +159,7 @@ BAD = {
     "size text": (["a fox", "--size", "big"], "WIDTHxHEIGHT"),
     "render size 0": (["a fox", "--render-size", "0"], "between 8 and"),
     "no steps": (["a fox", "--steps", "0"], "at least 1"),
+    "a prompt too late": (["0: a fox | 90: a wolf", "--steps", "90"], "starts at step 90"),
     "no strokes": (["a fox", "--strokes", "0"], "at least 1"),
     "segments reversed": (["a fox", "--segments", "3", "1"], "at least 3"),
     "widths reversed": (["a fox", "--width", "9", "1"], "at least 9"),
