@@ -25,7 +25,6 @@ from guidance.files import atomic, make_folder, write
 from guidance.images import to_pil
 from guidance.loop import Step
 
-VIDEO_KINDS = ("mp4", "gif", "none")
 FRAME = re.compile(r"(\d{6})\.jpg")
 
 

@@ -260,6 +260,14 @@ def _mean_of_clamp(u0, u1):
 
 
 @helper
+def _start_run(s, y, x, used, runs, n_runs):
+    """Note that a run of stroke `s` begins at (`x`, `y`); returns the number of runs."""
+    runs[n_runs, 0], runs[n_runs, 1] = s, y
+    runs[n_runs, 2], runs[n_runs, 3] = x, used
+    return n_runs + 1
+
+
+@helper
 def _emit_stroke(s, y, radius, distance, tag, low, high, runs, n_runs, cover, tags, used):
     """Turn a row of distances into runs and clear it."""
     reach = (radius + 0.5) * (radius + 0.5)
@@ -271,9 +279,7 @@ def _emit_stroke(s, y, radius, distance, tag, low, high, runs, n_runs, cover, ta
             inside = False
             continue
         if not inside:
-            runs[n_runs, 0], runs[n_runs, 1] = s, y
-            runs[n_runs, 2], runs[n_runs, 3] = x, used
-            n_runs += 1
+            n_runs = _start_run(s, y, x, used, runs, n_runs)
             inside = True
         if square < 0:
             cover[used], tags[used] = 1, -1
@@ -299,9 +305,7 @@ def _emit_fill(s, y, winding, low, high, runs, n_runs, cover, tags, used):
             inside = False
             continue
         if not inside:
-            runs[n_runs, 0], runs[n_runs, 1] = s, y
-            runs[n_runs, 2], runs[n_runs, 3] = x, used
-            n_runs += 1
+            n_runs = _start_run(s, y, x, used, runs, n_runs)
             inside = True
         cover[used] = min(abs(total), 1.0)
         tags[used] = 0 if abs(total) > 1 else (1 if total > 0 else -1)

@@ -24,6 +24,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ from guidance.train.batches import TABLES, Batch, Batches
 from guidance.train.parallel import Chunks
 from guidance.train.student import Teacher, export, start
 
+PART = 16  # pictures per thread and pass
 BLOCKS = (1, 4, 8)  # pixels that move together in an adversarial step, by turns
 
 
@@ -72,11 +74,13 @@ class ClipOptions:
     clutter: int = 8
     """Pictures of nothing per batch."""
     rate: float = 3e-4
-    """Peak learning rate of the tower; the head learns three times as fast."""
+    """Peak learning rate of the tower; the head learns eight times as fast."""
     eps: float = 0.0
     """Largest L2 length of the adversarial step, in [0, 1] pixel units; 0 is plain training."""
     frozen: int = 0
     """Keep the stem and this many of the trunk's seven stages as they are: a cheaper step."""
+    norm: Literal["batch", "fixed"] = "batch"
+    """Batch normalisation: statistics of each part of a batch, or ImageNet's as they are."""
     knowledge: float = 1.0
     """Weight of the KL divergence to the classifier."""
     hint: float = 3.0
@@ -120,11 +124,12 @@ class Trainer:
         student, visual = self.student, self.student.visual
         groups = [
             {"params": list(visual.trunk.parameters()), "factor": 1.0},
-            {"params": [*visual.head.parameters(), *student.hint.parameters()], "factor": 3.0},
+            {"params": [*visual.head.parameters(), *student.hint.parameters()], "factor": 8.0},
             {"params": [student.logit_scale, student.class_scale], "factor": 10.0},
             {"params": list(student.map.parameters()), "factor": 0.3},  # stays near the identity
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=1e-4, weight_decay=0.02, fused=True)
+        visual.train(self.options.norm == "batch")
         self.averaged = {k: v.clone() for k, v in student.state_dict().items()}
 
     def _restore(self, path: Path, whole: bool) -> None:
@@ -172,26 +177,35 @@ class Trainer:
             torch.cat, zip(*self.chunks.map(self.batches.render, batch.plans), strict=True)
         )
         images = shrink(images, self.options.side)
-        size = -(-len(images) // 8)
         which = torch.randperm(len(images), generator=self.rng)[: len(images) // 2].sort()[0]
-        parts = zip(*self.chunks.map(self.teacher, clean[which].split(size)), strict=True)
+        parts = zip(*self.chunks.map(self.teacher, clean[which].split(PART)), strict=True)
         taught = tuple(map(torch.cat, parts))
         eps = self.options.eps * min(1.0, 0.25 + done)
-        parts = [p.clone().requires_grad_(eps > 0) for p in images.split(size)]
-        out = self.chunks.forward(self.student.look, parts)
-        loss = self.loss(out.features, taught, which, batch)
         weight = 0.5 if eps else 1.0
+        loss, grad = self.learn(images, weight, taught, which, batch)
+        if eps:
+            self.learn(self.attack(images, grad, eps), weight, taught, which, batch)
+        self.update(done)
+        return loss
+
+    def learn(self, images: Tensor, weight: float, *rest) -> tuple[float, Tensor | None]:
+        """Add the gradient of `weight` times the loss on `images` to the parameters.
+
+        Every part of the batch holds pictures of all kinds, because batch normalisation sees one
+        part at a time. Returns the loss and its gradient with respect to the images, if needed.
+        """
+        count = -(-len(images) // PART)
+        order = torch.cat([torch.arange(i, len(images), count) for i in range(count)])
+        parts = [
+            images[i::count].clone().requires_grad_(self.options.eps > 0) for i in range(count)
+        ]
+        out = self.chunks.forward(self.student.look, parts)
+        back = order.argsort()
+        loss = self.loss(out.features[back], *rest)
         (weight * loss).backward()
         out.backward()
-        if eps:
-            grad = torch.cat([p.grad for p in parts])
-            moved = self.attack(images, grad, eps)
-            out = self.chunks.forward(self.student.look, moved.split(size))
-            hard = self.loss(out.features, taught, which, batch)
-            (weight * hard).backward()
-            out.backward()
-        self.update(done)
-        return loss.item()
+        grad = torch.cat([p.grad for p in parts])[back] if self.options.eps else None
+        return loss.item(), grad
 
     def attack(self, images: Tensor, grad: Tensor, eps: float) -> Tensor:
         """Move `images` by an L2 length of `eps` up the gradient, from a random start.
