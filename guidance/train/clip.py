@@ -1,7 +1,8 @@
 """Arrays + embeddings → the image tower → one weights file.
 
-The image tower starts from ImageNet weights and learns against the sentence embeddings of
-`guidance.train.text` through a linear map W that is folded into the text tower on export.
+The image tower starts from ImageNet weights and keeps its batch normalisation as it is. It learns
+against the sentence embeddings of `guidance.train.text` through a linear map W that is folded into
+the text tower on export.
 
 Loss per batch: contrast of images and captions in both directions, with more texts and the latest
 images as negatives; the KL divergence to an ImageNet classifier over the 1000 class names as
@@ -24,7 +25,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -79,8 +79,6 @@ class ClipOptions:
     """Largest L2 length of the adversarial step, in [0, 1] pixel units; 0 is plain training."""
     frozen: int = 0
     """Keep the stem and this many of the trunk's seven stages as they are: a cheaper step."""
-    norm: Literal["batch", "fixed"] = "batch"
-    """Batch normalisation: statistics of each part of a batch, or ImageNet's as they are."""
     knowledge: float = 1.0
     """Weight of the KL divergence to the classifier."""
     hint: float = 3.0
@@ -129,7 +127,6 @@ class Trainer:
             {"params": list(student.map.parameters()), "factor": 0.3},  # stays near the identity
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=1e-4, weight_decay=0.02, fused=True)
-        visual.train(self.options.norm == "batch")
         self.averaged = {k: v.clone() for k, v in student.state_dict().items()}
 
     def _restore(self, path: Path, whole: bool) -> None:
@@ -191,20 +188,14 @@ class Trainer:
     def learn(self, images: Tensor, weight: float, *rest) -> tuple[float, Tensor | None]:
         """Add the gradient of `weight` times the loss on `images` to the parameters.
 
-        Every part of the batch holds pictures of all kinds, because batch normalisation sees one
-        part at a time. Returns the loss and its gradient with respect to the images, if needed.
+        Returns the loss and its gradient with respect to the images, if an attack needs it.
         """
-        count = -(-len(images) // PART)
-        order = torch.cat([torch.arange(i, len(images), count) for i in range(count)])
-        parts = [
-            images[i::count].clone().requires_grad_(self.options.eps > 0) for i in range(count)
-        ]
+        parts = [p.clone().requires_grad_(self.options.eps > 0) for p in images.split(PART)]
         out = self.chunks.forward(self.student.look, parts)
-        back = order.argsort()
-        loss = self.loss(out.features[back], *rest)
+        loss = self.loss(out.features, *rest)
         (weight * loss).backward()
         out.backward()
-        grad = torch.cat([p.grad for p in parts])[back] if self.options.eps else None
+        grad = torch.cat([p.grad for p in parts]) if self.options.eps else None
         return loss.item(), grad
 
     def attack(self, images: Tensor, grad: Tensor, eps: float) -> Tensor:
