@@ -20,7 +20,7 @@ TABLES = ("photos", "drawings", "painted", "scenes")  # pictures with captions
 
 # Sampling weight of a photo, by source; 1 where not named.
 PHOTO_WEIGHTS = {
-    "caltech-101": 0.7, "wikiart-224": 0.7, "wikiart-styles-224": 0.5, "imagenet-sample": 1.5,
+    "caltech-101": 0.7, "wikiart-224": 0.7, "wikiart-styles-224": 0.5, "imagenet-sample": 4.0,
     "intel-scenes-64": 0.4, "multiclass-weather": 0.4, "clothing-small": 0.5,
 }  # fmt: skip
 

@@ -59,6 +59,10 @@ class ClipOptions:
     """Length in steps instead, if not 0."""
     init: Path | None = None
     """A ``state.pt`` whose averaged weights start this run."""
+    blend: float = 1.0
+    """Share of ``--init`` in the start, the rest is what the first run starts from: a straight
+    line between the two loses little of what either knows (Wortsman et al. 2022,
+    arXiv:2109.01903)."""
     resume: bool = False
     """Continue the run in ``--out``."""
     side: int = 128
@@ -131,9 +135,12 @@ class Trainer:
 
     def _restore(self, path: Path, whole: bool) -> None:
         state = torch.load(path, weights_only=True)
-        self.averaged = state["averaged"]
-        self.student.load_state_dict(state["student"] if whole else state["averaged"])
-        if whole:
+        if not whole:
+            self.averaged = blend(self.averaged, state["averaged"], self.options.blend)
+            self.student.load_state_dict(self.averaged)
+        else:
+            self.averaged = state["averaged"]
+            self.student.load_state_dict(state["student"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.step, self.spent = state["step"], state["spent"]
             self.batches.rng = np.random.default_rng([self.options.seed, self.step])
@@ -266,6 +273,16 @@ class Trainer:
                 saved = self.spent
                 self.save()
         self.save()
+
+
+def blend(start: dict[str, Tensor], end: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Go `share` of the way from one state dict to another; temperatures are those of `end`."""
+    return {
+        k: v.clone()
+        if k.endswith("_scale") or not v.is_floating_point()
+        else start[k].lerp(v, share)
+        for k, v in end.items()
+    }
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -71,6 +71,14 @@ def test_train_and_resume(folder, tmp_path):
         assert model.encode_image(torch.rand(1, 3, 128, 128)).norm().item() == pytest.approx(1)
 
 
+def test_blend_goes_part_of_the_way():
+    start = {"w": torch.zeros(2), "logit_scale": torch.tensor(1.0), "n": torch.tensor(3)}
+    end = {"w": torch.ones(2), "logit_scale": torch.tensor(2.0), "n": torch.tensor(5)}
+    got = clip.blend(start, end, 0.25)
+    assert [v.tolist() for v in got.values()] == [[0.25, 0.25], 2.0, 5]
+    torch.testing.assert_close(clip.blend(start, end, 1.0), end)
+
+
 def test_gradient_belongs_to_its_image(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(clip, "PART", 2)
     trainer = clip.Trainer(options(folder, tmp_path))

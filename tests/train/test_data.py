@@ -109,6 +109,7 @@ def test_build_writes_aligned_arrays(tmp_path):
     captions = [index["texts"][c] for (c,) in index["scenes"]["captions"]]
     assert all(c.startswith("a red ball ") for c in captions)
     assert {len(column) for column in index["scenes"].values()} == {5}
+    assert index["drawings"]["weight"] == [1.5]  # an artefact
 
 
 def test_build_needs_a_source(tmp_path):
