@@ -163,6 +163,8 @@ BAD = {
     "no strokes": (["a fox", "--strokes", "0"], "at least 1"),
     "segments reversed": (["a fox", "--segments", "3", "1"], "at least 3"),
     "widths reversed": (["a fox", "--width", "9", "1"], "at least 9"),
+    "opacity above 1": (["a fox", "--opacity", "0", "1.5"], "opacity"),
+    "opacity reversed": (["a fox", "--opacity", "0.5", "0.2"], "at least 0.5"),
     "nan rate": (["a fox", "--points-lr", "nan"], "points_lr"),
     "missing init": (["a fox", "--init", "none.png"], "does not exist"),
     "missing image prompt": (["none.png"], "none.png"),

@@ -119,6 +119,7 @@ def random_scene(
     *,
     closed: bool = False,
     width: tuple[float, float] = (1 / REFERENCE, 1 / REFERENCE),
+    opacity: tuple[float, float] = (0.0, 1.0),
     generator: torch.Generator,
 ) -> Scene:
     """Return `strokes` random strokes as CLIPDraw starts with.
@@ -128,12 +129,14 @@ def random_scene(
     Args:
         segments: fewest and most cubics of a stroke; shapes have at least two.
         width: least and greatest, uniform in between; fractions of the shorter side.
+        opacity: least and greatest, likewise.
     """
     low, high = (max(s, 2) for s in segments) if closed else segments
     counts = torch.randint(low, high + 1, (strokes,), generator=generator)
     moves = (torch.rand(strokes, 3 * high + 1, 2, generator=generator) - 0.5) * RADIUS
     moves[:, 0] = torch.rand(strokes, 2, generator=generator)
     colors = torch.rand(strokes, 4, generator=generator)
+    colors[:, 3] = opacity[0] + (opacity[1] - opacity[0]) * colors[:, 3]
     return Scene(
         points=moves.cumsum(dim=1),
         widths=width[0] + (width[1] - width[0]) * torch.rand(strokes, generator=generator),

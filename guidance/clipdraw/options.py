@@ -35,6 +35,9 @@ class ClipDrawOptions(GuidedOptions):
     """Draw closed filled shapes instead of strokes."""
     width: tuple[float, float] = (1.0, 50.0)
     """Least and greatest stroke width, pixels on a 224 pixel canvas."""
+    opacity: tuple[float, float] = (0.0, 0.15)
+    """Least and greatest opacity of the first strokes. Faint ones stay faint where nothing calls
+    for them, which leaves paper around the subject; "0 1" is CLIPDraw's."""
     black: bool = False
     """Ink only: opaque black strokes."""
     palette: Several[tuple[str, ...]] = ()
@@ -66,6 +69,8 @@ class ClipDrawOptions(GuidedOptions):
         check_range("segments", self.segments[1], self.segments[0], 64)
         check_range("width", self.width[0], 0)
         check_range("width", self.width[1], self.width[0], 224)
+        check_range("opacity", self.opacity[0], 0, 1)
+        check_range("opacity", self.opacity[1], self.opacity[0], 1)
         for name in ("points_lr", "width_lr", "color_lr"):
             check_range(name, getattr(self, name), 0, 1000)
         for side in self.canvas():

@@ -70,6 +70,7 @@ def _start(options: ClipDrawOptions) -> Scene:
         options.segments,
         closed=options.closed,
         width=(low / REFERENCE, max(low, min(high, START_WIDTH)) / REFERENCE),
+        opacity=options.opacity,
         generator=make_generator(derive_seed(options.seed, "strokes")),
     )
     if options.init is not None:

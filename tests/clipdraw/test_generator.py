@@ -148,3 +148,11 @@ def test_draw_checks_before_it_loads():
         guidance.draw("a fox", stroks=3)
     with pytest.raises(InputError, match="strokes must be"):
         guidance.draw("a fox", strokes=0)
+
+
+@pytest.mark.parametrize(("given", "low", "high"), [({}, 0, 0.15), ({"opacity": (0.4, 0.9)}, 0.4, 0.9), ({"black": True}, 1, 1)])  # noqa: E501  # fmt: skip
+def test_first_opacity(given, low, high):
+    opacity = build(ClipDrawOptions(prompt="x", **given), CPU).colors[:, 3]
+    assert opacity.min() >= low
+    assert opacity.max() <= high
+    assert opacity.max() - opacity.min() >= 0.9 * (high - low)
