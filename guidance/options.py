@@ -17,6 +17,7 @@ from guidance.cutouts import CutoutOptions
 from guidance.errors import FileError, InputError, unknown
 from guidance.prompts import Prompt as ParsedPrompt
 from guidance.prompts import check_steps, parse_prompts
+from guidance.subject import with_subjects
 
 T = TypeVar("T")
 
@@ -31,6 +32,9 @@ class GuidedOptions:
     """Prompt to push away from, with an optional weight ("text:0.3"); may be repeated."""
     image_prompt: Annotated[Several[tuple[str, ...]], alias("-ip")] = ()
     """Image to come close to, with an optional weight ("photo.png:0.5"); may be repeated."""
+    subject: float = 0.0
+    """Extra weight on the subject of a prompt ("a fox" of "a fox at sunrise"), which small CLIPs
+    overlook beside the setting; 0 takes the prompt as it is."""
     change_every: Annotated[int | None, alias("-cpe")] = None
     """Steps for each part of a story written "a fox ^ a wolf"."""
 
@@ -83,6 +87,7 @@ class GuidedOptions:
 
     def check(self) -> None:
         """Raise `InputError` or `FileError` for any value that is not allowed; load nothing."""
+        check_range("subject", self.subject, 0, 100)
         prompts = self.prompts()
         self.cutouts()
         parse_specs(self.clip)
@@ -101,12 +106,13 @@ class GuidedOptions:
 
     def prompts(self) -> tuple[ParsedPrompt, ...]:
         """Return the parsed prompts of all prompt options."""
-        return parse_prompts(
+        prompts = parse_prompts(
             self.prompt,
             negative=self.negative,
             image=self.image_prompt,
             every=self.change_every,
         )
+        return with_subjects(prompts, self.subject)
 
     def cutouts(self) -> CutoutOptions:
         """Return how the image is cut."""

@@ -38,7 +38,9 @@ from guidance.train.parallel import Chunks
 from guidance.train.student import Teacher, export, start
 
 PART = 16  # pictures per thread and pass
-BLOCKS = (1, 4, 8)  # pixels that move together in an adversarial step, by turns
+# Pixels that move together in an adversarial step, by turns, and how much further they go:
+# what is smooth is harder to mistake.
+BLOCKS = ((1, 1.0), (4, 1.5), (8, 2.0))
 
 
 @dataclass(frozen=True)
@@ -212,11 +214,11 @@ class Trainer:
         with texture.
         """
         noise = torch.randn(images.shape, generator=self.rng)
-        block = BLOCKS[self.step % len(BLOCKS)]
+        block, factor = BLOCKS[self.step % len(BLOCKS)]
         if block > 1:
             blocks = F.avg_pool2d(torch.stack([grad, noise]).flatten(0, 1), block)
             grad, noise = F.interpolate(blocks, scale_factor=block).view(2, *images.shape)
-        eps = eps * self.options.side / self.batches.size  # the same change of each pixel
+        eps = factor * eps * self.options.side / self.batches.size  # per pixel, whatever the side
         length = torch.rand(len(images), 1, 1, 1, generator=self.rng) * eps / 2
         move = length * _unit(noise) + eps * _unit(grad)
         return (images + move).clamp(0, 1)
