@@ -35,7 +35,7 @@ class CutoutOptions:
 
     Attributes:
         cuts: number of crops of each image.
-        overview: how many of them show the whole shorter side; None means 6, or all if fewer.
+        overview: how many of them show the whole shorter side; None means 10, or all if fewer.
         cut_power: above 1 favours small crops, below 1 large ones.
         min_cut: side of the smallest crop as a fraction of the shorter side.
         augment: names out of `AUGMENTATIONS`.
@@ -52,7 +52,7 @@ class CutoutOptions:
     def __post_init__(self) -> None:
         check_count("cuts", self.cuts, 1, 4096)
         if self.overview is None:
-            object.__setattr__(self, "overview", min(6, self.cuts))
+            object.__setattr__(self, "overview", min(10, self.cuts))
         check_count("overview", self.overview, 0, self.cuts)
         check_range("cut_power", self.cut_power, 0, 100, above=True)
         check_range("min_cut", self.min_cut, 0, 1, above=True)

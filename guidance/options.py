@@ -32,13 +32,13 @@ class GuidedOptions:
     """Prompt to push away from, with an optional weight ("text:0.3"); may be repeated."""
     image_prompt: Annotated[Several[tuple[str, ...]], alias("-ip")] = ()
     """Image to come close to, with an optional weight ("photo.png:0.5"); may be repeated."""
-    subject: float = 0.0
+    subject: float = 0.5
     """Extra weight on the subject of a prompt ("a fox" of "a fox at sunrise"), which small CLIPs
     overlook beside the setting; 0 takes the prompt as it is."""
     change_every: Annotated[int | None, alias("-cpe")] = None
     """Steps for each part of a story written "a fox ^ a wolf"."""
 
-    steps: Annotated[int, alias("-i", "--iterations")] = 400
+    steps: Annotated[int, alias("-i", "--iterations")] = 250
     """Number of optimisation steps."""
     seed: Annotated[int, alias("-sd")] = 0
     """Seed of every random choice; the same seed gives the same picture."""
@@ -52,7 +52,7 @@ class GuidedOptions:
 
     cuts: Annotated[int, alias("-cuts", "--num-cuts")] = 16
     """Crops of the image that CLIP looks at in each step."""
-    overview: int = 6
+    overview: int = 10
     """How many of the cuts show the whole picture."""
     cut_power: Annotated[float, alias("-cutp")] = 1.0
     """Above 1 favours small cuts, below 1 large ones."""

@@ -296,7 +296,7 @@ def test_every_pixel_gets_gradient():
 
 
 def test_default_overview_fits_any_number_of_cuts():
-    assert [CutoutOptions(cuts=n).overview for n in (1, 5, 6, 16)] == [1, 5, 6, 6]
+    assert [CutoutOptions(cuts=n).overview for n in (1, 5, 10, 16)] == [1, 5, 10, 10]
 
 
 def test_aliases():
