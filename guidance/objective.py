@@ -103,6 +103,9 @@ class PromptObjective(Objective):
         cutouts: how the image is cut.
         seed: cuts depend on it and on the step only.
         cuts_per_batch: cuts in memory at once; the gradient is the same for any number.
+        prior: measure the distance to positive text prompts from the image embedding that a
+            model's prior (if it has one) gives for them. A prompt with a stop keeps its text
+            embedding, which its threshold was chosen for. The score is always that of the texts.
     """
 
     name = "prompts"
@@ -115,6 +118,7 @@ class PromptObjective(Objective):
         *,
         seed: int = 0,
         cuts_per_batch: int | None = None,
+        prior: bool = True,
     ):
         if not prompts:
             raise InputError("prompts must not be empty")
@@ -125,7 +129,11 @@ class PromptObjective(Objective):
         self.cutouts = cutouts or CutoutOptions()
         self.seed = seed
         self.cuts_per_batch = cuts_per_batch
-        self._targets = [_embed(model, self.prompts) for model in scorer.models]
+        self._texts = [_embed(model, self.prompts) for model in scorer.models]
+        self._targets = [
+            _imagined(model, self.prompts, texts) if prior else texts
+            for model, texts in zip(scorer.models, self._texts, strict=True)
+        ]
 
     def evaluate(self, image: Tensor, step: int = 0) -> Evaluation:
         """Cut, embed and compare; see the class for the formula."""
@@ -149,15 +157,15 @@ class PromptObjective(Objective):
         share = len(part) / total
         index = [i for i, p in enumerate(self.prompts) if p.active(step)]
         crops: dict[int, Tensor] = {}  # models of one input size share their crops
-        for model, weight, targets in zip(
-            self.scorer.models, self.scorer.weights, self._targets, strict=True
+        for model, weight, targets, texts in zip(
+            self.scorer.models, self.scorer.weights, self._targets, self._texts, strict=True
         ):
             size = model.image_size
             if size not in crops:
                 crops[size] = apply_cuts(image, part, size)
             features = model.encode_image(crops[size])
             loss = loss + share * weight * self._distance(features, targets, index)
-            score = score + share * weight * self._score(features.detach(), targets, index)
+            score = score + share * weight * self._score(features.detach(), texts, index)
         return loss, score
 
     def _distance(self, features: Tensor, targets: Tensor, index: list[int]) -> Tensor:
@@ -173,13 +181,13 @@ class PromptObjective(Objective):
             loss = loss + abs(prompt.weight) * signed.mean()
         return loss
 
-    def _score(self, features: Tensor, targets: Tensor, index: list[int]) -> Tensor:
+    def _score(self, features: Tensor, texts: Tensor, index: list[int]) -> Tensor:
         """Return the mean cosine to the active positive prompts, weighted (0 if there are none)."""
         index = [i for i in index if self.prompts[i].weight > 0]
         if not index:
             return features.new_zeros(())
         weights = torch.tensor([self.prompts[i].weight for i in index]).to(features)
-        return ((features @ targets[index].T).mean(0) * weights).sum() / weights.sum()
+        return ((features @ texts[index].T).mean(0) * weights).sum() / weights.sum()
 
 
 def spherical_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -264,3 +272,13 @@ def _embed(model, prompts: Sequence[Prompt]) -> Tensor:
             row = row / row.norm(dim=-1, keepdim=True)
         rows.append(row)
     return torch.cat(rows)
+
+
+def _imagined(model, prompts: Sequence[Prompt], texts: Tensor) -> Tensor:
+    """Return `texts` ``[P, D]`` with the prior's image embedding for the prompts that have one."""
+    rows = [i for i, prompt in enumerate(prompts) if prompt.plain]
+    if not rows:
+        return texts
+    imagined = texts.clone()
+    imagined[rows] = model.imagine([prompts[i].text for i in rows])
+    return imagined

@@ -35,6 +35,9 @@ class GuidedOptions:
     subject: float = 0.5
     """Extra weight on the subject of a prompt ("a fox" of "a fox at sunrise"), which small CLIPs
     overlook beside the setting; 0 takes the prompt as it is."""
+    prior: bool = True
+    """Aim for the image that a CLIP's prior expects for the prompt, if it has one (mini does),
+    rather than for the words themselves."""
     change_every: Annotated[int | None, alias("-cpe")] = None
     """Steps for each part of a story written "a fox ^ a wolf"."""
 

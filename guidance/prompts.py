@@ -126,6 +126,11 @@ class Prompt:
         """Return whether the prompt applies at `step`."""
         return self.start <= step and (self.end is None or step < self.end)
 
+    @property
+    def plain(self) -> bool:
+        """Whether this is a text to come as close to as can be: positive, without a stop."""
+        return self.kind == "text" and self.weight > 0 and self.stop == -math.inf
+
 
 def parse_prompts(
     texts: PromptSource = (),

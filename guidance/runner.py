@@ -75,6 +75,7 @@ class Technique(Generic[O]):
             options.cutouts(),
             seed=options.seed,
             cuts_per_batch=options.cuts_per_batch,
+            prior=options.prior,
         )
         return generator, objective
 

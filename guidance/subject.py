@@ -44,8 +44,7 @@ def with_subjects(prompts: Sequence[Prompt], factor: float) -> tuple[Prompt, ...
     """
     extra = []
     for prompt in prompts if factor else ():
-        plain = prompt.kind == "text" and prompt.weight > 0 and prompt.stop == Prompt.stop
-        found = subject(prompt.text) if plain else None
+        found = subject(prompt.text) if prompt.plain else None
         if found and not is_image_path(found):
             weight = min(prompt.weight * factor, 1000.0)
             extra.append(replace(prompt, text=found, weight=weight))

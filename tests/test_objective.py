@@ -5,9 +5,11 @@ import math
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from tiny_clip import build_tiny
 
 from guidance.clip import load_clip
+from guidance.clip.prior import remember
 from guidance.conventions import derive_seed, make_generator
 from guidance.cutouts import CutoutOptions, apply_cuts, sample_cuts
 from guidance.errors import FileError, InputError
@@ -277,3 +279,35 @@ def test_argument_errors(tiny_clip):
     with pytest.raises(NotImplementedError):
         Objective()(image())
     assert Evaluation(torch.zeros(())).terms == {}
+
+
+@pytest.fixture(scope="module")
+def with_prior(tmp_path_factory):
+    """Return a tiny model whose folder holds a prior."""
+    folder = build_tiny(tmp_path_factory.mktemp("clip") / "prior")
+    state = remember(unit(20, 32), unit(20, 32, seed=1), rank=32)
+    save_file(state, folder / "open_clip_model-prior.safetensors")
+    return load_clip(str(folder))
+
+
+def test_texts_aim_at_what_the_prior_imagines(with_prior):
+    prompts = [Prompt("a fox"), Prompt("a boat", -0.5), Prompt("a cat", 1.0, 0.1)]
+    objective = PromptObjective(ClipScorer([with_prior]), prompts, PLAIN)
+    features = features_of(with_prior, objective)
+    fox, (boat, cat) = with_prior.imagine(["a fox"]), with_prior.encode_text(["a boat", "a cat"])
+    far = spherical_distance(features, boat).mean() * 0.5
+    near = spherical_distance(features, fox).mean() + spherical_distance(features, cat).mean()
+    result = objective.evaluate(image())
+    assert result.loss == pytest.approx(float(near - far), abs=1e-5)
+    words = with_prior.encode_text(["a fox", "a cat"])
+    assert result.score == pytest.approx(float((features @ words.T).mean()), abs=1e-5)
+
+
+def test_no_prior_on_request(with_prior, tiny_clip):
+    prompts = [Prompt("a fox")]
+    plain = PromptObjective(ClipScorer([with_prior]), prompts, PLAIN, prior=False)
+    same = PromptObjective(ClipScorer([tiny_clip]), prompts, PLAIN)  # equal weights, but no prior
+    aimed = PromptObjective(ClipScorer([with_prior]), prompts, PLAIN)
+    losses = [float(o.evaluate(image()).loss) for o in (plain, same, aimed)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+    assert abs(losses[0] - losses[2]) > 0.01

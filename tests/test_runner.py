@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from guidance.artifacts import read_manifest
+from guidance.clip.prior import remember
 from guidance.clipdraw.technique import CLIPDRAW
 from guidance.runner import command
 
@@ -64,6 +68,23 @@ def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path, tiny_clip_path):
     a, b, c = ((tmp_path / n / "drawing.svg").read_bytes() for n in "abc")
     assert a == b
     assert a != c
+
+
+def test_no_prior_aims_at_the_words(tmp_path, tiny_clip_path):
+    """With a prior beside the weights ``--no-prior`` draws what it draws without that file."""
+    folder = shutil.copytree(tiny_clip_path, tmp_path / "clip")
+    rng = torch.Generator().manual_seed(0)
+    texts, images = torch.nn.functional.normalize(torch.randn(2, 9, 32, generator=rng), dim=-1)
+    state = remember(texts, images, rank=32)
+    arguments = ["a fox", *SMALL, "--steps", 4, "--clip", folder]
+    draw(*arguments, "--output", tmp_path / "without")
+    save_file(state, folder / "open_clip_model-prior.safetensors")
+    draw(*arguments, "--output", tmp_path / "with")
+    draw(*arguments, "--output", tmp_path / "refused", "--no-prior")
+    without, aimed, refused = (
+        (tmp_path / name / "drawing.svg").read_bytes() for name in ("without", "with", "refused")
+    )
+    assert without == refused != aimed
 
 
 def test_killed_and_resumed_is_byte_identical(tmp_path, tiny_clip_path):

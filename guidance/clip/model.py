@@ -21,6 +21,7 @@ from guidance.clip.attention import (
     fuse_batchnorm,
 )
 from guidance.clip.preprocess import Preprocess
+from guidance.clip.prior import Prior
 from guidance.conventions import check_images
 from guidance.errors import InputError
 
@@ -35,6 +36,7 @@ class ClipModel(nn.Module):
         tokenizer: texts → token ids ``[P, context_length]``.
         preprocess: belongs to the weights.
         name: as the user typed it.
+        prior: text → image embedding, for `imagine`.
         precision: arithmetic of the image tower, a key of `PRECISIONS`. The text tower runs once
             a prompt and stays in float32. Weights are converted, not autocast: that is several
             times faster on a CPU.
@@ -48,6 +50,7 @@ class ClipModel(nn.Module):
         preprocess: Preprocess,
         *,
         name: str,
+        prior: Prior | None = None,
         precision: str = "fp32",
         device: torch.device | str = "cpu",
     ):
@@ -62,6 +65,7 @@ class ClipModel(nn.Module):
         self.logit_scale = float(network.logit_scale.detach().exp())
         self._channels_last = _accelerate(network)
         self.network.to(device)
+        self.prior = prior.to(device) if prior else None
         network.visual.to(self.dtype)
         if self._channels_last:
             network.visual.to(memory_format=torch.channels_last)
@@ -115,6 +119,17 @@ class ClipModel(nn.Module):
             features = self.network.encode_text(tokens.to(self.device))
             self._texts.update(zip(part, F.normalize(features.float(), dim=-1), strict=True))
         return torch.stack([self._texts[t] for t in texts])
+
+    def imagine(self, texts: Sequence[str]) -> Tensor:
+        """Return the image embedding that a picture of each text has, says the prior.
+
+        Without a prior these are the embeddings of the texts themselves.
+
+        Returns:
+            ``[P, D]`` float32, unit length.
+        """
+        embeddings = self.encode_text(texts)
+        return embeddings if self.prior is None else self.prior(embeddings)
 
     def _warn_if_cut(self, text: str, tokens: Tensor) -> None:
         """Warn which words of `text` did not fit into its `tokens` ``[context_length]``."""

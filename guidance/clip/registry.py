@@ -8,6 +8,9 @@
 ``path/to/folder``                 a folder with ``open_clip_config.json`` and its weights
 ``mini,ViT-B-32/openai:0.5``       an ensemble, optionally weighted
 =================================  ==============================================================
+
+A prior (`guidance.clip.prior`) belongs to the weights file FILE.EXT that it lies beside as
+``FILE-prior.safetensors``.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from guidance.errors import InputError, ModelError, unknown
 
 if TYPE_CHECKING:
     from guidance.clip.model import ClipModel
+    from guidance.clip.prior import Prior
 
 MINI = "mini"
 CONFIG_NAME = "open_clip_config.json"
@@ -78,10 +82,21 @@ def load_clip(
     with contextlib.ExitStack() as stack:
         if spec.path is None and spec.name != MINI:
             stack.enter_context(_quiet())
-        network, tokenizer, preprocess = _load(spec)
-    return ClipModel(
-        network, tokenizer, preprocess, name=spec.name, precision=precision, device=device
+        network, tokenizer, preprocess, prior = _load(spec)
+    model = ClipModel(
+        network,
+        tokenizer,
+        preprocess,
+        name=spec.name,
+        prior=prior,
+        precision=precision,
+        device=device,
     )
+    if prior and prior.dim != (dim := model.encode_text(["a"]).shape[-1]):
+        raise ModelError(
+            f"the prior beside {spec.name} is for embeddings of length {prior.dim}, not {dim}"
+        )
+    return model
 
 
 def _parse_one(text: str) -> ClipSpec:
@@ -157,18 +172,22 @@ def _check_arch(arch: str) -> None:
         raise InputError(unknown("CLIP architecture", arch, open_clip.list_models()))
 
 
-def _load(spec: ClipSpec) -> tuple[torch.nn.Module, Any, Any]:
+def _load(spec: ClipSpec) -> tuple[torch.nn.Module, Any, Any, Prior | None]:
+    from guidance.clip.prior import load_prior, prior_file
+
     if spec.name == MINI:
         package = resources.files("guidance")
         with (
             resources.as_file(package / "clip/configs/mini.json") as config,
             resources.as_file(package / "pretrained/mini-clip.safetensors") as weights,
+            resources.as_file(package / "pretrained/mini-clip-prior.safetensors") as prior,
         ):
-            return _load_local(config, weights)
+            return *_load_local(config, weights), load_prior(prior)
     if spec.path and not spec.arch:
         folder = spec.path if spec.path.is_dir() else spec.path.parent
-        return _load_local(folder / CONFIG_NAME, _weights_in(spec.path))
-    return _load_named(spec)
+        weights = _weights_in(spec.path)
+        return *_load_local(folder / CONFIG_NAME, weights), load_prior(prior_file(weights))
+    return *_load_named(spec), load_prior(prior_file(spec.path)) if spec.path else None
 
 
 def _load_local(config_file: Path, weights: Path) -> tuple[torch.nn.Module, Any, Any]:
@@ -238,11 +257,15 @@ def _load_named(spec: ClipSpec) -> tuple[torch.nn.Module, Any, Any]:
 
 
 def _weights_in(path: Path) -> Path:
+    from guidance.clip.prior import SUFFIX
+
     if path.is_file():
         return path
     names = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
              "open_clip_pytorch_model.bin")  # fmt: skip
-    found = [path / n for n in names if (path / n).is_file()] or sorted(path.glob("*.safetensors"))
+    found = [path / n for n in names if (path / n).is_file()] or sorted(
+        p for p in path.glob("*.safetensors") if not p.name.endswith(SUFFIX)
+    )
     if not found:
         raise ModelError(f"{path} holds no weights; expected one of {', '.join(names)}")
     return found[0]
