@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -22,6 +23,8 @@ from guidance.errors import InputError
 from guidance.images import as_tensor
 from guidance.prompts import Prompt
 from guidance.scorer import ClipScorer
+
+TEXT_SHARE = 0.3  # of a prompt's text embedding beside the image embedding of a prior
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,9 @@ class PromptObjective(Objective):
         seed: cuts depend on it and on the step only.
         cuts_per_batch: cuts in memory at once; the gradient is the same for any number.
         prior: measure the distance to positive text prompts from the image embedding that a
-            model's prior (if it has one) gives for them. A prompt with a stop keeps its text
-            embedding, which its threshold was chosen for. The score is always that of the texts.
+            model's prior (if it has one) gives for them, plus a share of the text. A prompt with
+            a stop keeps its text embedding, which its threshold was chosen for. The score is
+            always that of the texts.
     """
 
     name = "prompts"
@@ -275,10 +279,14 @@ def _embed(model, prompts: Sequence[Prompt]) -> Tensor:
 
 
 def _imagined(model, prompts: Sequence[Prompt], texts: Tensor) -> Tensor:
-    """Return `texts` ``[P, D]`` with the prior's image embedding for the prompts that have one."""
+    """Return `texts` ``[P, D]`` with the prior's image embedding for the prompts that have one.
+
+    A share of the text stays in it: what tells a thing from those the prior averages it with.
+    """
     rows = [i for i, prompt in enumerate(prompts) if prompt.plain]
-    if not rows:
+    if not rows or model.prior is None:
         return texts
-    imagined = texts.clone()
-    imagined[rows] = model.imagine([prompts[i].text for i in rows])
-    return imagined
+    aims = texts.clone()
+    mixed = model.imagine([prompts[i].text for i in rows]) + TEXT_SHARE * texts[rows]
+    aims[rows] = F.normalize(mixed, dim=-1)
+    return aims

@@ -35,9 +35,9 @@ class ClipDrawOptions(GuidedOptions):
     """Draw closed filled shapes instead of strokes."""
     width: tuple[float, float] = (1.0, 50.0)
     """Least and greatest stroke width, pixels on a 224 pixel canvas."""
-    opacity: tuple[float, float] = (0.0, 0.6)
-    """Least and greatest opacity of the first strokes. Faint ones stay faint where nothing calls
-    for them, which leaves paper around the subject; "0 1" is CLIPDraw's."""
+    opacity: tuple[float, float] = (0.0, 1.0)
+    """Least and greatest opacity of the first strokes. Faint ones ("0 0.15") stay faint where
+    nothing calls for them, which leaves paper around the subject."""
     black: bool = False
     """Ink only: opaque black strokes."""
     palette: Several[tuple[str, ...]] = ()

@@ -150,7 +150,7 @@ def test_draw_checks_before_it_loads():
         guidance.draw("a fox", strokes=0)
 
 
-@pytest.mark.parametrize(("given", "low", "high"), [({}, 0, 0.6), ({"opacity": (0.4, 0.9)}, 0.4, 0.9), ({"black": True}, 1, 1)])  # noqa: E501  # fmt: skip
+@pytest.mark.parametrize(("given", "low", "high"), [({}, 0, 1), ({"opacity": (0.4, 0.9)}, 0.4, 0.9), ({"black": True}, 1, 1)])  # noqa: E501  # fmt: skip
 def test_first_opacity(given, low, high):
     opacity = build(ClipDrawOptions(prompt="x", **given), CPU).colors[:, 3]
     assert opacity.min() >= low
