@@ -32,9 +32,9 @@ class GuidedOptions:
     """Prompt to push away from, with an optional weight ("text:0.3"); may be repeated."""
     image_prompt: Annotated[Several[tuple[str, ...]], alias("-ip")] = ()
     """Image to come close to, with an optional weight ("photo.png:0.5"); may be repeated."""
-    subject: float = 0.5
-    """Extra weight on the subject of a prompt ("a fox" of "a fox at sunrise"), which small CLIPs
-    overlook beside the setting; 0 takes the prompt as it is."""
+    subject: float = 0.25
+    """Extra weight on the subject of a prompt ("a fox" of "a fox at sunrise"), for when a CLIP
+    overlooks it beside the setting; 0 takes the prompt as it is."""
     prior: bool = True
     """Aim for the image that a CLIP's prior expects for the prompt, if it has one (mini does),
     rather than for the words themselves."""

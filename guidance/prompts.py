@@ -69,7 +69,6 @@ from guidance.weights import check_stop, check_weight, double, escape, is_ratio,
 
 _URL = re.compile(r"[a-z][a-z0-9+.\-]+://", re.IGNORECASE)
 _NOISE = re.compile(r"noise\s+([0-9]{1,30})")
-
 PromptSource = str | os.PathLike | Mapping | Sequence
 
 

@@ -250,8 +250,10 @@ def test_two_outputs_need_two_places(call, photos, tmp_path, monkeypatch):
 
 
 def test_interrupted_while_scoring(photos, tiny_clip_path, tmp_path):
-    for number in range(20000):
-        os.link(photos / "d.png", photos / f"{number}.png")
+    pixels = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), np.uint8)
+    Image.fromarray(pixels).save(photos / "slow.png")  # a minute's work in all
+    for number in range(2000):
+        os.link(photos / "slow.png", photos / f"{number}.png")
     with subprocess.Popen(
         [sys.executable, "-m", "guidance.rerank", "a fox", str(photos), "--clip",
          str(tiny_clip_path), "--csv", str(tmp_path / "r.csv")],
