@@ -29,11 +29,11 @@ from urllib.request import getproxies
 
 import torch
 
+from guidance.clip.prior import SUFFIX, Prior, load_prior, prior_file
 from guidance.errors import InputError, ModelError, unknown
 
 if TYPE_CHECKING:
     from guidance.clip.model import ClipModel
-    from guidance.clip.prior import Prior
 
 MINI = "mini"
 CONFIG_NAME = "open_clip_config.json"
@@ -173,8 +173,6 @@ def _check_arch(arch: str) -> None:
 
 
 def _load(spec: ClipSpec) -> tuple[torch.nn.Module, Any, Any, Prior | None]:
-    from guidance.clip.prior import load_prior, prior_file
-
     if spec.name == MINI:
         package = resources.files("guidance")
         with (
@@ -257,8 +255,6 @@ def _load_named(spec: ClipSpec) -> tuple[torch.nn.Module, Any, Any]:
 
 
 def _weights_in(path: Path) -> Path:
-    from guidance.clip.prior import SUFFIX
-
     if path.is_file():
         return path
     names = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",

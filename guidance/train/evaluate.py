@@ -81,6 +81,14 @@ def recall(similarity: Tensor, right: Tensor, ranks: tuple[int, ...]) -> list[fl
     return [round(100 * (place < k).float().mean().item(), 1) for k in ranks]
 
 
+def picture(pixels: np.ndarray) -> Image.Image:
+    """Return uint8 pixels as an RGB picture; a drawing (premultiplied RGBA) lies on white."""
+    if pixels.shape[-1] == 4:
+        white = pixels[..., :3] + (255 - pixels[..., 3:].astype(int))
+        pixels = white.clip(0, 255).astype(np.uint8)
+    return Image.fromarray(pixels)
+
+
 def held_out(arrays: Path, source: str) -> tuple[list[Image.Image], list[list[str]], list[str]]:
     """Return the pictures, captions and keys of `source` with split "test"."""
     index = json.loads((arrays / "index.json").read_text())
@@ -136,8 +144,7 @@ def icons(model: Model, folder: Path, vocabulary: set[str]) -> dict[str, list[fl
         )
         pixels = sources.render_svg(svg)
         if pixels is not None:
-            white = pixels[..., :3] + (255 - pixels[..., 3:].astype(int))
-            pictures[name] = Image.fromarray(white.clip(0, 255).astype(np.uint8))
+            pictures[name] = picture(pixels)
     texts = model.texts([f"a drawing of {with_article(n)}" for n in pictures])
     right = torch.eye(len(pictures), dtype=torch.bool)
     found = recall(model.images(list(pictures.values())) @ texts.T, right, (1, 5))

@@ -26,7 +26,7 @@ from guidance.clip.prior import Prior, remember
 from guidance.files import write
 from guidance.train import model as mini
 from guidance.train.data import with_article
-from guidance.train.evaluate import Model, held_out
+from guidance.train.evaluate import Model, held_out, picture
 
 TABLES = ("photos", "drawings", "scenes")
 PART = 256  # pictures in memory at once
@@ -70,14 +70,6 @@ class Table:
         """Yield the pictures in order, RGB, a few at a time."""
         for start in range(0, len(self.rows), PART):
             yield [picture(self.pixels[row]) for row in self.rows[start : start + PART]]
-
-
-def picture(pixels: np.ndarray) -> Image.Image:
-    """Return a row of the arrays as an RGB picture, a drawing (premultiplied RGBA) on white."""
-    if pixels.shape[-1] == 4:
-        white = pixels[..., :3].astype(int) + (255 - pixels[..., 3:].astype(int))
-        pixels = white.clip(0, 255).astype(np.uint8)
-    return Image.fromarray(pixels)
 
 
 def merge(captions: list[tuple[int, ...]], images: Tensor) -> dict[tuple[int, ...], Tensor]:
