@@ -20,6 +20,7 @@ from guidance.clip.attention import (
     freeze,
     fuse_batchnorm,
 )
+from guidance.clip.context import cut
 from guidance.clip.preprocess import Preprocess
 from guidance.clip.prior import Prior
 from guidance.conventions import check_images
@@ -111,12 +112,14 @@ class ClipModel(nn.Module):
         if not texts:
             raise InputError("texts must not be empty")
         new = [t for t in dict.fromkeys(texts) if t not in self._texts]
+        new.sort(key=len)  # texts of one length need no padding
         for start in range(0, len(new), 256):
             part = new[start : start + 256]
             tokens = self.tokenizer(part)
             for text, row in zip(part, tokens, strict=True):
                 self._warn_if_cut(text, row)
-            features = self.network.encode_text(tokens.to(self.device))
+            with cut(self.network, tokens) as short:
+                features = self.network.encode_text(short.to(self.device))
             self._texts.update(zip(part, F.normalize(features.float(), dim=-1), strict=True))
         return torch.stack([self._texts[t] for t in texts])
 

@@ -16,26 +16,27 @@ A prior (`guidance.clip.prior`) belongs to the weights file FILE.EXT that it lie
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import torch
 
-from guidance.clip.prior import SUFFIX, Prior, load_prior, prior_file
+from guidance.clip import shipped
+from guidance.clip.build import Parts, line, load_local, weights_in
+from guidance.clip.preprocess import Preprocess
+from guidance.clip.prior import Prior, load_prior, prior_file
+from guidance.clip.shipped import SHIPPED
 from guidance.errors import InputError, ModelError, unknown
 
 if TYPE_CHECKING:
     from guidance.clip.model import ClipModel
 
-MINI = "mini"
 CONFIG_NAME = "open_clip_config.json"
 OFFLINE_HINT = "use --clip mini, which ships with the package, or a local file: --clip ARCH=FILE"
 
@@ -79,19 +80,8 @@ def load_clip(
     check_precision(precision, torch.device(device))
     if isinstance(spec, str):
         spec = _parse_one(spec)
-    with contextlib.ExitStack() as stack:
-        if spec.path is None and spec.name != MINI:
-            stack.enter_context(_quiet())
-        network, tokenizer, preprocess, prior = _load(spec)
-    model = ClipModel(
-        network,
-        tokenizer,
-        preprocess,
-        name=spec.name,
-        prior=prior,
-        precision=precision,
-        device=device,
-    )
+    parts, prior = load_network(spec), _prior_of(spec)
+    model = ClipModel(*parts, name=spec.name, prior=prior, precision=precision, device=device)
     if prior and prior.dim != (dim := model.encode_text(["a"]).shape[-1]):
         raise ModelError(
             f"the prior beside {spec.name} is for embeddings of length {prior.dim}, not {dim}"
@@ -113,7 +103,7 @@ def _parse_one(text: str) -> ClipSpec:
         raise InputError("the CLIP model name must not be empty; the default is mini")
     if not 0 < weight < float("inf"):
         raise InputError(f"the weight of CLIP model {name!r} must be positive but is {number}")
-    if name == MINI:
+    if name in SHIPPED:
         return ClipSpec(name, weight)
     arch, equals, file = name.partition("=")
     if equals:
@@ -161,7 +151,7 @@ def _hub(name: str, weight: float) -> ClipSpec:
             )
         if name.endswith((".pt", ".pth", ".bin", ".safetensors")):
             raise InputError(f"the CLIP checkpoint {name!r} does not exist")
-        raise InputError(unknown("CLIP model", name, [MINI, *pairs]))
+        raise InputError(unknown("CLIP model", name, [*SHIPPED, *pairs]))
     return ClipSpec(name, weight, arch=arch, tag=tag)
 
 
@@ -172,66 +162,34 @@ def _check_arch(arch: str) -> None:
         raise InputError(unknown("CLIP architecture", arch, open_clip.list_models()))
 
 
-def _load(spec: ClipSpec) -> tuple[torch.nn.Module, Any, Any, Prior | None]:
-    if spec.name == MINI:
-        package = resources.files("guidance")
-        with (
-            resources.as_file(package / "clip/configs/mini.json") as config,
-            resources.as_file(package / "pretrained/mini-clip.safetensors") as weights,
-            resources.as_file(package / "pretrained/mini-clip-prior.safetensors") as prior,
-        ):
-            return *_load_local(config, weights), load_prior(prior)
+def load_network(spec: str | ClipSpec) -> Parts:
+    """Load the open_clip network of a CLIP as it is, with its tokenizer and preprocessing.
+
+    Raises:
+        InputError: the name does not exist.
+        ModelError: the weights are damaged or cannot be had offline.
+    """
+    spec = _parse_one(spec) if isinstance(spec, str) else spec
+    if spec.name in SHIPPED:
+        return shipped.load_parts(spec.name)
     if spec.path and not spec.arch:
         folder = spec.path if spec.path.is_dir() else spec.path.parent
-        weights = _weights_in(spec.path)
-        return *_load_local(folder / CONFIG_NAME, weights), load_prior(prior_file(weights))
-    return *_load_named(spec), load_prior(prior_file(spec.path)) if spec.path else None
+        return load_local(folder / CONFIG_NAME, weights_in(spec.path))
+    with _quiet():
+        return _load_named(spec)
 
 
-def _load_local(config_file: Path, weights: Path) -> tuple[torch.nn.Module, Any, Any]:
-    """Build from an ``open_clip_config.json`` and load a state dict into it."""
-    import open_clip
-    from open_clip.factory import load_state_dict
-
-    from guidance.clip.preprocess import Preprocess
-
-    if not weights.is_file():
-        raise ModelError(f"the weights {weights.name} are missing from {weights.parent}")
-    try:
-        config = json.loads(config_file.read_text(encoding="utf-8"))
-        model_cfg = dict(config["model_cfg"])
-        vision, text = dict(model_cfg["vision_cfg"]), dict(model_cfg["text_cfg"])
-        vision["timm_model_pretrained"] = text["hf_model_pretrained"] = False  # weights follow
-        model_cfg |= {"vision_cfg": vision, "text_cfg": text}
-        kind = open_clip.CustomTextCLIP if model_cfg.pop("custom_text", False) else open_clip.CLIP
-        network = (open_clip.CoCa if "multimodal_cfg" in model_cfg else kind)(**model_cfg)
-        if text.get("hf_tokenizer_name"):  # its files lie in the folder
-            tokenizer = open_clip.get_tokenizer(f"local-dir:{config_file.parent}")
-        else:
-            tokenizer = open_clip.SimpleTokenizer(
-                context_length=text.get("context_length", 77), **text.get("tokenizer_kwargs", {})
-            )
-        preprocess = Preprocess.from_config(config["preprocess_cfg"], vision["image_size"])
-    except ModelError:
-        raise
-    except Exception as error:  # open_clip, timm and transformers raise a dozen types
-        raise ModelError(
-            f"{config_file} is not a usable open_clip config: {_line(error)}"
-        ) from error
-    try:
-        state = load_state_dict(str(weights))
-    except Exception as error:  # torch and safetensors raise a dozen types for damaged files
-        raise ModelError(f"{weights} is not a readable checkpoint: {_line(error)}") from error
-    _check_keys(network, state, weights)
-    network.load_state_dict(state)
-    return network, tokenizer, preprocess
+def _prior_of(spec: ClipSpec) -> Prior | None:
+    if spec.name in SHIPPED:
+        return shipped.load_prior_of(spec.name)
+    if spec.path is None:
+        return None
+    return load_prior(prior_file(spec.path if spec.arch else weights_in(spec.path)))
 
 
-def _load_named(spec: ClipSpec) -> tuple[torch.nn.Module, Any, Any]:
+def _load_named(spec: ClipSpec) -> Parts:
     """Build an open_clip architecture with weights of the hub or of a local file."""
     import open_clip
-
-    from guidance.clip.preprocess import Preprocess
 
     source = str(spec.path) if spec.path else spec.tag
     try:
@@ -240,56 +198,18 @@ def _load_named(spec: ClipSpec) -> tuple[torch.nn.Module, Any, Any]:
     except Exception as error:  # the hub client, requests and torch raise unrelated types
         if spec.path:
             raise ModelError(
-                f"{spec.path} is not a readable {spec.arch} checkpoint: {_line(error)}"
+                f"{spec.path} is not a readable {spec.arch} checkpoint: {line(error)}"
             ) from error
         raise ModelError(
             f"the weights of {spec.name} are not in the cache and could not be downloaded "
-            f"({_line(error)}); {OFFLINE_HINT}"
+            f"({line(error)}); {OFFLINE_HINT}"
         ) from error
     visual = network.visual
     config = getattr(visual, "preprocess_cfg", None) or {
         "mean": visual.image_mean,
         "std": visual.image_std,
     }
-    return network, tokenizer, Preprocess.from_config(config, visual.image_size)
-
-
-def _weights_in(path: Path) -> Path:
-    if path.is_file():
-        return path
-    names = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
-             "open_clip_pytorch_model.bin")  # fmt: skip
-    found = [path / n for n in names if (path / n).is_file()] or sorted(
-        p for p in path.glob("*.safetensors") if not p.name.endswith(SUFFIX)
-    )
-    if not found:
-        raise ModelError(f"{path} holds no weights; expected one of {', '.join(names)}")
-    return found[0]
-
-
-def _check_keys(network: torch.nn.Module, state: dict[str, Any], weights: Path) -> None:
-    expected = network.state_dict()
-    if not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise ModelError(f"{weights} is not a readable checkpoint: it holds more than tensors")
-    missing = [k for k in expected if k not in state]
-    surplus = [k for k in state if k not in expected]
-    shapes = [k for k in expected if k in state and expected[k].shape != state[k].shape]
-    for what, keys in (
-        ("lacks", missing),
-        ("has unexpected", surplus),
-        ("has other shapes", shapes),
-    ):
-        if keys:
-            raise ModelError(
-                f"{weights} does not fit its config: it {what} {len(keys)} entries, "
-                f"first {keys[0]!r}"
-            )
-
-
-def _line(error: Exception) -> str:
-    """Return the first line of an error, shortened."""
-    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    return text if len(text) <= 160 else text[:157] + "..."
+    return Parts(network, tokenizer, Preprocess.from_config(config, visual.image_size))
 
 
 @contextlib.contextmanager

@@ -1,304 +1,251 @@
-"""Arrays + embeddings → the image tower → one weights file.
+"""Captioned pictures → a CLIP: symmetric contrastive training (Radford et al. 2021, section 2.3).
 
-The image tower starts from ImageNet weights and keeps its batch normalisation as it is. It learns
-against the sentence embeddings of `guidance.train.text` through a linear map W that is folded into
-the text tower on export.
+    python -m guidance.train.clip --data photos/ --config tiny --out runs/mine
+    python -m guidance.train.clip --data "shards/*.tar" --config lit --architecture ViT-B-32 \
+        --init ViT-B-32/openai --log-dir runs/log --out runs/lit
+    python -m guidance.clipdraw "a fox at sunrise" --clip runs/mine/clip
 
-Loss per batch: contrast of images and captions in both directions, with more texts and the latest
-images as negatives; the KL divergence to an ImageNet classifier over the 1000 class names as
-texts; and the distance to that classifier's pooled features. The classifier sees the crop before
-noise, blur and holes, so that the tower keeps its knowledge while it learns to see through them,
-and through the perturbations below (Schlarmann et al. 2024, arXiv:2402.12336).
-
-With ``--eps`` each step adds a second pass on pictures moved against the loss by one gradient step
-(Goodfellow et al. 2015, arXiv:1412.6572, in L2 with a random start); robust networks have
-gradients that people can read (Engstrom et al. 2019, arXiv:1906.00945).
-
-    python -m guidance.train.clip --arrays arrays --classifier lite0.pth --text text.safetensors \
-        --out run1 --minutes 35
-    python -m guidance.train.clip --arrays arrays --classifier lite0.pth --text text.safetensors \
-        --out run2 --minutes 45 --init run1/state.pt --eps 1.2 --rate 3e-4
+Each step contrasts every picture of the batch with every caption, in both directions. Beyond that
+the model may learn from teachers (`guidance.train.config.TeacherOptions`): an ImageNet classifier
+that it must not forget, another CLIP, a sentence encoder. With ``--eps`` each step adds a second
+pass on pictures moved against the loss (`guidance.train.adversarial`), so that its gradients show
+things instead of noise; the classifier looks at the picture before noise, blur and holes
+(Schlarmann et al. 2024, arXiv:2402.12336).
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from guidance.train import losses
-from guidance.train import model as mini
-from guidance.train.batches import TABLES, Batch, Batches
+from guidance.clip.context import cut
+from guidance.conventions import resolve_device
+from guidance.data import shards
+from guidance.errors import FileError
+from guidance.files import atomic, make_folder
+from guidance.train import model, student
+from guidance.train.adversarial import attack
+from guidance.train.config import ClipOptions, take_config
+from guidance.train.loader import Batch, Loader
+from guidance.train.log import Log
+from guidance.train.objective import Lessons, Objective
 from guidance.train.parallel import Chunks
-from guidance.train.student import Teacher, export, start
+from guidance.train.teachers import Teachers
+from guidance.train.tower import fast_depthwise
 
-PART = 16  # pictures per thread and pass
-# Pixels that move together in an adversarial step, by turns, and how much further they go:
-# what is smooth is harder to mistake.
-BLOCKS = ((1, 1.0), (4, 1.5), (8, 2.0))
-
-
-@dataclass(frozen=True)
-class ClipOptions:
-    """Options of ``python -m guidance.train.clip``."""
-
-    arrays: Path
-    """Folder written by `guidance.train.data` and `guidance.train.text`."""
-    classifier: Path
-    """EfficientNet-Lite0 ImageNet weights: start of the tower, and the teacher."""
-    text: Path
-    """Text tower written by `guidance.train.text`."""
-    out: Path
-    """Folder for ``state.pt`` (to resume) and ``mini-clip.safetensors``."""
-    minutes: float = 35.0
-    """Wall-clock length; the learning rate follows it."""
-    steps: int = 0
-    """Length in steps instead, if not 0."""
-    init: Path | None = None
-    """A ``state.pt`` whose averaged weights start this run."""
-    blend: float = 1.0
-    """Share of ``--init`` in the start, the rest is what the first run starts from: a straight
-    line between the two loses little of what either knows (Wortsman et al. 2022,
-    arXiv:2109.01903)."""
-    resume: bool = False
-    """Continue the run in ``--out``."""
-    side: int = 128
-    """Pixels of the student's crops; fewer are faster. The teacher sees the model's own size."""
-    photos: int = 52
-    """Photos per batch."""
-    drawings: int = 44
-    """Drawings per batch."""
-    painted: int = 20
-    """Painted pictures per batch."""
-    scenes: int = 20
-    """Composed scenes per batch."""
-    clutter: int = 8
-    """Pictures of nothing per batch."""
-    rate: float = 3e-4
-    """Peak learning rate of the tower; the head learns eight times as fast."""
-    eps: float = 0.0
-    """Largest L2 length of the adversarial step, in [0, 1] pixel units; 0 is plain training."""
-    frozen: int = 0
-    """Keep the stem and this many of the trunk's seven stages as they are: a cheaper step."""
-    knowledge: float = 1.0
-    """Weight of the KL divergence to the classifier."""
-    hint: float = 3.0
-    """Weight of the squared distance to the classifier's features."""
-    bank: int = 4096
-    """Captions drawn per step as more negatives, and images kept for the same purpose."""
-    average: float = 0.997
-    """Decay of the weight average that is exported."""
-    every: float = 5.0
-    """Minutes between checkpoints."""
-    seed: int = 0
-    """Seed of batches and augmentations."""
-    threads: int = 2
-    """CPU threads, each with its own part of the batch."""
+PART = 16  # pictures per CPU thread and pass
+READ_PART = 128  # texts per CPU thread and pass
+SCALE_RATE = 1e-3  # least learning rate of the temperatures
 
 
 class Trainer:
-    """One run: data, student, teacher, optimiser, weight average and clock."""
+    """One run: data, student, teachers, optimiser, weight average and clock."""
 
     def __init__(self, options: ClipOptions) -> None:
+        options.check()
         self.options = options
-        self.config = mini.read_config()
-        self.chunks = Chunks(options.threads)
-        self.embeddings = torch.from_numpy(np.load(options.arrays / "embeddings.npy"))
-        self.classes = torch.from_numpy(np.load(options.arrays / "classes.npy")).float()
-        counts = {n: getattr(options, n) for n in (*TABLES, "clutter")}
-        size = self.config["model_cfg"]["vision_cfg"]["image_size"]
-        self.batches = Batches(options.arrays, counts, size, options.seed)
-        self.rng = torch.Generator().manual_seed(options.seed)
-        self.queue = losses.Queue(options.bank, self.classes.shape[1])
-        self._build()
+        self.device = resolve_device(options.device)
+        self.config = model.read_config(options.model.architecture)
+        data = shards.read(options.data)
+        self.val = shards.read(options.val) if options.val else None
+        make_folder(options.out)
+        torch.manual_seed(options.seed)
+        cpu = self.device.type == "cpu"
+        self.chunks = Chunks(options.threads if cpu else 0)
+        if cpu:
+            torch.backends.cuda.enable_flash_sdp(False)  # its bfloat16 backward is slow on a CPU
+        self.part = PART if cpu else -(-options.sampling.batch // options.sampling.accumulate)
+        self.size = model.image_size(self.config)
+        side = options.sampling.side or self.size
+        self.loader = Loader(
+            data, options.sampling, side, options.seed, self.chunks, self.device, self.part
+        )
+        self.tokens = self._tokens(self.loader.texts)
+        self.student = student.build(options, self.config).to(
+            self.device, memory_format=torch.channels_last
+        )
+        if cpu and options.optimiser.precision == "bf16":
+            fast_depthwise(self.student.network.visual)
+        self.student.tune(options.model)
+        self.teachers = Teachers(options, self.loader.texts, self.student, self.tokens, self.chunks)
+        self.objective = Objective(options, self.student.dim, self.device)
+        self._optimise()
+        self.rng = torch.Generator(self.device)
         self.step, self.spent = 0, 0.0
         if options.resume:
-            self._restore(options.out / "state.pt", whole=True)
-        elif options.init:
-            self._restore(options.init, whole=False)
+            self._resume()
+        self.log = Log(options, self.device)
 
-    def _build(self) -> None:
-        self.teacher = Teacher(self.options.classifier)
-        self.student = start(self.teacher, self.config, self.classes, self.options.frozen)
-        student, visual = self.student, self.student.visual
-        groups = [
-            {"params": list(visual.trunk.parameters()), "factor": 1.0},
-            {"params": [*visual.head.parameters(), *student.hint.parameters()], "factor": 8.0},
-            {"params": [student.logit_scale, student.class_scale], "factor": 10.0},
-            {"params": list(student.map.parameters()), "factor": 0.3},  # stays near the identity
-        ]
-        self.optimiser = torch.optim.AdamW(groups, lr=1e-4, weight_decay=0.02, fused=True)
-        self.averaged = {k: v.clone() for k, v in student.state_dict().items()}
+    def _tokens(self, texts: list[str]) -> Tensor:
+        tokenize = model.tokenizer(self.config)
+        parts = [tokenize(texts[i : i + 4096]) for i in range(0, len(texts), 4096)]
+        return torch.cat(parts).int()
 
-    def _restore(self, path: Path, whole: bool) -> None:
-        state = torch.load(path, weights_only=True)
-        if not whole:
-            self.averaged = blend(self.averaged, state["averaged"], self.options.blend)
-            self.student.load_state_dict(self.averaged)
-        else:
+    def _optimise(self) -> None:
+        """Group the parameters by learning rate and weight decay."""
+        given, groups = self.options.optimiser, {}
+        for name, parameter in self.student.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            rate = 1.0
+            if name.startswith(("network.visual.head", "network.visual.proj", "hint")):
+                rate = given.head_factor
+            elif not name.startswith("network.visual"):
+                rate = given.text_factor
+            if name.endswith("_scale"):
+                rate = max(1.0, SCALE_RATE / given.rate)
+            decay = given.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+        self.optimiser = torch.optim.AdamW(
+            [{"params": p, "factor": r, "weight_decay": d} for (r, d), p in groups.items()],
+            lr=given.rate, betas=(0.9, 0.98), eps=1e-6, fused=True,
+        )  # fmt: skip
+        self.averaged = {k: v.clone() for k, v in self.student.state_dict().items()}
+
+    def _resume(self) -> None:
+        path = self.options.out / "state.pt"
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
             self.averaged = state["averaged"]
             self.student.load_state_dict(state["student"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.step, self.spent = state["step"], state["spent"]
-            self.batches.rng = np.random.default_rng([self.options.seed, self.step])
+        except Exception as error:  # pickle, zip and torch raise a dozen types
+            raise FileError(f"resume: {path} does not fit these options: {error}") from None
 
-    def loss(self, seen: Tensor, taught: tuple, which: Tensor, batch: Batch) -> Tensor:
-        """Loss of what the student has `seen`; the teacher `taught` the rows in `which`."""
-        images = F.normalize(seen[:, : self.student.dim], dim=-1)
-        logits, features = taught
-        n = len(batch.texts)
-        own = self.embeddings[batch.texts].float()
-        pick = torch.randint(len(self.embeddings), (self.options.bank,), generator=self.rng)
-        sentences = torch.cat([own, self.embeddings[pick].float()])
-        texts = self.student.sentences(sentences)
-        scale = self.student.logit_scale.exp()
-        same = (batch.groups[:, None] == batch.groups) | (batch.texts[:, None] == batch.texts)
-        none = torch.zeros(n, len(sentences) - n, dtype=torch.bool)
-        alike = own @ sentences.T > losses.SAME_MEANING
-        to_text = losses.contrast(images[:n], texts, scale, torch.cat([same, none], 1), alike)
-        clutter = torch.zeros(len(images) - n, own.shape[1])
-        known = torch.cat([own, clutter, self.queue.sentences])
-        everything = torch.cat([images, self.queue.images])
-        none = torch.zeros(n, len(known) - n, dtype=torch.bool)
-        alike = own @ known.T > losses.SAME_MEANING
-        to_image = losses.contrast(texts[:n], everything, scale, torch.cat([same, none], 1), alike)
-        classes = self.student.class_scale.exp() * self.student.sentences(self.classes)
-        kept = losses.knowledge(images[which] @ classes.T, logits)
-        hint = losses.relative(self.student.hint(seen[which, self.student.dim :]), features)
-        if self.step > 100:
-            self.queue.push(images, torch.cat([own, clutter]))
-        self.parts = (to_text.item(), to_image.item(), kept.item(), hint.item())
-        kept = self.options.knowledge * kept + self.options.hint * hint
-        return (to_text + to_image) / 2 + kept
+    def look(self, images: Tensor, *, watch: bool = False) -> tuple[Any, list[Tensor]]:
+        """Run the image tower; `watch` keeps the parts for their own gradients."""
+        parts = [p.clone().requires_grad_(watch) for p in images.split(self.part)]
+        learns = "image" not in self.options.model.freeze or watch
+        with nullcontext() if learns else torch.no_grad():
+            return self._forward(self.student.look, parts), parts
 
-    def train_step(self, done: float) -> float:
-        """One optimiser step at fraction `done` of the run; returns the loss."""
-        batch = self.batches.plan()
-        clean, images = map(
-            torch.cat, zip(*self.chunks.map(self.batches.render, batch.plans), strict=True)
+    def read(self, tokens: Tensor) -> Any:
+        """Run the text tower on `tokens` ``[T, L]``."""
+        size = READ_PART if self.device.type == "cpu" else self.part
+        return self._forward(self.student.read, tokens.to(self.device).split(size))
+
+    def _forward(self, network, parts) -> Any:
+        bf16 = self.options.optimiser.precision == "bf16"
+        dtype = torch.bfloat16 if bf16 else torch.float32
+        keep = self.options.sampling.accumulate == 1
+        return self.chunks.forward(network, parts, dtype, keep=keep)
+
+    def train_step(self, batch: Batch, done: float) -> dict[str, float]:
+        """One optimiser step at fraction `done` of the run; returns the parts of the loss."""
+        eps = self.options.loss.eps * min(1.0, 0.25 + done)
+        self.rng.manual_seed(
+            int(np.random.default_rng([self.options.seed, self.step]).integers(2**62))
         )
-        images = shrink(images, self.options.side)
-        which = torch.randperm(len(images), generator=self.rng)[: len(images) // 2].sort()[0]
-        parts = zip(*self.chunks.map(self.teacher, clean[which].split(PART)), strict=True)
-        taught = tuple(map(torch.cat, parts))
-        eps = self.options.eps * min(1.0, 0.25 + done)
+        lessons, extra = self.teachers.teach(batch, self.step, self.rng)
         weight = 0.5 if eps else 1.0
-        loss, grad = self.learn(images, weight, taught, which, batch)
+        parts, grad = self.learn(batch, batch.images, weight, lessons, extra, watch=bool(eps))
         if eps:
-            self.learn(self.attack(images, grad, eps), weight, taught, which, batch)
+            length = eps * batch.images.shape[-1] / self.size  # per pixel, whatever the side
+            moved = attack(batch.images, grad, length, self.step, self.rng)
+            more, _ = self.learn(batch, moved, weight, lessons, extra)
+            parts |= {"attacked " + k: v for k, v in more.items() if k.startswith("to ")}
         self.update(done)
-        return loss
+        return parts
 
-    def learn(self, images: Tensor, weight: float, *rest) -> tuple[float, Tensor | None]:
+    def learn(
+        self, batch: Batch, images: Tensor, weight: float, lessons: Lessons, extra, *, watch=False
+    ) -> tuple[dict[str, float], Tensor | None]:
         """Add the gradient of `weight` times the loss on `images` to the parameters.
 
-        Returns the loss and its gradient with respect to the images, if an attack needs it.
+        Returns the parts of the loss and, for `watch`, its gradient with respect to the images.
         """
-        parts = [p.clone().requires_grad_(self.options.eps > 0) for p in images.split(PART)]
-        out = self.chunks.forward(self.student.look, parts)
-        loss = self.loss(out.features, *rest)
-        (weight * loss).backward()
-        out.backward()
-        grad = torch.cat([p.grad for p in parts]) if self.options.eps else None
-        return loss.item(), grad
-
-    def attack(self, images: Tensor, grad: Tensor, eps: float) -> Tensor:
-        """Move `images` by an L2 length of `eps` up the gradient, from a random start.
-
-        In two steps of three it works on blocks of pixels, because strokes cheat with colour, not
-        with texture.
-        """
-        noise = torch.randn(images.shape, generator=self.rng)
-        block, factor = BLOCKS[self.step % len(BLOCKS)]
-        if block > 1:
-            blocks = F.avg_pool2d(torch.stack([grad, noise]).flatten(0, 1), block)
-            grad, noise = F.interpolate(blocks, scale_factor=block).view(2, *images.shape)
-        eps = factor * eps * self.options.side / self.batches.size  # per pixel, whatever the side
-        length = torch.rand(len(images), 1, 1, 1, generator=self.rng) * eps / 2
-        move = length * _unit(noise) + eps * _unit(grad)
-        return (images + move).clamp(0, 1)
+        tokens = self.tokens[batch.captions.cpu()]
+        tokens = tokens if extra is None else torch.cat([tokens, extra])
+        frozen = self.teachers.table
+        with cut(self.student.network, tokens) as short:
+            seen, views = self.look(images, watch=watch)
+            written = self.read(short) if frozen is None else None
+            features = written.features if written else frozen[batch.captions]
+            loss, parts = self.objective(self.student, seen.features, features, batch, lessons)
+            (weight * loss).backward()
+            seen.backward()
+            if written:
+                written.backward()
+        if not watch:  # the last pass of the step
+            self.objective.remember(seen.features, features, batch, self.student.dim)
+        grad = torch.cat([v.grad for v in views]) if watch else None
+        return {"loss": loss.item(), **parts}, grad
 
     def update(self, done: float) -> None:
-        """Step the optimiser (one cycle: linear warm-up, then cosine) and the weight average."""
-        warm = 0.08
-        turn = np.pi * (done - warm) / (1 - warm)
-        shape = done / warm if done < warm else 0.5 + 0.5 * np.cos(turn)
+        """Step the optimiser (linear warm-up, then cosine) and the weight average."""
+        given = self.options.optimiser
+        turn = np.pi * (done - given.warmup) / (1 - given.warmup)
+        shape = done / given.warmup if done < given.warmup else 0.5 + 0.5 * np.cos(turn)
+        self.rate = given.rate * max(float(shape), 0.01)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.options.rate * group["factor"] * max(float(shape), 0.01)
-        nn.utils.clip_grad_norm_(self.student.parameters(), 2.0)
+            group["lr"] = self.rate * group["factor"]
+        nn.utils.clip_grad_norm_(self.student.parameters(), given.clip_norm)
         self.optimiser.step()
         self.optimiser.zero_grad()
         with torch.no_grad():
-            self.student.logit_scale.clamp_(max=np.log(100))
-            decay = min(self.options.average, (1 + self.step) / (10 + self.step))
+            decay = min(given.ema, (1 + self.step) / (10 + self.step))
             for key, value in self.student.state_dict().items():
                 if value.is_floating_point():
                     self.averaged[key].lerp_(value, 1 - decay)
+                else:
+                    self.averaged[key].copy_(value)
         self.step += 1
 
     def save(self) -> None:
-        """Write ``state.pt`` and the exported weights, each in one move."""
-        out = self.options.out
-        out.mkdir(parents=True, exist_ok=True)
+        """Write ``state.pt`` and the folder ``clip``, each file in one move."""
         state = {
             "student": self.student.state_dict(), "averaged": self.averaged,
             "optimiser": self.optimiser.state_dict(), "step": self.step, "spent": self.spent,
         }  # fmt: skip
-        torch.save(state, out / "state.tmp")
-        (out / "state.tmp").replace(out / "state.pt")
-        export(self.config, self.averaged, self.options.text, out / "mini-clip.safetensors")
+        with atomic(self.options.out / "state.pt") as path:
+            torch.save(state, path)
+        model.save_folder(self.config, self._exported(), self.options.out / "clip")
+
+    def _exported(self) -> dict[str, Tensor]:
+        prefix = "network."
+        return {k[len(prefix) :]: v for k, v in self.averaged.items() if k.startswith(prefix)}
+
+    def length(self) -> int:
+        """Steps of the whole run, if it is not told in minutes."""
+        given = self.options.optimiser
+        pictures = given.epochs * len(self.loader.samples)
+        return given.steps or max(1, round(pictures / self.options.sampling.batch))
 
     def run(self) -> None:
-        """Train to the end of the schedule, with a line every 20 steps and regular checkpoints."""
+        """Train to the end of the schedule, with log lines and regular checkpoints."""
         options, begin, saved = self.options, time.perf_counter() - self.spent, self.spent
-        last, seen = self.spent, self.step
-        while True:
+        minutes, length = options.optimiser.minutes, self.length()
+        for batch in self.loader.batches(self.step):
             self.spent = time.perf_counter() - begin
-            done = self.step / options.steps if options.steps else self.spent / options.minutes / 60
+            done = self.spent / minutes / 60 if minutes else self.step / length
             if done >= 1:
                 break
-            loss = self.train_step(done)
-            if self.step % 20 == 0:
-                now = time.perf_counter() - begin
-                rate = (self.step - seen) / (now - last)
-                parts = " ".join(f"{p:.3f}" for p in self.parts)
-                scale = self.student.logit_scale.exp().item()
-                print(f"{self.step} {now:.0f} s loss {loss:.3f} ({parts}) scale {scale:.1f} "
-                      f"{rate:.2f} step/s", flush=True)  # fmt: skip
-                last, seen = now, self.step
-            if self.spent - saved > 60 * options.every:
-                saved = self.spent
+            parts = self.train_step(batch, done)
+            if self.step % options.log_every == 0:
+                parts |= {"scale": self.student.scale.item(), "rate": self.rate}
+                self.log.step(self.step, done, parts)
+            if time.perf_counter() - begin - saved > 60 * options.save_every:
+                self.spent = saved = time.perf_counter() - begin
                 self.save()
+                self.log.check(self.step, self.config, self._exported(), self.val)
         self.save()
+        self.log.check(self.step, self.config, self._exported(), self.val)
+        self.log.close()
 
 
-def blend(start: dict[str, Tensor], end: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Go `share` of the way from one state dict to another; temperatures are those of `end`."""
-    return {
-        k: v.clone()
-        if k.endswith("_scale") or not v.is_floating_point()
-        else start[k].lerp(v, share)
-        for k, v in end.items()
-    }
-
-
-def _unit(x: Tensor) -> Tensor:
-    return x / x.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
-
-
-def shrink(images: Tensor, side: int) -> Tensor:
-    """Scale square `images` ``[N, 3, S, S]`` down to `side` pixels."""
-    if images.shape[-1] == side:
-        return images
-    return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+def train(options: ClipOptions) -> None:
+    """Run ``python -m guidance.train.clip``."""
+    Trainer(options).run()
 
 
 if __name__ == "__main__":
-    import tyro
+    from guidance.cli import main
 
-    Trainer(tyro.cli(ClipOptions)).run()
+    name = "python -m guidance.train.clip"
+    raise SystemExit(main(ClipOptions, train, prog=name, base=take_config))

@@ -1,252 +1,277 @@
-"""Pictures and captions → training arrays.
+"""Public sources → training and test shards (`guidance.data.shards`).
 
 Writes into ``--out``:
 
-    photos.npy    uint8 [N, S, S, 3]  photos and paintings
-    drawings.npy  uint8 [M, S, S, 4]  icons, clip art and doodles, premultiplied RGBA
-    painted.npy   uint8 [P, S, S, 3]  photos and drawings repainted with strokes and the like
-    scenes.npy    uint8 [K, S, S, 3]  drawings in front of places (see `guidance.train.scenes`)
-    clutter.npy   uint8 [C, S, S, 3]  pictures of nothing, with no caption
-    index.json    {"texts": [...], "photos"/"drawings"/"painted"/"scenes": columns of the tables}
+    photos-*.tar    the captioned photos, paintings and folders that are given
+    drawings-*.tar  icons, clip art, stamps and doodles, with transparency
+    painted-*.tar   photos and drawings repainted with strokes and the like
+    scenes-*.tar    drawings in front of places (`guidance.train.scenes`)
+    clutter-*.tar   pictures of nothing, with no caption
+    test-*.tar      held out: photos of Flickr8k and ImageNet, and the OpenMoji drawing style
+    texts.txt       texts without pictures: WordNet words and glosses, made-up prompts
+    summary.json    options, and pictures by source and licence
 
-The columns are ``captions`` (lists of indices into texts), ``group`` (pictures of one group are
-positives of each other), ``source``, ``licence``, ``weight``, ``split``, ``key`` and ``label``.
-Held out as split "test": ``--test-flickr`` photos of Flickr8k and ``--test-imagenet`` of ImageNet.
+Near-duplicates of a test picture are left out of training. Every sample names its licence. The
+same sources and seed give the same files.
 
-    python -m guidance.train.data --iconify iconify-json/package --shards "data/*.tar" --out arrays
+    python -m guidance.train.data --iconify iconify-json/package --photos "data/*.tar" --out shards
 """
 
 from __future__ import annotations
 
-import glob
 import json
-import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
 
-from guidance.errors import InputError
-from guidance.train import painterly, scenes, sources
-from guidance.train.sources import SIDE, Picture
+from guidance.cli import Several
+from guidance.data import shards
+from guidance.data.shards import Sample, Samples, ShardWriter, encode
+from guidance.errors import FileError, InputError
+from guidance.files import make_folder, write
+from guidance.train import duplicates, names, painterly, scenes, sources
+from guidance.train.prompts import made_up
+from guidance.train.sources import SIDE
 
-DRAWING_TEMPLATES = ("{name}", "{a}", "a drawing of {a}", "a picture of {a}", "an emoji of {a}")
-PAINTED_TEMPLATE = "a painting of {a}"
+# Bits of 256 in which a training picture may differ from a test picture and still count as a
+# copy. Simple drawings of one thing look alike whoever drew them, so they get less.
+PHOTO_DISTANCE, DRAWING_DISTANCE = 24, 8
+HELD_OUT = {"flickr8k": "test_flickr", "imagenet-sample": "test_imagenet"}
+INK = "quickdraw"  # source of line drawings that come as pictures of black on white
 
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Options of ``python -m guidance.train.data``; a source whose path is empty is left out."""
+    """Build training and test shards; a source whose option is empty is left out."""
 
     out: Path
-    """Folder for the arrays."""
+    """Folder for the shards; it must be empty or new."""
     iconify: Path | None = None
     """Unpacked npm package ``@iconify/json``."""
     clip_art: Path | None = None
     """The ``svg`` folder of Open Clip Art (Debian: /usr/share/openclipart/svg)."""
     stamps: Path | None = None
     """The Tux Paint stamps (Debian: /usr/share/tuxpaint/stamps)."""
-    shards: str = ""
-    """Pattern of WebDataset tar files with photos, art and sketches."""
+    photos: Several[tuple[str, ...]] = ()
+    """Captioned photos: a pattern of WebDataset tar files or a folder; may be repeated."""
     wordnet: Path = Path("/usr/share/wordnet")
-    """WordNet dictionary folder; its nouns decide which clip-art titles are words."""
+    """WordNet dictionary folder (Debian: wordnet-base)."""
     test_flickr: int = 1000
     """Flickr8k photos held out."""
     test_imagenet: int = 300
     """ImageNet photos held out."""
     painted: int = 12000
     """Pictures to repaint, half photos and half drawings."""
-    scenes: int = 14000
+    scenes: int = 24000
     """Scenes to compose."""
     clutter: int = 2500
     """Pictures of nothing."""
+    texts: int = 200_000
+    """Texts without pictures."""
     seed: int = 0
-    """Seed of the split and of the painted and cluttered pictures."""
+    """Seed of the split and of everything that is made up."""
     workers: int = 2
     """Processes that render SVG."""
 
-
-def with_article(name: str) -> str:
-    """Put "a" or "an" before a name that can take it.
-
-    Example:
-        >>> with_article("owl"), with_article("red apple"), with_article("scissors")
-        ('an owl', 'a red apple', 'scissors')
-    """
-    if name.endswith("s") and not name.endswith(("ss", "us", "is")):
-        return name
-    return ("an " if name[0] in "aeiou" else "a ") + name
-
-
-def nouns(folder: Path) -> set[str]:
-    """Return WordNet's nouns, lower case, with spaces for underscores."""
-    lines = (folder / "index.noun").read_text().splitlines()
-    return {line.split(" ", 1)[0].replace("_", " ") for line in lines if not line.startswith(" ")}
-
-
-class Table:
-    """Rows of pictures that share a list of texts; `columns` is what goes into index.json."""
-
-    def __init__(self, texts: dict[str, int]) -> None:
-        self.texts = texts
-        self.pixels: list[np.ndarray] = []
-        names = ("captions", "group", "source", "licence", "weight", "split", "key", "label")
-        self.columns: dict[str, list] = {name: [] for name in names}
-
-    def text(self, caption: str) -> int:
-        """Return the index of `caption`, adding it if it is new."""
-        return self.texts.setdefault(caption, len(self.texts))
-
-    def add(self, picture: Picture, split: str = "train") -> None:
-        """Append one picture; templated names become several captions."""
-        captions: Iterable[str] = picture.captions
-        if picture.templated:
-            captions = [
-                t.format(name=c, a=with_article(c)) for c in captions for t in DRAWING_TEMPLATES
-            ]
-        alone = len(picture.captions) > 3 and not picture.templated
-        group = f"#{picture.key}" if alone else picture.captions[0]
-        row = {
-            "captions": [self.text(c) for c in captions],
-            "group": self.text(group) if not alone else -1 - len(self.pixels),
-            "split": split,
+    def check(self) -> None:
+        """Raise `InputError` or `FileError` for what is missing, before any work."""
+        if not (self.iconify or self.clip_art or self.stamps or self.photos):
+            raise InputError("name a source: --iconify, --clip-art, --stamps or --photos")
+        wanted = {
+            "--iconify": self.iconify and self.iconify / "json" / f"{sources.TEST_SET}.json",
+            "--clip-art": self.clip_art,
+            "--stamps": self.stamps,
+            "--wordnet": self.wordnet / "data.noun",
         }
-        for name, column in self.columns.items():
-            column.append(row[name] if name in row else getattr(picture, name))
-        self.pixels.append(picture.pixels)
+        for option, path in wanted.items():
+            if path is not None and not path.exists():
+                raise InputError(f"{option}: {path} does not exist")
+        if list(self.out.glob("*.tar")):
+            raise FileError(f"{self.out} holds shards already; name a new folder")
 
 
-def _render(job: tuple) -> Picture | None:
-    svg, captions, source, licence, weight = job
-    pixels = sources.render_svg(svg)
-    if pixels is None:
-        return None
-    return Picture(pixels, captions, source, licence, weight, templated=source != "openclipart")
+def _render(job: sources.Job) -> tuple[bytes, np.ndarray] | None:
+    image = sources.render_svg(job.svg)
+    return image and (encode(image)[0], duplicates.difference_hash(image))
 
 
-def collect(options: DataOptions) -> tuple[Table, Table]:
-    """Read and render every source: (photos, drawings)."""
-    texts: dict[str, int] = {}
-    photos, drawings = Table(texts), Table(texts)
-    for path in sorted(glob.glob(options.shards)):
-        for picture in sources.shard(Path(path)):
-            (drawings if picture.pixels.shape[-1] == 4 else photos).add(picture)
-    jobs: list[tuple] = []
-    if options.iconify:
-        jobs += sources.icon_jobs(options.iconify)
-    if options.clip_art:
-        jobs += sources.clip_art_jobs(options.clip_art, nouns(options.wordnet))
-    with ProcessPoolExecutor(options.workers) as pool:
-        for picture in pool.map(_render, jobs, chunksize=32):
-            if picture is not None:
-                drawings.add(picture)
-    if options.stamps:
-        for picture in sources.stamps(options.stamps):
-            drawings.add(picture)
-    return photos, drawings
+class Builder:
+    """One build: options, hashes of the test pictures, and what was counted."""
+
+    def __init__(self, options: DataOptions) -> None:
+        self.options = options
+        self.files = names.nouns(options.wordnet)
+        self.counts: dict[str, Counter] = {}
+        self.dropped = 0
+
+    def writer(self, name: str) -> ShardWriter:
+        """Return a writer of shards called `name`."""
+        return ShardWriter(self.options.out, name)
+
+    def add(self, writer: ShardWriter, sample: Sample, picture: bytes, ending: str) -> None:
+        """Write one sample and count it by source and licence."""
+        writer.add(sample, picture, ending)
+        count = self.counts.setdefault(writer.name, Counter())
+        count[f"{sample.source} ({sample.licence})"] += 1
+
+    def photos(self) -> None:
+        """Split the photos, drop copies of test photos, and write both parts and the doodles."""
+        given = shards.read(self.options.photos)
+        inked = [i for i, s in enumerate(given) if s.source == INK]
+        rows = [i for i, s in enumerate(given) if s.source != INK]
+        rng, held = np.random.default_rng(self.options.seed), {}
+        for source, option in HELD_OUT.items():
+            own = [i for i in rows if given[i].source == source]
+            held[source] = sorted(rng.permutation(own)[: getattr(self.options, option)].tolist())
+        hashes = {i: duplicates.difference_hash(given.image(i)) for i in rows}
+        for source, test in held.items():
+            with self.writer(f"test-{source}") as writer:
+                for i in test:
+                    self.add(writer, _unique(given[i], i), *given.raw(i))
+        outside = set().union(*held.values())
+        train = [i for i in rows if i not in outside]
+        copies = self._copies(
+            [hashes[i] for i in train], [hashes[i] for i in outside], PHOTO_DISTANCE
+        )
+        with self.writer("photos") as writer:
+            for i, copy in zip(train, copies, strict=True):
+                if not copy:
+                    self.add(writer, _unique(given[i], i), *given.raw(i))
+        with self.writer("drawings-ink") as writer:
+            for i in inked:
+                sample = replace(_unique(given[i], i), group=given[i].captions[0])
+                self.add(writer, sample, *encode(sources.ink(given.image(i))))
+
+    def drawings(self) -> None:
+        """Render icons and clip art; those like a test drawing are dropped."""
+        jobs, tests = [], []
+        if self.options.iconify:
+            jobs += sources.icon_jobs(self.options.iconify, self.files)
+            tests = list(sources.test_jobs(self.options.iconify))
+        if self.options.clip_art:
+            jobs += sources.clip_art_jobs(self.options.clip_art, self.files)
+        with ProcessPoolExecutor(self.options.workers) as pool:
+            test, made = (
+                [(job.sample, result) for job, result in pairs if result]
+                for pairs in (
+                    zip(todo, pool.map(_render, todo, chunksize=32), strict=True)
+                    for todo in (tests, jobs)
+                )
+            )
+        copies = self._copies([r[1] for _, r in made], [r[1] for _, r in test], DRAWING_DISTANCE)
+        with self.writer(f"test-{sources.TEST_SET}") as writer:
+            for sample, (png, _) in test:
+                self.add(writer, sample, png, "png")
+        with self.writer("drawings") as writer:
+            for (sample, (png, _)), copy in zip(made, copies, strict=True):
+                if not copy:
+                    self.add(writer, sample, png, "png")
+            if self.options.stamps:
+                for image, sample in sources.stamps(self.options.stamps, self.files):
+                    self.add(writer, sample, *encode(image))
+
+    def _copies(self, hashes: list, tests: list, distance: int) -> np.ndarray:
+        empty = np.zeros((0, duplicates.BITS), np.int8)
+        found = duplicates.near(np.array(hashes or empty), np.array(tests or empty), distance)
+        self.dropped += int(found.sum())
+        return found
+
+    def derived(self, photos: Samples, drawings: Samples) -> None:
+        """Write repainted pictures, composed scenes and clutter."""
+        options = self.options
+        with self.writer("painted") as writer:
+            made = repaint([p for p in (photos, drawings) if len(p)], options)
+            for sample, image in made:
+                self.add(writer, sample, *encode(image))
+        rng = np.random.default_rng([options.seed, 1])
+        composed = scenes.Composer(drawings, photos).scenes(options.scenes, rng)
+        with self.writer("scenes") as writer:
+            for n, (pixels, caption) in enumerate(composed):
+                terms = "as the drawings and photos in it"
+                sample = Sample(f"scene-{n:05}", (caption,), "scenes", terms, group=caption)
+                self.add(writer, sample, *encode(Image.fromarray(pixels)))
+        rng = np.random.default_rng([options.seed, 2])
+        with self.writer("clutter") as writer:
+            for n in range(options.clutter):
+                sample = Sample(f"clutter-{n:05}", (), "clutter", "none")
+                self.add(writer, sample, *encode(Image.fromarray(painterly.clutter(SIDE, rng))))
+
+    def texts(self, given: Samples) -> None:
+        """Write the texts without pictures; the made-up prompts use the names of drawings."""
+        from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
+
+        things = [s.group for s in given if s.tags and s.group]
+        rng = np.random.default_rng([self.options.seed, 3])
+        classes = list(IMAGENET_CLASSNAMES)
+        texts = made_up(self.options.wordnet, [*classes, *things], self.options.texts, rng)
+        texts += [*classes, *(f"a photo of {names.with_article(n)}" for n in classes)]
+        write(self.options.out / "texts.txt", "\n".join(dict.fromkeys(texts)) + "\n")
+
+    def summary(self) -> None:
+        """Write and print what was built."""
+        options = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.options).items()}
+        content = {"options": options, "near-duplicates of test pictures left out": self.dropped}
+        content["pictures"] = {n: dict(c.most_common()) for n, c in self.counts.items()}
+        write(self.options.out / "summary.json", json.dumps(content, indent=2) + "\n")
+        for name, count in self.counts.items():
+            print(f"{name:24} {count.total():7,} pictures")
+        print(f"near-duplicates of test pictures left out: {self.dropped}")
 
 
-def hold_out(photos: Table, source: str, count: int, rng: np.random.Generator) -> None:
-    """Mark `count` random photos of `source` as split "test"."""
-    rows = [i for i, s in enumerate(photos.columns["source"]) if s == source]
-    for i in rng.permutation(rows)[:count]:
-        photos.columns["split"][i] = "test"
+def _unique(sample: Sample, row: int) -> Sample:
+    """Give a photo a key of its own among all sources; a class it is named by is its group."""
+    few = len(sample.captions) <= 3
+    group = sample.group or (sample.captions[0] if few and sample.captions else "")
+    return replace(sample, key=f"{row:06}", group=group)
 
 
-def repaint(
-    photos: Table, drawings: Table, count: int, rng: np.random.Generator
-) -> tuple[np.ndarray, dict]:
-    """Repaint `count` training pictures: (pixels ``[P, S, S, 3]``, columns)."""
-    pixels = np.zeros((count, SIDE, SIDE, 3), np.uint8)
-    columns: dict[str, list] = {name: [] for name in photos.columns}
-    pools = [
-        [i for i, s in enumerate(table.columns["split"]) if s == "train"]
-        for table in (photos, drawings)
-    ]
-    names = list(photos.texts)
-    for n in range(count):
-        table, pool = (photos, drawings)[n % 2], pools[n % 2]
-        i = int(rng.choice(pool))
-        image = table.pixels[i]
-        if image.shape[-1] == 4:
-            ground = 255 if rng.random() < 0.5 else rng.integers(0, 256, 3)
-            image = image[..., :3] + (1 - image[..., 3:] / 255) * ground
-            image = image.clip(0, 255).astype(np.uint8)
-        pixels[n] = painterly.paint(np.ascontiguousarray(image), rng)
-        for name, column in columns.items():
-            column.append(table.columns[name][i])
-        group = table.columns["group"][i]
-        if n % 2 and not names[group].startswith("a "):
-            caption = PAINTED_TEMPLATE.format(a=with_article(names[group]))
-            columns["captions"][-1] = [*columns["captions"][-1], photos.text(caption)]
-    return pixels, columns
+def repaint(pools: list[Samples], options: DataOptions) -> Iterator[tuple[Sample, Image.Image]]:
+    """Yield ``options.painted`` pictures repainted, from each of `pools` in turn."""
+    rng = np.random.default_rng([options.seed, 4])
+    for n in range(options.painted if pools else 0):
+        pool = pools[n % len(pools)]
+        i = int(rng.integers(len(pool)))
+        sample, image = pool[i], pool.image(i)
+        captions = sample.captions
+        if image.mode == "RGBA":
+            white = rng.random() < 0.5
+            ground = (255, 255, 255) if white else tuple(int(c) for c in rng.integers(0, 256, 3))
+            image = Image.alpha_composite(Image.new("RGBA", image.size, ground), image)
+            if sample.group and sample.group == captions[0]:
+                captions = (*captions, f"a painting of {names.with_article(sample.group)}")
+        pixels = painterly.paint(_square(image), rng)
+        sample = replace(sample, key=f"painted-{n:05}", captions=captions, weight=1.0)
+        yield sample, Image.fromarray(pixels)
 
 
-def compose(photos: Table, drawings: Table, options: DataOptions) -> tuple[np.ndarray, dict]:
-    """Compose the scenes: (pixels ``[K, S, S, 3]``, columns); then favour drawings of things."""
-    tables = [(table.pixels, table.columns) for table in (photos, drawings)]
-    rng = np.random.default_rng([options.seed, 1])
-    pixels, captions = np.zeros((0, SIDE, SIDE, 3), np.uint8), []
-    if options.scenes:
-        files = scenes.nouns_by_file(options.wordnet)
-        pixels, captions = scenes.compose(*tables, list(photos.texts), files, options.scenes, rng)
-        favour_things(drawings, files)
-    numbers = [photos.text(caption) for caption in captions]
-    columns = {name: [""] * len(numbers) for name in photos.columns}
-    columns |= {"captions": [[n] for n in numbers], "group": numbers}
-    return pixels, columns | {"weight": [1.0] * len(numbers), "split": ["train"] * len(numbers)}
-
-
-def favour_things(drawings: Table, files: dict[str, str]) -> None:
-    """Weigh drawings of animals 6 times and of other visible things 1.5 times.
-
-    `files` is what `guidance.train.scenes.nouns_by_file` returns.
-    """
-    names = list(drawings.texts)
-    for row, captions in enumerate(drawings.columns["captions"]):
-        kind = files.get(names[captions[0]])
-        factor = 6.0 if kind in scenes.ANIMALS else 1.5 if kind in scenes.OTHERS else 1.0
-        drawings.columns["weight"][row] *= factor
+def _square(image: Image.Image) -> np.ndarray:
+    return np.asarray(ImageOps.fit(image.convert("RGB"), (SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
 def build(options: DataOptions) -> None:
-    """Build all arrays and the index in ``options.out``."""
-    if not (options.iconify or options.clip_art or options.stamps or options.shards):
-        raise InputError("name at least one source: --iconify, --clip-art, --stamps or --shards")
-    options.out.mkdir(parents=True, exist_ok=True)
-    rng, start = np.random.default_rng(options.seed), time.perf_counter()
-    photos, drawings = collect(options)
-    hold_out(photos, "flickr8k", options.test_flickr, rng)
-    hold_out(photos, "imagenet-sample", options.test_imagenet, rng)
-    painted, columns = repaint(photos, drawings, options.painted, rng)
-    clutter = [painterly.clutter(SIDE, rng) for _ in range(options.clutter)]
-    composed, scene_columns = compose(photos, drawings, options)
-    for name, array, shape in (
-        ("photos", photos.pixels, 3),
-        ("drawings", drawings.pixels, 4),
-        ("painted", painted, 3),
-        ("scenes", composed, 3),
-        ("clutter", clutter, 3),
-    ):
-        stack = np.stack(array) if len(array) else np.zeros((0, SIDE, SIDE, shape), np.uint8)
-        np.save(options.out / f"{name}.npy", stack)
-    index = {
-        "texts": list(photos.texts),
-        "photos": photos.columns,
-        "drawings": drawings.columns,
-        "painted": columns,
-        "scenes": scene_columns,
-    }
-    (options.out / "index.json").write_text(json.dumps(index))
-    for name, table in (("photos", photos), ("drawings", drawings)):
-        print(name, dict(Counter(table.columns["source"])))
-    print(f"{len(photos.texts)} texts, {time.perf_counter() - start:.0f} s")
+    """Build all shards in ``options.out``."""
+    options.check()
+    make_folder(options.out)
+    builder = Builder(options)
+    if options.photos:
+        builder.photos()
+    builder.drawings()
+    photos, drawings = (_built(options.out, name) for name in ("photos", "drawings"))
+    builder.derived(photos, drawings)
+    builder.texts(drawings)
+    builder.summary()
+
+
+def _built(folder: Path, name: str) -> Samples:
+    return shards.read([str(p) for p in sorted(folder.glob(f"{name}-*.tar"))])
 
 
 if __name__ == "__main__":
-    import tyro
+    from guidance.cli import main
 
-    build(tyro.cli(DataOptions))
+    raise SystemExit(main(DataOptions, build, prog="python -m guidance.train.data"))

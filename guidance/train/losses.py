@@ -1,4 +1,8 @@
-"""Losses of the image tower, for embeddings of unit length ``[N, D]``."""
+"""Losses for embeddings of unit length ``[N, D]``.
+
+`contrast` of images and texts in both directions is the loss of CLIP; where every caption of a
+batch is different it equals ``open_clip.loss.ClipLoss``.
+"""
 
 from __future__ import annotations
 
@@ -39,16 +43,26 @@ def relative(got: Tensor, wanted: Tensor) -> Tensor:
 
 
 class Queue:
-    """The last image embeddings and the sentence embeddings of their captions, as more negatives.
+    """The embeddings of the last steps with their captions and groups, as more negatives.
 
-    Cross-batch memory (Wang et al. 2020, arXiv:1912.06798). Clutter has a zero sentence vector.
+    Cross-batch memory (Wang et al. 2020, arXiv:1912.06798). A picture of nothing has caption -1.
     """
 
-    def __init__(self, size: int, dim: int) -> None:
+    def __init__(self, size: int, dim: int, device: torch.device) -> None:
         self.size = size
-        self.images, self.sentences = torch.zeros(0, dim), torch.zeros(0, dim)
+        self.features = torch.zeros(0, dim, device=device)
+        self.captions = torch.zeros(0, dtype=torch.long, device=device)
+        self.groups = torch.zeros(0, dtype=torch.long, device=device)
 
-    def push(self, images: Tensor, sentences: Tensor) -> None:
+    def push(self, features: Tensor, captions: Tensor, groups: Tensor) -> None:
         """Add a batch and drop the oldest rows beyond `size`."""
-        self.images = torch.cat([self.images, images.detach()])[-self.size :]
-        self.sentences = torch.cat([self.sentences, sentences])[-self.size :]
+        if self.size:
+            self.features = torch.cat([self.features, features.detach()])[-self.size :]
+            self.captions = torch.cat([self.captions, captions])[-self.size :]
+            self.groups = torch.cat([self.groups, groups])[-self.size :]
+
+
+def matches(captions: Tensor, groups: Tensor, others: Tensor, other_groups: Tensor) -> Tensor:
+    """Tell which pairs share a caption or a group (if not negative): bool ``[N, M]``."""
+    grouped = (groups[:, None] == other_groups) & (groups[:, None] >= 0)
+    return grouped | (captions[:, None] == others)

@@ -1,73 +1,104 @@
-"""The mini CLIP as the training sees it: config file → open_clip model, and weights in and out."""
+"""The CLIP as the training sees it: name → config → open_clip network, and weights in and out."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-MINI_CONFIG = Path(__file__).parents[1] / "clip" / "configs" / "mini.json"
+from guidance.clip.build import build_network, build_tokenizer
+from guidance.errors import InputError, ModelError, unknown
+from guidance.files import atomic, make_folder, write
 
-
-def read_config(path: Path = MINI_CONFIG) -> dict:
-    """Return the config at `path`, in the layout of open_clip's ``open_clip_config.json``."""
-    return json.loads(path.read_text())
-
-
-def build(config: dict) -> torch.nn.Module:
-    """Return an untrained open_clip `CustomTextCLIP` for `config`."""
-    from open_clip.model import CustomTextCLIP
-
-    options = {k: v for k, v in config["model_cfg"].items() if k != "custom_text"}
-    return CustomTextCLIP(**options)
+CONFIGS = Path(__file__).parents[1] / "clip" / "configs"
 
 
-def tokenizer(config: dict):
-    """Return open_clip's BPE tokenizer with the context length of `config`."""
-    from open_clip.tokenizer import SimpleTokenizer
+def read_config(name: str | Path) -> dict[str, Any]:
+    """Return the config called `name`, in the layout of open_clip's ``open_clip_config.json``.
 
-    return SimpleTokenizer(context_length=config["model_cfg"]["text_cfg"]["context_length"])
+    Args:
+        name: A file of ``guidance/clip/configs``, an open_clip architecture, or a path.
 
-
-def save(model: torch.nn.Module, path: Path, dtype: torch.dtype = torch.float16) -> None:
-    """Write the model's state dict to `path`, floating-point entries as `dtype`."""
-    state = {
-        k: (v.to(dtype) if v.is_floating_point() else v).contiguous()
-        for k, v in model.state_dict().items()
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    save_file(state, temporary)
-    temporary.replace(path)
-
-
-def load(config: dict, path: Path) -> torch.nn.Module:
-    """Return the model of `config` with the weights of `path`, float32, in eval mode."""
-    model = build(config)
-    model.load_state_dict({k: _widen(v) for k, v in load_file(path).items()})
-    return model.eval()
-
-
-def _widen(x: Tensor) -> Tensor:
-    return x.float() if x.is_floating_point() else x
-
-
-def image_classifier(path: Path) -> torch.nn.Module:
-    """Return timm's ``tf_efficientnet_lite0`` with the ImageNet weights of `path`.
-
-    The published checkpoint names its layers differently but lists them in timm's order; the
-    shapes are checked one by one.
+    Raises:
+        InputError: there is none of this name.
     """
-    import timm
+    import open_clip
 
-    model = timm.create_model("tf_efficientnet_lite0")
-    foreign = torch.load(path, map_location="cpu", weights_only=True)
-    own = model.state_dict()
-    shapes = [tuple(v.shape) for v in own.values()]
-    if [tuple(v.shape) for v in foreign.values()] != shapes:
-        raise ValueError(f"{path} does not hold the weights of EfficientNet-Lite0")
-    model.load_state_dict(dict(zip(own, foreign.values(), strict=True)))
-    return model.eval()
+    path = CONFIGS / f"{name}.json"
+    if not path.is_file() and str(name).endswith(".json"):
+        path = Path(name)
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    if str(name) in open_clip.list_models():
+        return {
+            "model_cfg": open_clip.get_model_config(str(name)),
+            "preprocess_cfg": {"mean": open_clip.OPENAI_DATASET_MEAN,
+                               "std": open_clip.OPENAI_DATASET_STD},
+        }  # fmt: skip
+    ours = sorted(p.stem for p in CONFIGS.glob("*.json"))
+    raise InputError(unknown("architecture", str(name), [*ours, *open_clip.list_models()]))
+
+
+def build(config: dict[str, Any]) -> nn.Module:
+    """Return an untrained open_clip network for `config`."""
+    return build_network(config)
+
+
+def tokenizer(config: dict[str, Any]):
+    """Return the tokenizer of `config`."""
+    return build_tokenizer(config)
+
+
+def text_tower(network: nn.Module) -> nn.Module:
+    """Return the module whose parameters are those of the text tower alone."""
+    return network.text if hasattr(network, "text") else network.transformer
+
+
+def image_size(config: dict[str, Any]) -> int:
+    """Return the side of the image tower's input, pixels."""
+    size = config["model_cfg"]["vision_cfg"]["image_size"]
+    return size if isinstance(size, int) else size[0]
+
+
+def save_state(state: dict[str, Tensor], path: Path, dtype: torch.dtype = torch.float16) -> None:
+    """Write a state dict to `path`, floating-point entries as `dtype`, in one move."""
+    state = {
+        k: (v.to(dtype) if v.is_floating_point() else v).contiguous().cpu()
+        for k, v in state.items()
+    }
+    with atomic(path) as temporary:
+        save_file(state, temporary)
+
+
+def save_folder(config: dict[str, Any], state: dict[str, Tensor], folder: Path) -> None:
+    """Write config and weights into `folder`, so that ``--clip FOLDER`` loads them."""
+    make_folder(folder)
+    write(folder / "open_clip_config.json", json.dumps(config, indent=2) + "\n")
+    save_state(state, folder / "open_clip_model.safetensors")
+
+
+def load_state(path: Path) -> dict[str, Tensor]:
+    """Read safetensors, floating-point entries as float32.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    try:
+        return {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    except Exception as error:  # safetensors has no common base class for its errors
+        raise ModelError(f"{path} is not a readable safetensors file: {error}") from None
+
+
+def load_text(network: nn.Module, path: Path) -> None:
+    """Load a text tower, alone or out of a whole CLIP, into `network`."""
+    state = load_state(path)
+    if any(k.startswith("text.") for k in state):
+        state = {k.removeprefix("text."): v for k, v in state.items() if k.startswith("text.")}
+    try:
+        text_tower(network).load_state_dict(state)
+    except RuntimeError as error:
+        raise ModelError(f"{path} does not fit the text tower: {error}") from None

@@ -1,35 +1,38 @@
-"""Arrays + weights → the prior of a CLIP (`guidance.clip.prior`).
+"""Pictures + weights → the prior of a CLIP (`guidance.clip.prior`).
 
 It remembers the training pictures by caption: photos, scenes, and drawings on white. Pictures of
 one caption are one entry, so that a common word counts no more than a rare one. An ImageNet
 classifier adds an entry for each of its classes.
 
-    python -m guidance.train.prior --arrays arrays --weights mini-clip.safetensors \
-        --classifier lite0.pth --out mini-clip-prior.safetensors
+    python -m guidance.train.prior --clip runs/guide/clip --photos "shards/photos-*.tar" \
+        --drawings "shards/drawings-*.tar" --drawings "shards/scenes-*.tar" \
+        --classifier lite0.pth --val "shards/test-flickr8k-*.tar" --out mini-clip-prior.safetensors
 """
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from safetensors.torch import save
 from torch import Tensor
 
+from guidance.cli import Several
+from guidance.clip import ClipModel, load_clip
+from guidance.clip.classifier import image_classifier
 from guidance.clip.prior import Prior, remember
+from guidance.data import Samples, read
+from guidance.errors import InputError
+from guidance.evaluate.embed import embed_images, on_white
+from guidance.evaluate.retrieval import embed_pairs
 from guidance.files import write
-from guidance.train import model as mini
-from guidance.train.data import with_article
-from guidance.train.evaluate import Model, held_out, picture
+from guidance.images import as_tensor
+from guidance.train.names import with_article
 
-TABLES = ("photos", "drawings", "scenes")
-PART = 256  # pictures in memory at once
+PART = 64  # pictures in memory at once
 # A name with templates has many captions; those after the second add words, not meaning.
 CAPTIONS = 2
 # How far a class lies from the mean picture, as a multiple of what the formula says.
@@ -41,42 +44,29 @@ DEFERENCE = 0.9
 
 @dataclass(frozen=True)
 class PriorOptions:
-    """Options of ``python -m guidance.train.prior``."""
+    """Build the prior of a CLIP from the pictures it learned from."""
 
-    arrays: Path
-    """Folder written by `guidance.train.data`."""
-    weights: Path
-    """The CLIP's weights file."""
-    classifier: Path
-    """EfficientNet-Lite0 ImageNet weights."""
+    clip: str
+    """The CLIP, as for --clip of the techniques."""
+    photos: Several[tuple[str, ...]]
+    """Captioned photos: shards or a folder; may be repeated."""
     out: Path
-    """The prior's file."""
-    config: Path = mini.MINI_CONFIG
-    """The model's open_clip config."""
+    """The prior's file, NAME-prior.safetensors beside the weights NAME.safetensors."""
+    drawings: Several[tuple[str, ...]] = ()
+    """Captioned pictures that are no photos; may be repeated."""
+    classifier: Path | None = None
+    """ImageNet weights of EfficientNet-Lite0."""
+    val: Several[tuple[str, ...]] = ()
+    """Held-out pairs to measure the prior on; may be repeated."""
     rank: int = 192
     """Directions to keep of texts and of images."""
 
 
-class Table:
-    """The training rows of one table of the arrays: `captions` of each, and its picture."""
-
-    def __init__(self, arrays: Path, index: dict, name: str) -> None:
-        columns = index[name]
-        self.rows = [row for row, split in enumerate(columns["split"]) if split != "test"]
-        self.captions = [tuple(columns["captions"][row][:CAPTIONS]) for row in self.rows]
-        self.pixels = np.load(arrays / f"{name}.npy", mmap_mode="r")
-
-    def parts(self) -> Iterator[list[Image.Image]]:
-        """Yield the pictures in order, RGB, a few at a time."""
-        for start in range(0, len(self.rows), PART):
-            yield [picture(self.pixels[row]) for row in self.rows[start : start + PART]]
-
-
-def merge(captions: list[tuple[int, ...]], images: Tensor) -> dict[tuple[int, ...], Tensor]:
+def merge(captions: list[tuple[str, ...]], images: Tensor) -> dict[tuple[str, ...], Tensor]:
     """Return the unit mean ``[D]`` of the `images` ``[N, D]`` that share their captions."""
     groups = defaultdict(list)
-    for place, numbers in enumerate(captions):
-        groups[numbers].append(place)
+    for place, texts in enumerate(captions):
+        groups[texts].append(place)
     return {k: F.normalize(images[places].mean(0), dim=-1) for k, places in groups.items()}
 
 
@@ -98,58 +88,56 @@ def class_images(images: Tensor, logits: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def classify(classifier: torch.nn.Module, pictures: list[Image.Image], side: int = 224) -> Tensor:
-    """Return the classifier's logits ``[N, C]``."""
-    x = torch.from_numpy(np.stack([np.asarray(p) for p in pictures])).permute(0, 3, 1, 2)
-    x = F.interpolate(x.float() / 255, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
-    return classifier((x * 2 - 1).contiguous(memory_format=torch.channels_last))
+def classify(classifier: torch.nn.Module, samples: Samples, side: int = 224) -> Tensor:
+    """Return the classifier's logits for the whole pictures, squeezed to a square ``[N, C]``."""
+    parts = []
+    for start in range(0, len(samples), PART):
+        rows = range(start, min(start + PART, len(samples)))
+        sized = [
+            F.interpolate(as_tensor(on_white(samples.image(i))), (side, side), mode="bicubic",
+                          antialias=True) for i in rows
+        ]  # fmt: skip
+        x = torch.cat(sized).clamp(0, 1) * 2 - 1
+        parts.append(classifier(x.contiguous(memory_format=torch.channels_last)))
+    return torch.cat(parts)
 
 
-def recall(options: PriorOptions, model: Model) -> tuple[Tensor, Tensor]:
+def recall(options: PriorOptions, model: ClipModel) -> tuple[Tensor, Tensor]:
     """Return the embeddings of the texts and of the images to remember, ``[M, D]`` each."""
     from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
 
-    index = json.loads((options.arrays / "index.json").read_text())
-    classifier = mini.image_classifier(options.classifier).to(memory_format=torch.channels_last)
-    captions, images, logits = [], [], []
-    for name in TABLES:
-        table = Table(options.arrays, index, name)
-        captions += table.captions
-        for pictures in table.parts():
-            images.append(model.images(pictures))
-            if name == "photos":
-                logits.append(classify(classifier, pictures))
-    images, logits = torch.cat(images), torch.cat(logits)
-    memory = merge(captions, images)
-    names = [index["texts"][number] for numbers in memory for number in numbers]
-    names += [text for n in IMAGENET_CLASSNAMES for text in (n, with_article(n))]
-    counts = [len(numbers) for numbers in memory] + [2] * len(IMAGENET_CLASSNAMES)
-    texts = torch.stack([part.mean(0) for part in model.texts(names).split(counts)])
-    keys = F.normalize(texts, dim=-1)
+    photos = read(options.photos).where(lambda s: s.captions)
+    drawings = read(options.drawings).where(lambda s: s.captions)
+    images = torch.cat([embed_images(model, s) for s in (photos, drawings) if len(s)])
+    memory = merge([s.captions[:CAPTIONS] for s in (*photos, *drawings)], images)
+    names = [text for texts in memory for text in texts]
+    counts, values = [len(texts) for texts in memory], list(memory.values())
+    if options.classifier:
+        names += [text for n in IMAGENET_CLASSNAMES for text in (n, with_article(n))]
+        counts += [2] * len(IMAGENET_CLASSNAMES)
+        classifier = image_classifier(options.classifier).to(memory_format=torch.channels_last)
+        values += class_images(images[: len(photos)], classify(classifier, photos))
+    embedded = model.encode_text(names).split(counts)
+    keys = F.normalize(torch.stack([part.mean(0) for part in embedded]), dim=-1)
     keys[len(memory) :] *= DEFERENCE
-    values = [*memory.values(), *class_images(images[: len(logits)], logits)]
     return keys, torch.stack(values)
 
 
-def train(options: PriorOptions) -> dict[str, float]:
-    """Write the prior; return mean cosines to the held-out Flickr8k photos (first captions)."""
-    from safetensors.torch import save
-
-    model = Model(options.config, options.weights)
+def train(options: PriorOptions) -> None:
+    """Write the prior; print mean cosines to held-out pictures (first captions)."""
+    if options.classifier and not options.classifier.is_file():
+        raise InputError(f"--classifier: {options.classifier} does not exist")
+    model = load_clip(options.clip)
     state = remember(*recall(options, model), options.rank)
     write(options.out, save(state))
-    pictures, captions, _ = held_out(options.arrays, "flickr8k")
-    images = model.images(pictures)
-    texts = model.texts([group[0] for group in captions])
-    return {
-        "entries": len(state["text.codes"]),
-        "cosine of text and image": (texts * images).sum(1).mean().item(),
-        "cosine of prior and image": (Prior(state)(texts) * images).sum(1).mean().item(),
-    }
+    print(f"{len(state['text.codes'])} entries")
+    for pattern in options.val:
+        images, texts, _ = embed_pairs(model, read([pattern]), captions=1)
+        for name, given in (("text", texts), ("prior", Prior(state)(texts))):
+            print(f"{pattern}: cosine of {name} and image {(given * images).sum(1).mean():.3f}")
 
 
 if __name__ == "__main__":
-    import tyro
+    from guidance.cli import main
 
-    for name, value in train(tyro.cli(PriorOptions)).items():
-        print(f"{name}: {value:.3f}")
+    raise SystemExit(main(PriorOptions, train, prog="python -m guidance.train.prior"))

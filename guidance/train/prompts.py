@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from guidance.train.data import with_article
+from guidance.train.names import with_article
 
 STYLES = (
     "{}", "a photo of {}", "a drawing of {}", "a painting of {}", "a picture of {}",

@@ -7,13 +7,15 @@ its sky, ground and sun, or two of them share a plain background, and the captio
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
+from guidance.data.shards import Samples
 from guidance.train import painterly
+from guidance.train.names import with_article
 
 Colour = tuple[int, int, int]
 
@@ -22,8 +24,7 @@ PLAIN_SHARE = 0.1  # things on a background of one named colour
 PHOTO_SHARE = 0.5  # of the places that have photos, how often one of them is taken
 PAINT_SHARE = 0.35  # scenes that are repainted
 LEAST_WEIGHT = 0.7  # drawings sampled less than this are interface icons, not things
-# Lexicographer files of WordNet (lexnames(5WN)) whose nouns are things one can see.
-ANIMALS, OTHERS = {"05"}, {"06", "13", "17", "18", "20"}
+ANIMALS = 3.0  # how much more often an animal is taken than another thing
 
 
 @dataclass(frozen=True)
@@ -115,43 +116,47 @@ def put(canvas: np.ndarray, drawing: np.ndarray, span: tuple[float, float], size
     area += layer[..., :3]
 
 
-def nouns_by_file(folder: Path) -> dict[str, str]:
-    """Map WordNet's nouns in `folder` to the lexicographer file of their most frequent sense."""
-    files = {}
-    for line in (folder / "data.noun").read_text().splitlines():
-        if not line.startswith(" "):
-            offset, number, _ = line.split(" ", 2)
-            files[offset] = number
-    out = {}
-    for line in (folder / "index.noun").read_text().splitlines():
-        if not line.startswith(" "):
-            fields = line.split()
-            out[fields[0].replace("_", " ")] = files[fields[6 + int(fields[3])]]
-    return out
-
-
 class Composer:
-    """Makes scenes from `things` (name such as "a fox" → rows) and photos (label → rows).
+    """Makes scenes from drawings of things and photos of places.
 
-    `chances` are the sampling weights of the things.
+    Only drawings named by a noun for something that can be seen take part (tag "animal" or
+    "thing"), animals more often than the rest.
     """
 
-    def __init__(self, drawings, photos, things: dict, chances: np.ndarray, rows: dict) -> None:
+    def __init__(self, drawings: Samples, photos: Samples) -> None:
         self.drawings, self.photos = drawings, photos
-        self.things, self.rows = list(things.items()), rows
-        self.chances = np.cumsum(chances / chances.sum())
+        things: dict[str, list[int]] = {}
+        weights: dict[str, float] = {}
+        for row, sample in enumerate(drawings):
+            if sample.tags and sample.group and sample.weight >= LEAST_WEIGHT:
+                things.setdefault(sample.group, []).append(row)
+                weights[sample.group] = ANIMALS if "animal" in sample.tags else 1.0
+        self.things = list(things.items())
+        chances = np.cumsum([weights[name] for name in things])
+        self.chances = chances / chances[-1] if things else chances
+        self.rows: dict[str, list[int]] = {}
+        for row, sample in enumerate(photos):
+            if sample.label:
+                self.rows.setdefault(sample.label, []).append(row)
+
+    def scenes(self, count: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, str]]:
+        """Yield `count` scenes, uint8 ``[S, S, 3]``, with captions; none if nothing is drawn."""
+        for _ in range(count if self.things else 0):
+            yield self.scene(rng)
 
     def thing(self, rng: np.random.Generator) -> tuple[np.ndarray, str]:
-        """Pick a thing, then one drawing of it; return that and the name."""
+        """Pick a thing, then one drawing of it; return premultiplied pixels and the name."""
         pick = min(int(np.searchsorted(self.chances, rng.random())), len(self.things) - 1)
         name, rows = self.things[pick]
-        return self.drawings[rng.choice(rows)], name
+        image = self.drawings.image(int(rng.choice(rows)))
+        return np.asarray(image.convert("RGBA").convert("RGBa")), with_article(name)
 
     def ground(self, place: Place, side: int, rng: np.random.Generator) -> np.ndarray:
         """Return a photo of `place` or a drawn one: float ``[side, side, 3]``."""
         rows = [r for label in place.photos for r in self.rows.get(label, ())]
         if rows and (not place.skies or rng.random() < PHOTO_SHARE):
-            return self.photos[rng.choice(rows)].astype(float)
+            photo = self.photos.image(int(rng.choice(rows))).convert("RGB")
+            return np.asarray(ImageOps.fit(photo, (side, side))).astype(float)
         colours = place if place.skies else PLACES[2]
         return landscape(colours, side, rng)
 
@@ -177,37 +182,3 @@ class Composer:
             caption = place.phrases[rng.integers(len(place.phrases))].format(name)
         pixels = canvas.clip(0, 255).astype(np.uint8)
         return (painterly.paint(pixels, rng) if rng.random() < PAINT_SHARE else pixels), caption
-
-
-def compose(photos, drawings, texts, files: dict[str, str], count: int, rng):
-    """Compose `count` scenes: uint8 ``[count, S, S, 3]`` and a caption of each.
-
-    Args:
-        photos: Pixels ``[N, S, S, 3]`` and columns of the photo table.
-        drawings: Pixels ``[M, S, S, 4]`` and columns of the drawing table.
-        texts: The captions that the columns point to.
-        files: What `nouns_by_file` returns; only drawings named by a noun for something that can
-            be seen take part, animals three times as often as the rest.
-        count: Number of scenes.
-        rng: Source of randomness.
-    """
-    (photo_pixels, photo_columns), (pixels, columns) = photos, drawings
-    things: dict[str, list[int]] = {}
-    kinds: dict[str, str] = {}
-    for row, captions in enumerate(columns["captions"]):
-        names = [texts[c] for c in captions]
-        kind = files.get(names[0])
-        templated = f"a drawing of {names[1]}" in names if len(names) > 1 else False
-        if templated and columns["weight"][row] >= LEAST_WEIGHT and kind in ANIMALS | OTHERS:
-            things.setdefault(names[1], []).append(row)
-            kinds[names[1]] = kind
-    rows: dict[str, list[int]] = {}
-    for row, label in enumerate(photo_columns["label"]):
-        if photo_columns["split"][row] == "train" and label:
-            rows.setdefault(label, []).append(row)
-    if not things:
-        return np.zeros((0, *np.shape(photo_pixels)[1:]), np.uint8), []
-    chances = np.array([3.0 if kinds[name] in ANIMALS else 1.0 for name in things])
-    composer = Composer(pixels, photo_pixels, things, chances, rows)
-    made = [composer.scene(rng) for _ in range(count)]
-    return np.stack([m[0] for m in made]), [m[1] for m in made]

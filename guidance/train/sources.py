@@ -1,7 +1,6 @@
-"""Where the training pictures come from: folder or shard → `Picture`s with captions.
+"""Where training drawings come from: iconify, Open Clip Art, Tux Paint and doodles → `Drawing`s.
 
-Each function takes a path and yields `Picture`s. Drawings are premultiplied RGBA on a transparent
-canvas, so that the training can put them on any background; photos are RGB.
+Drawings keep their transparency, so that the training can put them on any background.
 """
 
 from __future__ import annotations
@@ -9,20 +8,22 @@ from __future__ import annotations
 import io
 import json
 import re
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
-SIDE = 144  # pixels; the image tower sees random crops of this canvas at 128 pixels
+from guidance.data.shards import Sample
+from guidance.train import names
+
+SIDE = 144  # pixels; the training sees random crops of this canvas
 MARGIN = 3  # transparent border around a drawing, pixels
 
 # Iconify sets: (licence of the set, sampling weight). Share-alike sets are left out.
-ICON_SETS = {
+EMOJI_SETS = {
     "noto": ("Apache-2.0", 1.0),
     "noto-v1": ("Apache-2.0", 1.0),
     "twemoji": ("CC-BY-4.0", 1.0),
@@ -30,6 +31,8 @@ ICON_SETS = {
     "fluent-emoji-flat": ("MIT", 1.0),
     "emojione": ("CC-BY-4.0", 1.0),
     "fxemoji": ("Apache-2.0", 1.0),
+}
+ICON_SETS = {
     "streamline-emojis": ("CC-BY-4.0", 1.0),
     "streamline-kameleon-color": ("CC-BY-4.0", 0.7),
     "streamline-stickies-color": ("CC-BY-4.0", 0.5),
@@ -42,14 +45,14 @@ ICON_SETS = {
     "marketeq": ("MIT", 0.3),
     "icon-park": ("Apache-2.0", 0.3),
 }
-
-_SKIP_ICON = re.compile(
-    r"skin-tone|-(light|medium|dark)$|^flag-|-flag-for|^keycap|^letter-|regional-indicator|button$"
-    r"|o-?clock|-thirty|^clock-face|^family|^kiss-|^couple-with|holding-hands|^squared|^negative"
-    r"|^input-|logo|^app-|^ui-|browser|arrow|^text-|^form-|^data-|^content-|^layout|^align"
-    r"|cursor|-badge$|^file-|^folder-|^user-|^uv-index|beaufort|^code-|sign-of"
+TEST_SET = "openmoji"  # a drawing style that is never trained on
+# Emoji with text, people and flags are many and say little about what things look like.
+_RARE = re.compile(
+    r"^flag-|-flag-for|^keycap|^letter-|regional-indicator|button$|o-?clock|-thirty|^family"
+    r"|^kiss-|^couple-with|holding-hands|^squared|^negative|arrow|^(wo)?m[ae]n-|^person-"
 )
-_STYLE_WORDS = {"duo", "flat", "fill", "color", "line", "alt", "circle", "square"}
+RARE_WEIGHT = 0.35
+
 _CLIP_ART_SKIP = {"logos", "buttons", "signs_and_symbols", "geography", "special", "office"}
 _KEYWORD_SKIP = {
     "clipart", "clip art", "clip_art", "unsorted", "image", "media", "public domain", "png", "svg",
@@ -59,59 +62,15 @@ _KEYWORD_SKIP = {
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture: pixels uint8 ``[SIDE, SIDE, 3 or 4]``, its captions and its origin.
+class Job:
+    """A drawing to be rendered from SVG text."""
 
-    `templated` tells that the captions are bare names ("fox face"), to be put into sentences.
-    """
-
-    pixels: np.ndarray
-    captions: tuple[str, ...]
-    source: str
-    licence: str
-    weight: float = 1.0
-    templated: bool = False
-    key: str = ""
-    label: str = ""
+    svg: str
+    sample: Sample
 
 
-def icon_name(name: str) -> str | None:
-    """Turn an icon's identifier into a caption, or None if it is not worth learning.
-
-    Example:
-        >>> icon_name("fox-face"), icon_name("sofa-3-duo"), icon_name("flag-peru")
-        ('fox face', 'sofa', None)
-    """
-    if _SKIP_ICON.search(name):
-        return None
-    words = [w for w in re.split(r"[-_ ]+", name.lower()) if w and not w.isdigit()]
-    while len(words) > 1 and words[-1] in _STYLE_WORDS:
-        words.pop()
-    text = " ".join(words)
-    return text if 2 < len(text) < 48 else None
-
-
-def segment(run: str, words: set[str]) -> str:
-    """Split words written together, with the fewest words; unchanged if it cannot be split.
-
-    Example:
-        >>> segment("clinkingbeermugs", {"clinking", "beer", "mugs"})
-        'clinking beer mugs'
-    """
-    best: list[list[str] | None] = [[]] + [None] * len(run)
-    for end in range(1, len(run) + 1):
-        for start in range(max(0, end - 20), end):
-            head = best[start]
-            if head is not None and run[start:end] in words:
-                known = best[end]
-                if known is None or len(head) + 1 < len(known):
-                    best[end] = [*head, run[start:end]]
-    found = best[-1]
-    return " ".join(found) if found else run
-
-
-def fit(image: Image.Image) -> np.ndarray | None:
-    """Crop an RGBA drawing to what is visible, centre it and premultiply: uint8 ``[S, S, 4]``.
+def fit(image: Image.Image) -> Image.Image | None:
+    """Crop an RGBA drawing to what is visible and centre it on a canvas of `SIDE` pixels.
 
     Returns None for an empty drawing.
     """
@@ -119,20 +78,18 @@ def fit(image: Image.Image) -> np.ndarray | None:
     box = image.getchannel("A").point(lambda a: 255 * (a > 8)).getbbox()
     if box is None or min(box[2] - box[0], box[3] - box[1]) < 6:
         return None
-    image = image.crop(box)
-    scale = (SIDE - 2 * MARGIN) / max(image.size)
-    size = tuple(max(1, round(s * scale)) for s in image.size)
-    image = image.resize(size, Image.Resampling.BICUBIC)
-    canvas = np.zeros((SIDE, SIDE, 4), np.uint8)
-    pixels = np.asarray(image).astype(np.float32)
-    pixels[..., :3] *= pixels[..., 3:] / 255
-    top, left = (SIDE - size[1]) // 2, (SIDE - size[0]) // 2
-    canvas[top : top + size[1], left : left + size[0]] = np.round(pixels)
-    return canvas
+    image = ImageOps.contain(
+        image.crop(box).convert("RGBa"),  # premultiplied: no dark seams
+        (SIDE - 2 * MARGIN, SIDE - 2 * MARGIN),
+        Image.Resampling.BICUBIC,
+    )
+    canvas = Image.new("RGBa", (SIDE, SIDE))
+    canvas.paste(image, ((SIDE - image.width) // 2, (SIDE - image.height) // 2))
+    return canvas.convert("RGBA")
 
 
-def render_svg(svg: str) -> np.ndarray | None:
-    """Render SVG text to a fitted drawing ``[SIDE, SIDE, 4]``; None if it cannot be drawn."""
+def render_svg(svg: str) -> Image.Image | None:
+    """Render SVG text to a fitted drawing; None if it cannot be drawn."""
     import resvg_py
 
     try:
@@ -142,47 +99,100 @@ def render_svg(svg: str) -> np.ndarray | None:
         return None
 
 
-def icon_jobs(folder: Path) -> Iterator[tuple[str, tuple[str, ...], str, str, float]]:
-    """Yield (svg, captions, source, licence, weight) for the icons of ``folder/json/SET.json``."""
-    sets = {name: json.loads((folder / "json" / f"{name}.json").read_text()) for name in ICON_SETS}
-    words = {w for n in sets if n != "fxemoji" for i in sets[n]["icons"] for w in i.split("-") if w}
-    for name, (licence, weight) in ICON_SETS.items():
-        data, seen = sets[name], set()
-        for key, icon in data["icons"].items():
-            text = icon_name(segment(key, words) if name == "fxemoji" else key)
-            if text is None or icon.get("hidden") or (weight < 1 and text in seen):
-                continue
-            seen.add(text)
-            width = icon.get("width", data.get("width", 16))
-            height = icon.get("height", data.get("height", 16))
-            box = f"{icon.get('left', 0)} {icon.get('top', 0)} {width} {height}"
-            svg = (
-                '<svg xmlns="http://www.w3.org/2000/svg" '
-                'xmlns:xlink="http://www.w3.org/1999/xlink" '
-                f'viewBox="{box}" width="{width}" height="{height}">{icon["body"]}</svg>'
-            )
-            yield svg, (text,), f"iconify:{name}", licence, weight
+def icon_jobs(folder: Path, files: dict[str, str]) -> Iterator[Job]:
+    """Yield the icons of ``folder/json/SET.json``, named by their captions.
 
-
-def clip_art_jobs(
-    folder: Path, vocabulary: set[str], limit: int = 300_000
-) -> Iterator[tuple[str, tuple[str, ...], str, str, float]]:
-    """Yield jobs for the Open Clip Art files of at most `limit` bytes with usable captions.
-
-    A title or keyword is kept if one of its words is in `vocabulary`, which drops the many titles
-    that are file names or the artist's name.
+    `files` is what `guidance.train.names.nouns` returns; it tells animals and things.
     """
+    sets = {n: _icon_set(folder, n) for n in (*EMOJI_SETS, *ICON_SETS)}
+    words = {w for n in sets if n != "fxemoji" for i in sets[n]["icons"] for w in i.split("-") if w}
+    for set_name, (licence, weight) in (EMOJI_SETS | ICON_SETS).items():
+        emoji, seen = set_name in EMOJI_SETS, set()
+        for key, icon in sets[set_name]["icons"].items():
+            key = names.segment(key, words) if set_name == "fxemoji" else key
+            name = names.emoji_name(key) if emoji else names.icon_name(key)
+            if not name or icon.get("hidden") or (weight < 1 and name in seen):
+                continue
+            seen.add(name)
+            rare = emoji and _RARE.search(key.replace(" ", "-"))
+            sample = Sample(
+                key=f"{set_name}-{len(seen):05}",
+                captions=names.sentences(name),
+                source=f"iconify:{set_name}",
+                licence=licence,
+                group=name,
+                weight=RARE_WEIGHT if rare else weight,
+                tags=_tags(name, files),
+            )
+            yield Job(_icon_svg(sets[set_name], icon), sample)
+
+
+def test_jobs(folder: Path) -> Iterator[Job]:
+    """Yield the icons of `TEST_SET` that another emoji set has by the same name, one a name."""
+    known = {
+        names.emoji_name(k)
+        for n in EMOJI_SETS
+        if n != "fxemoji"
+        for k in _icon_set(folder, n)["icons"]
+    }
+    data, seen = _icon_set(folder, TEST_SET), set()
+    for key, icon in data["icons"].items():
+        name = names.emoji_name(key)
+        if name and name in known and name not in seen:
+            seen.add(name)
+            sample = Sample(f"{TEST_SET}-{len(seen):05}", (name,), TEST_SET, "CC-BY-SA-4.0")
+            yield Job(_icon_svg(data, icon), sample)
+
+
+def _icon_set(folder: Path, name: str) -> dict:
+    return json.loads((folder / "json" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _icon_svg(data: dict, icon: dict) -> str:
+    width = icon.get("width", data.get("width", 16))
+    height = icon.get("height", data.get("height", 16))
+    box = f"{icon.get('left', 0)} {icon.get('top', 0)} {width} {height}"
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'viewBox="{box}" width="{width}" height="{height}">{icon["body"]}</svg>'
+    )
+
+
+def _tags(name: str, files: dict[str, str]) -> tuple[str, ...]:
+    kind = names.kind(name, files)
+    return (kind,) if kind else ()
+
+
+def clip_art_jobs(folder: Path, files: dict[str, str], limit: int = 300_000) -> Iterator[Job]:
+    """Yield the Open Clip Art files of at most `limit` bytes with usable captions.
+
+    A title or keyword is kept if one of its words is a noun of `files`, which drops the many
+    titles that are file names or the artist's name.
+    """
+    count = 0
     for path in sorted(folder.rglob("*.svg")):
         parts = path.relative_to(folder).parts
         if parts[0] in _CLIP_ART_SKIP or "flags" in parts or path.stat().st_size > limit:
             continue
         try:
             svg = path.read_text("utf-8", errors="replace")
-            captions = _clip_art_captions(svg, vocabulary, set(parts[:-1]))
+            captions = _clip_art_captions(svg, set(files), set(parts[:-1]))
         except ElementTree.ParseError:
             continue
         if captions:
-            yield svg, captions, "openclipart", "public domain", 0.7
+            count += 1
+            yield Job(
+                svg,
+                Sample(
+                    key=f"openclipart-{count:05}",
+                    captions=captions,
+                    source="openclipart",
+                    licence="public domain",
+                    group=captions[0],
+                    weight=0.7,
+                    tags=_tags(captions[0], files),
+                ),
+            )
 
 
 def _clip_art_captions(svg: str, vocabulary: set[str], folders: set[str]) -> tuple[str, ...]:
@@ -211,58 +221,30 @@ def _clip_art_captions(svg: str, vocabulary: set[str], folders: set[str]) -> tup
     return tuple(dict.fromkeys(captions))
 
 
-def stamps(folder: Path) -> Iterator[Picture]:
+def stamps(folder: Path, files: dict[str, str]) -> Iterator[tuple[Image.Image, Sample]]:
     """Yield Tux Paint stamps: ``NAME.png`` or ``NAME.svg`` with the caption in ``NAME.txt``."""
-    for note in sorted(folder.rglob("*.txt")):
-        caption = note.read_text("utf-8", errors="replace").splitlines()[0].strip(" .!")
+    for number, note in enumerate(sorted(folder.rglob("*.txt"))):
+        name = note.read_text("utf-8", errors="replace").splitlines()[0].strip(" .!")
         svg, png = note.with_suffix(".svg"), note.with_suffix(".png")
-        if not 2 < len(caption) < 60:
+        if not 2 < len(name) < 60:
             continue
         if png.exists():
-            pixels = fit(Image.open(png))
+            image = fit(Image.open(png))
         elif svg.exists():
-            pixels = render_svg(svg.read_text("utf-8", errors="replace"))
+            image = render_svg(svg.read_text("utf-8", errors="replace"))
         else:
             continue
-        caption = re.sub(r"^(a|an|the) ", "", caption.lower())
-        if pixels is not None:
-            yield Picture(pixels, (caption,), "tuxpaint-stamps", "GPL-2.0", 1.0, True)
+        name = re.sub(r"^(a|an|the) ", "", name.lower())
+        if image is not None:
+            yield image, Sample(
+                f"stamp-{number:05}", names.sentences(name), "tuxpaint-stamps", "GPL-2.0",
+                group=name, tags=_tags(name, files),
+            )  # fmt: skip
 
 
-def shard(path: Path) -> Iterator[Picture]:
-    """Yield the pictures of one WebDataset tar: ``KEY.jpg`` followed by ``KEY.json``.
-
-    Line drawings (source "quickdraw") become black ink on a transparent canvas.
-    """
-    image = None
-    with tarfile.open(path) as tar:
-        for member in tar:
-            handle = tar.extractfile(member)
-            if handle is None:
-                continue
-            if not member.name.endswith(".json"):
-                image = Image.open(io.BytesIO(handle.read())).convert("RGB")
-                continue
-            meta = json.loads(handle.read())
-            ink = meta["source"] == "quickdraw"
-            yield Picture(
-                _ink(image) if ink else _square(image),
-                tuple(dict.fromkeys(meta["captions"])),
-                meta["source"],
-                meta["license"],
-                key=member.name[:-5],
-                label=meta.get("label", ""),
-            )
-
-
-def _square(image: Image.Image) -> np.ndarray:
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.crop((left, top, left + side, top + side))
-    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-
-
-def _ink(image: Image.Image) -> np.ndarray:
+def ink(image: Image.Image) -> Image.Image:
+    """Turn black lines on white into black ink on a transparent canvas."""
+    image = image.convert("L").resize((SIDE, SIDE))
     canvas = np.zeros((SIDE, SIDE, 4), np.uint8)
-    canvas[..., 3] = 255 - np.asarray(image.convert("L").resize((SIDE, SIDE)))
-    return canvas
+    canvas[..., 3] = 255 - np.asarray(image)
+    return Image.fromarray(canvas)

@@ -1,22 +1,21 @@
 """Texts → sentence embeddings → the text tower.
 
-``embed`` runs all-MiniLM-L6-v2 (Wang et al. 2020, arXiv:2002.10957; sentence-transformers) once
-over every text and writes into ``--arrays``:
+``embed`` runs a sentence encoder, all-MiniLM-L6-v2 (Wang et al. 2020, arXiv:2002.10957;
+sentence-transformers), once over every caption of the shards, every line of ``--texts`` and the
+names of the ImageNet classes, and writes `SentenceTable` into ``--out``.
 
-    embeddings.npy  float16 [T, 384]   the texts of index.json
-    classes.npy     float16 [1000, 384] "a photo of a NAME" for the ImageNet classes
-    extra.json/npy  [X], [X, 384]      WordNet lemmas and glosses and made-up prompts
+``distil`` trains the text tower of a CLIP to give the same embeddings: cosine distance plus the KL
+divergence of the similarities within a batch (Hinton et al. 2015, arXiv:1503.02531).
 
-``distil`` trains the text tower of the mini CLIP to give the same embeddings: cosine distance plus
-the KL divergence of the similarities within a batch (Hinton et al. 2015, arXiv:1503.02531).
-
-    python -m guidance.train.text embed --minilm all-MiniLM-L6-v2 --arrays arrays
-    python -m guidance.train.text distil --minilm all-MiniLM-L6-v2 --arrays arrays --minutes 10
+    python -m guidance.train.text embed --minilm all-MiniLM-L6-v2 --data "shards/*.tar" \
+        --texts shards/texts.txt --out sentences
+    python -m guidance.train.text distil --minilm all-MiniLM-L6-v2 --sentences sentences \
+        --out text.safetensors --minutes 60
 """
 
 from __future__ import annotations
 
-import json
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,41 +25,47 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from guidance.cli import Several
+from guidance.clip.context import cut
+from guidance.data import shards
+from guidance.errors import InputError
+from guidance.files import make_folder
 from guidance.train import model as mini
-from guidance.train.data import with_article
+from guidance.train.names import with_article
 from guidance.train.parallel import Chunks
-from guidance.train.prompts import made_up
+from guidance.train.sentences import SentenceTable
 
 PHOTO = "a photo of {}"
 
 
 @dataclass(frozen=True)
 class EmbedOptions:
-    """Options of ``embed``."""
+    """Embed captions and texts with a sentence encoder."""
 
     minilm: Path
     """Folder of all-MiniLM-L6-v2."""
-    arrays: Path
-    """Folder written by `guidance.train.data`."""
-    wordnet: Path = Path("/usr/share/wordnet")
-    """WordNet dictionary folder."""
-    extra: int = 100_000
-    """Texts beyond the captions: WordNet lemmas, glosses and made-up prompts."""
-    seed: int = 0
-    """Seed of the made-up prompts."""
+    data: Several[tuple[str, ...]]
+    """Shards or folders whose captions are embedded; may be repeated."""
+    out: Path
+    """Folder for ``texts.txt`` and ``embeddings.npy``."""
+    texts: Path | None = None
+    """File with further texts, one a line."""
     threads: int = 2
     """CPU threads."""
 
 
 @dataclass(frozen=True)
 class DistilOptions:
-    """Options of ``distil``."""
+    """Train the text tower to give the embeddings of a sentence encoder."""
 
     minilm: Path
     """Folder of all-MiniLM-L6-v2; its word pieces start the token embedding."""
-    arrays: Path
+    sentences: Path
     """Folder written by ``embed``."""
-    out: Path
+    architecture: str = "mini"
+    """A name in guidance/clip/configs or the path of an open_clip_config.json; its text tower must
+    be one of open_clip's own."""
+    out: Path = Path("text.safetensors")
     """The text tower is written here (safetensors, float32)."""
     minutes: float = 10.0
     """Wall-clock length of the training; the learning rate follows it."""
@@ -70,6 +75,8 @@ class DistilOptions:
     """Texts per step."""
     rate: float = 2e-3
     """Peak learning rate."""
+    warmup: float = 0.05
+    """Share of the run in which the rate rises."""
     init: Path | None = None
     """Continue from this text tower."""
     seed: int = 0
@@ -116,20 +123,19 @@ def embed(options: EmbedOptions) -> None:
     """Write the embeddings of all texts."""
     from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
 
-    texts = json.loads((options.arrays / "index.json").read_text())["texts"]
-    encoder, chunks = Sentences(options.minilm), Chunks(options.threads)
-    rng, start = np.random.default_rng(options.seed), time.perf_counter()
-    classes = [PHOTO.format(with_article(name)) for name in IMAGENET_CLASSNAMES]
-    np.save(options.arrays / "classes.npy", embed_all(encoder, classes, chunks))
-    np.save(options.arrays / "embeddings.npy", embed_all(encoder, texts, chunks))
+    for name, path in (("--minilm", options.minilm), ("--texts", options.texts)):
+        if path is not None and not path.exists():
+            raise InputError(f"{name}: {path} does not exist")
+    texts = shards.read(options.data).texts()
+    if options.texts:
+        texts += options.texts.read_text(encoding="utf-8").splitlines()
+    texts += [PHOTO.format(with_article(name)) for name in IMAGENET_CLASSNAMES]
+    texts = list(dict.fromkeys(t for t in texts if t.strip()))
+    make_folder(options.out)
+    encoder, chunks, start = Sentences(options.minilm), Chunks(options.threads), time.perf_counter()
+    SentenceTable(texts, torch.from_numpy(embed_all(encoder, texts, chunks))).save(options.out)
     seconds = time.perf_counter() - start
-    print(f"{len(texts)} captions, {len(texts) / seconds:.0f} texts/s", flush=True)
-    names = [t for t in texts if len(t.split()) <= 2 and not t.startswith(("a ", "an "))]
-    extra = made_up(options.wordnet, [*IMAGENET_CLASSNAMES, *names], options.extra, rng)
-    extra += [*IMAGENET_CLASSNAMES, *classes]
-    np.save(options.arrays / "extra.npy", embed_all(encoder, extra, chunks))
-    (options.arrays / "extra.json").write_text(json.dumps(extra))
-    print(f"{len(extra)} extra texts, {time.perf_counter() - start:.0f} s", flush=True)
+    print(f"{len(texts)} texts, {seconds:.0f} s, {len(texts) / seconds:.0f} texts/s", flush=True)
 
 
 @torch.no_grad()
@@ -152,16 +158,6 @@ def start_tokens(text: torch.nn.Module, bpe, minilm: Path) -> None:
     text.token_embedding.weight[: len(words)] = low * (0.06 / low.std())
 
 
-def trim(text: torch.nn.Module, tokens: Tensor) -> Tensor:
-    """Cut token rows ``[N, L]`` (zero padded) to the longest, ``[N, l]``, and the mask of `text`.
-
-    The attention is causal, so the embeddings stay the same.
-    """
-    length = int((tokens != 0).sum(1).max())
-    text.attn_mask = text.build_causal_mask()[:length, :length]
-    return tokens[:, :length]
-
-
 def distillation_loss(student: Tensor, teacher: Tensor, scale: float = 20.0) -> Tensor:
     """Cosine distance plus KL of in-batch similarities; both ``[N, D]``, teacher unit length."""
     student = F.normalize(student, dim=-1)
@@ -175,29 +171,20 @@ def distil(options: DistilOptions) -> None:
     """Train the text tower and write it."""
     torch.manual_seed(options.seed)
     torch.backends.cuda.enable_flash_sdp(False)  # on CPU, too: its bfloat16 backward is slow
-    config = mini.read_config()
+    config = mini.read_config(options.architecture)
     bpe, text = mini.tokenizer(config), mini.build(config).text
     if options.init:
-        text.load_state_dict(mini.load_file(options.init))
+        text.load_state_dict(mini.load_state(options.init))
     else:
         start_tokens(text, bpe, options.minilm)
-    index = json.loads((options.arrays / "index.json").read_text())
-    texts = index["texts"] + json.loads((options.arrays / "extra.json").read_text())
-    tables = [np.load(options.arrays / f"{n}.npy") for n in ("embeddings", "extra")]
-    target = torch.from_numpy(np.concatenate(tables))
+    table = SentenceTable.load(options.sentences)
+    texts, target = table.texts, table.embeddings
     tokens = torch.cat([bpe(texts[i : i + 4096]).int() for i in range(0, len(texts), 4096)])
     rng = torch.Generator().manual_seed(options.seed)
     check = torch.randperm(len(texts), generator=rng)[:2000]
     kept = torch.ones(len(texts), dtype=torch.bool).index_fill_(0, check, False)
     train(text, tokens, target, kept.nonzero()[:, 0], check, options, rng)
-    save(text, options.out)
-
-
-def save(text: torch.nn.Module, path: Path) -> None:
-    """Write the text tower's state dict in one move."""
-    temporary = path.with_suffix(".tmp")
-    mini.save_file({k: v.contiguous() for k, v in text.state_dict().items()}, temporary)
-    temporary.replace(path)
+    mini.save_state(text.state_dict(), options.out, torch.float32)
 
 
 def train(text, tokens: Tensor, target: Tensor, rows: Tensor, check: Tensor, options, rng) -> None:
@@ -214,21 +201,22 @@ def train(text, tokens: Tensor, target: Tensor, rows: Tensor, check: Tensor, opt
             if done >= 1:
                 break
             for group in optimiser.param_groups:
-                group["lr"] = options.rate * min(done / 0.05, (1 - done) / 0.95 + 0.01, 1.0)
+                rise, fall = done / options.warmup, (1 - done) / (1 - options.warmup) + 0.01
+                group["lr"] = options.rate * min(rise, fall, 1.0)
             batch = batch[torch.randperm(len(batch), generator=rng)]
             goal = target[batch].float()
-            parts = trim(text, tokens[batch]).split(128)
-            out = chunks.forward(text, parts)
-            loss = distillation_loss(out.features, goal)
-            loss.backward()
-            out.backward()
+            with cut(text, tokens[batch]) as short:
+                out = chunks.forward(text, short.split(128))
+                loss = distillation_loss(out.features, goal)
+                loss.backward()
+                out.backward()
             torch.nn.utils.clip_grad_norm_(text.parameters(), 1.0)
             optimiser.step()
             optimiser.zero_grad()
             step += 1
             if spent - said > 60:
                 said = spent
-                save(text, options.out)
+                mini.save_state(text.state_dict(), options.out, torch.float32)
                 score = agreement(text, tokens[check], target[check])
                 print(f"{step} {spent:.0f} s loss {loss.item():.4f} unseen {score:.4f}", flush=True)
     score = agreement(text, tokens[check], target[check])
@@ -238,16 +226,19 @@ def train(text, tokens: Tensor, target: Tensor, rows: Tensor, check: Tensor, opt
 @torch.no_grad()
 def agreement(text: torch.nn.Module, tokens: Tensor, target: Tensor) -> float:
     """Return the mean cosine between the tower's embeddings of `tokens` and `target`."""
-    parts = [
-        F.cosine_similarity(text(trim(text, t)).float(), g.float())
-        for t, g in zip(tokens.split(500), target.split(500), strict=True)
-    ]
+    parts = []
+    for some, goal in zip(tokens.split(500), target.split(500), strict=True):
+        with cut(text, some) as short:
+            parts.append(F.cosine_similarity(text(short).float(), goal.float()))
     return torch.cat(parts).mean().item()
 
 
 if __name__ == "__main__":
-    import tyro
+    from guidance.cli import main
 
-    commands = {"embed": EmbedOptions, "distil": DistilOptions}
-    chosen = tyro.extras.subcommand_cli_from_dict(commands)
-    (embed if isinstance(chosen, EmbedOptions) else distil)(chosen)
+    COMMANDS = {"embed": (EmbedOptions, embed), "distil": (DistilOptions, distil)}
+    name, *rest = sys.argv[1:] or [""]
+    if name not in COMMANDS:
+        raise SystemExit(f"usage: python -m guidance.train.text {{{','.join(COMMANDS)}}} --help")
+    chosen, work = COMMANDS[name]
+    raise SystemExit(main(chosen, work, prog=f"python -m guidance.train.text {name}", argv=rest))

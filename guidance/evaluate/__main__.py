@@ -1,0 +1,17 @@
+"""``python -m guidance.evaluate clip``."""
+
+import sys
+
+from guidance.cli import main
+from guidance.evaluate.clip import ClipEvaluation, run
+
+COMMANDS = {"clip": (ClipEvaluation, run)}
+
+if __name__ == "__main__":
+    name, *rest = sys.argv[1:] or [""]
+    if name not in COMMANDS:
+        known = ",".join(COMMANDS)
+        print(f"usage: python -m guidance.evaluate {{{known}}} --help", file=sys.stderr)
+        sys.exit(0 if name in ("-h", "--help") else 2)
+    chosen, work = COMMANDS[name]
+    sys.exit(main(chosen, work, prog=f"python -m guidance.evaluate {name}", argv=rest))

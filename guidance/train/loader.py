@@ -1,0 +1,164 @@
+"""Samples → batches: crops with one caption each, decoded by threads ahead of time.
+
+The rows, captions and augmentations of step t follow from the seed and t alone, so a resumed run
+sees what an uninterrupted one would.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from guidance.data.shards import Sample, Samples
+from guidance.errors import FileError, InputError
+from guidance.train.augment import AUGMENTATIONS
+from guidance.train.config import SamplingOptions
+from guidance.train.parallel import Chunks
+
+ROOM = 9 / 8  # side of the canvas a picture is decoded to, as a multiple of the crops'
+AHEAD = 2  # batches decoded in advance
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's pictures; those without a caption come last.
+
+    Attributes:
+        clean: Crops ``[N, 3, s, s]`` before noise, blur and holes.
+        images: The same crops as the student sees them.
+        captions: Caption numbers ``[n]`` of the first n pictures.
+        groups: Group of each of these; negative if it has none.
+    """
+
+    clean: Tensor
+    images: Tensor
+    captions: Tensor
+    groups: Tensor
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rows and captions of a batch, and the seed of its augmentations."""
+
+    rows: np.ndarray
+    captions: np.ndarray
+    groups: np.ndarray
+    seed: int
+
+
+def factor(sample: Sample, weights: dict[str, float]) -> float:
+    """Return the product of the `weights` whose pattern fits the sample's source or a tag."""
+    words = (sample.source, *sample.tags)
+    fitting = (w for p, w in weights.items() if any(fnmatch.fnmatchcase(x, p) for x in words))
+    return float(np.prod([1.0, *fitting]))
+
+
+class Loader:
+    """Endless batches from `samples`.
+
+    Args:
+        samples: Pictures with captions.
+        options: Batch size, augmentation and weights.
+        size: Side of the crops in pixels.
+        seed: Of everything random.
+        chunks: Threads for the augmentation.
+        device: Where the batches are made.
+        part: Pictures augmented at once.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        options: SamplingOptions,
+        size: int,
+        seed: int,
+        chunks: Chunks,
+        device: torch.device,
+        part: int,
+    ) -> None:
+        self.samples, self.options, self.seed = samples, options, seed
+        self.size, self.canvas = size, round(size * ROOM)
+        self.chunks, self.device, self.part = chunks, device, part
+        self.texts = samples.texts()
+        number = {t: i for i, t in enumerate(self.texts)}
+        self.captions = [[number[c] for c in s.captions] for s in samples]
+        groups: dict[str, int] = {}
+        self.groups = np.array(
+            [groups.setdefault(s.group, len(groups)) if s.group else -1 for s in samples]
+        )
+        weights = np.array([s.weight * factor(s, options.weights) for s in samples])
+        if not (weights > 0).any() or not np.isfinite(weights).all():
+            raise InputError("weights: every picture has weight 0, or one has no finite weight")
+        self.chances = np.cumsum(weights / weights.sum())
+        self.pool = ThreadPoolExecutor(options.workers)
+
+    def batches(self, step: int) -> Iterator[Batch]:
+        """Yield the batches from number `step` on."""
+        ahead = []
+        while True:
+            while len(ahead) < AHEAD:
+                plan = self.plan(step)
+                ahead.append(
+                    (plan, [self.pool.submit(self.decode, plan, i) for i in range(len(plan.rows))])
+                )
+                step += 1
+            plan, pictures = ahead.pop(0)
+            yield self.render(plan, [p.result() for p in pictures])
+
+    def plan(self, step: int) -> Plan:
+        """Draw rows, captions and the augmentations' seed for batch number `step`."""
+        rng = np.random.default_rng([self.seed, step])
+        rows = np.searchsorted(self.chances, rng.random(self.options.batch))
+        rows = np.minimum(rows, len(self.samples) - 1)
+        captioned = np.array([bool(self.captions[r]) for r in rows])
+        rows = np.concatenate([rows[captioned], rows[~captioned]])
+        own = [rng.choice(self.captions[r]) for r in rows[: captioned.sum()]]
+        groups = self.groups[rows[: captioned.sum()]]
+        return Plan(rows, np.array(own, int), groups, int(rng.integers(2**62)))
+
+    def decode(self, plan: Plan, index: int) -> tuple[np.ndarray, bool]:
+        """Decode one picture: premultiplied RGBA ``[S, S, 4]`` uint8, and whether it is clear.
+
+        A long picture is cropped to a square somewhere. A damaged one is replaced by gray, with a
+        warning: it should not end a run of hours.
+        """
+        centre = np.random.default_rng([plan.seed, index]).random(2)
+        row = int(plan.rows[index])
+        try:
+            image = self.samples.image(row)
+        except FileError as error:
+            warnings.warn(f"{error}; a gray one takes its place", stacklevel=2)
+            image = Image.new("RGB", (8, 8), (128, 128, 128))
+        clear = image.mode == "RGBA"
+        image = image.convert("RGBA").convert("RGBa")
+        side = (self.canvas, self.canvas)
+        fitted = ImageOps.fit(image, side, Image.Resampling.BILINEAR, centering=tuple(centre))
+        return np.asarray(fitted), clear
+
+    def render(self, plan: Plan, pictures: list[tuple[np.ndarray, bool]]) -> Batch:
+        """Augment decoded `pictures`."""
+        augment = AUGMENTATIONS[self.options.augment]
+        order = np.random.default_rng(plan.seed).permutation(len(pictures))
+        parts = [order[i : i + self.part] for i in range(0, len(order), self.part)]
+
+        def work(number: int) -> tuple[Tensor, Tensor]:
+            part = parts[number]
+            rng = torch.Generator(self.device).manual_seed(plan.seed ^ number)
+            pixels = torch.from_numpy(np.stack([pictures[i][0] for i in part])).to(self.device)
+            clear = torch.tensor([pictures[i][1] for i in part], device=self.device)
+            x = pixels.permute(0, 3, 1, 2).float() / 255
+            return augment(x, clear, self.size, rng, self.options.min_crop)
+
+        done = self.chunks.map(work, range(len(parts)))
+        back = torch.from_numpy(np.argsort(order)).to(self.device)
+        clean, images = (torch.cat(views)[back] for views in zip(*done, strict=True))
+        captions = torch.from_numpy(plan.captions).to(self.device)
+        return Batch(clean, images, captions, torch.from_numpy(plan.groups).to(self.device))

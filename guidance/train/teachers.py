@@ -1,0 +1,102 @@
+"""What a training learns from besides its pairs: batch → `Lessons`."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from guidance.clip.classifier import image_classifier
+from guidance.clip.registry import load_clip
+from guidance.errors import InputError
+from guidance.train import model
+from guidance.train.config import ClipOptions
+from guidance.train.loader import Batch
+from guidance.train.objective import Lessons
+from guidance.train.parallel import Chunks
+from guidance.train.sentences import SentenceTable
+from guidance.train.student import Student, Teacher, class_texts, read_all
+
+TAUGHT = 0.5  # share of a batch that the classifier looks at
+REFRESH = 50  # steps between new embeddings of the class names, while the text tower learns
+EXTRA = 0.5  # texts without pictures, per picture, for a text tower that learns from sentences
+
+
+class Teachers:
+    """The teachers of a run.
+
+    Attributes:
+        table: Unit embeddings of all captions, if the text tower is frozen.
+    """
+
+    def __init__(
+        self, options: ClipOptions, texts: list[str], student: Student, tokens: Tensor,
+        chunks: Chunks,
+    ) -> None:  # fmt: skip
+        given, self.chunks, self.student = options.teachers, chunks, student
+        self.device = student.mean.device
+        self.learns = "text" not in options.model.freeze
+        self.table = None if self.learns else read_all(student, tokens, self.device)
+        self.classifier = self.clip = self.sentences = None
+        tokenize = model.tokenizer(model.read_config(options.model.architecture))
+        if given.classifier:
+            network = image_classifier(given.classifier, given.classifier_model)
+            self.classifier, self.class_tokens = (
+                Teacher(network, self.device),
+                tokenize(class_texts()),
+            )
+            self.hints = bool(given.hint)
+            if self.hints and student.hint is None:
+                raise InputError("hint: this image tower has no pooled features of a timm trunk")
+        if given.teacher:
+            self.clip = load_clip(given.teacher, device=self.device)
+            self.clip_texts = texts
+        if given.sentences:
+            self.sentences = SentenceTable.load(given.sentences)
+            width = self.sentences.embeddings.shape[1]
+            if given.sentence and width != student.dim:
+                raise InputError(
+                    f"sentence: embeddings of {width} numbers cannot teach one of {student.dim}"
+                )
+            self.rows = self.sentences.rows(texts)
+            self.extra = given.sentence > 0 and self.learns
+            self.extra_tokens = tokenize_all(tokenize, self.sentences.texts) if self.extra else None
+        self.part = 16 if self.device.type == "cpu" else options.sampling.batch
+
+    def teach(self, batch: Batch, step: int, rng: Generator) -> tuple[Lessons, Tensor | None]:
+        """Return the lessons on `batch`, and the tokens of extra texts ``[E, L]`` or None."""
+        lessons: dict = {}
+        extra = None
+        if self.classifier:
+            if (step % REFRESH == 0 and (self.learns or step == 0)) or not hasattr(self, "classes"):
+                self.classes = read_all(self.student, self.class_tokens, self.device)
+            count = round(TAUGHT * len(batch.clean))
+            order = torch.randperm(len(batch.clean), generator=rng, device=self.device)
+            rows = order[:count].sort()[0]
+            parts = self.chunks.map(self.classifier, batch.clean[rows].split(self.part))
+            logits, features = torch.cat(parts).split([1000, parts[0].shape[1] - 1000], 1)
+            lessons |= {"rows": rows, "logits": logits, "classes": self.classes}
+            lessons["features"] = features if self.hints else None
+        if self.clip:
+            n = len(batch.captions)
+            with torch.no_grad():
+                images = self.clip.encode_image(batch.clean[:n])
+                texts = self.clip.encode_text([self.clip_texts[i] for i in batch.captions.tolist()])
+            lessons["clip"] = images, texts, self.clip.logit_scale
+        if self.sentences:
+            rows = self.rows[batch.captions.cpu()]
+            if self.extra:
+                count = round(EXTRA * len(batch.images))
+                more = torch.randint(
+                    len(self.sentences.texts), (count,), generator=rng, device=self.device
+                ).cpu()
+                rows, extra = torch.cat([rows, more]), self.extra_tokens[more]
+            lessons["sentences"] = F.normalize(
+                self.sentences.embeddings[rows].to(self.device).float(), dim=-1
+            )
+        return Lessons(**lessons), extra
+
+
+def tokenize_all(tokenize, texts: list[str]) -> Tensor:
+    """Tokenize many texts: int32 ``[T, L]``."""
+    return torch.cat([tokenize(texts[i : i + 4096]).int() for i in range(0, len(texts), 4096)])
