@@ -53,7 +53,7 @@ def make_photos(folder: Path, count: int, width: int, height: int) -> list[Path]
 def load(name: str) -> tuple[nn.Module, Callable, Preprocess]:
     """Return network, tokenizer and preprocessing of mini or of a randomly initialised model."""
     if name == "mini":
-        network, tokenizer, preprocess, _ = registry._load(registry.parse_specs(name)[0])
+        network, tokenizer, preprocess = registry.load_network(name)
         return network.eval(), tokenizer, preprocess
     torch.manual_seed(0)
     logging.disable(logging.WARNING)  # "no pretrained weights": that is intended

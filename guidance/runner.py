@@ -68,7 +68,7 @@ class Technique(Generic[O]):
         """Build the generator and the objective of checked options."""
         device = resolve_device(options.device)
         generator = self.build(options, device)
-        scorer = ClipScorer(options.clip, device=device, precision=options.precision)
+        scorer = ClipScorer(options.clip, device=device, precision=options.precision, guide=True)
         objective = PromptObjective(
             scorer,
             options.prompts(),

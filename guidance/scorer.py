@@ -30,6 +30,8 @@ class ClipScorer:
         device: ``"auto"`` means CUDA, then MPS, then CPU.
         precision: ``"fp32"``, ``"bf16"`` or ``"fp16"`` for the image towers.
         weights: of the models, if they are given loaded; normalised to sum 1.
+        guide: take the image towers made for gradients, where a named model has one: they see
+            less, but following them draws things. The command lines of the generators do.
 
     Raises:
         InputError: unknown name, device or precision, before anything is loaded.
@@ -48,6 +50,7 @@ class ClipScorer:
         device: str | torch.device = "auto",
         precision: str = "fp32",
         weights: Sequence[float] | None = None,
+        guide: bool = False,
     ):
         names = clip if isinstance(clip, str) else ",".join(c for c in clip if isinstance(c, str))
         if names or isinstance(clip, str):
@@ -55,7 +58,9 @@ class ClipScorer:
                 raise InputError('weights of named models belong to the names: "mini:2,RN50:1"')
             specs = parse_specs(names)
             target = resolve_device(str(device))
-            self.models = [load_clip(s, device=target, precision=precision) for s in specs]
+            self.models = [
+                load_clip(s, device=target, precision=precision, guide=guide) for s in specs
+            ]
             weights = [s.weight for s in specs]
         else:
             self.models = list(clip)

@@ -7,14 +7,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "guidance"
 FILES = sorted(ROOT.rglob("*.py"))
-TECHNIQUES = {p.parent.name for p in ROOT.glob("*/__main__.py")} - {"train"}
+TECHNIQUES = {p.parent.name for p in ROOT.glob("*/__main__.py")} - {"train", "evaluate"}
 # a module may import modules of its own layer and of the layers below it
 LAYERS = (
     {"conventions", "errors", "files", "images", "schedule", "slug", "weights"},
-    {"clip", "models", "prompts"},
+    {"clip", "data", "models", "prompts"},
     {"scorer", "cutouts", "generator"},
     {"loop", "objective", "ranking", "artifacts", "checkpoint", "cli", "options", "runner"},
     TECHNIQUES,
+    {"evaluate"},
+    {"train"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

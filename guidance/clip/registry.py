@@ -19,7 +19,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ from guidance.clip import shipped
 from guidance.clip.build import Parts, line, load_local, weights_in
 from guidance.clip.preprocess import Preprocess
 from guidance.clip.prior import Prior, load_prior, prior_file
-from guidance.clip.shipped import SHIPPED
+from guidance.clip.shipped import GUIDES, SHIPPED
 from guidance.errors import InputError, ModelError, unknown
 
 if TYPE_CHECKING:
@@ -67,9 +67,19 @@ def parse_specs(names: str) -> tuple[ClipSpec, ...]:
 
 
 def load_clip(
-    spec: str | ClipSpec, *, device: torch.device | str = "cpu", precision: str = "fp32"
+    spec: str | ClipSpec,
+    *,
+    device: torch.device | str = "cpu",
+    precision: str = "fp32",
+    guide: bool = False,
 ) -> ClipModel:
     """Load one CLIP model by name.
+
+    Args:
+        spec: As in the table above.
+        device: Where it runs.
+        precision: Arithmetic of the image tower.
+        guide: Take the image tower made for gradients where the package ships one ("mini").
 
     Raises:
         InputError: the name does not exist or the precision does not fit the device.
@@ -80,6 +90,8 @@ def load_clip(
     check_precision(precision, torch.device(device))
     if isinstance(spec, str):
         spec = _parse_one(spec)
+    if guide and spec.name in GUIDES:
+        spec = replace(spec, name=GUIDES[spec.name])
     parts, prior = load_network(spec), _prior_of(spec)
     model = ClipModel(*parts, name=spec.name, prior=prior, precision=precision, device=device)
     if prior and prior.dim != (dim := model.encode_text(["a"]).shape[-1]):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from guidance.clip.build import Parts, load_local
+from safetensors.torch import load_file
+
+from guidance.clip.build import Parts, assemble, load_local
 from guidance.clip.prior import Prior, load_prior
 from guidance.errors import ModelError
 
@@ -17,14 +20,22 @@ HASHES = "SHA256SUMS"
 
 
 class Shipped(NamedTuple):
-    """File names of one model, in ``clip/configs`` and ``pretrained``."""
+    """File names of one model, in ``clip/configs`` and ``pretrained``.
+
+    `image` holds an image tower that takes the place of the one in `weights`.
+    """
 
     config: str
     weights: str
+    image: str = ""
     prior: str = ""
 
 
-SHIPPED = {"mini": Shipped("mini.json", "mini-clip.safetensors", "mini-clip-prior.safetensors")}
+SHIPPED = {
+    "mini": Shipped("mini.json", "mini-clip.safetensors", prior="mini-clip-prior.safetensors"),
+}
+
+GUIDES: dict[str, str] = {}  # model → the one with the image tower made for gradients
 
 
 def load_parts(name: str) -> Parts:
@@ -35,7 +46,12 @@ def load_parts(name: str) -> Parts:
     """
     files = SHIPPED[name]
     with _file(f"clip/configs/{files.config}") as config, pretrained(files.weights) as weights:
-        return load_local(config, weights)
+        if not files.image:
+            return load_local(config, weights)
+        content, state = json.loads(config.read_text(encoding="utf-8")), load_file(weights)
+    with pretrained(files.image) as path:
+        state = {k: v for k, v in state.items() if not k.startswith("visual.")} | load_file(path)
+    return assemble(content, state, files.image)
 
 
 def load_prior_of(name: str) -> Prior | None:

@@ -1,114 +1,242 @@
-"""The training of the image tower, on a handful of flat pictures."""
+"""The contrastive training: it learns, resumes, freezes, distils and says what it needs."""
 
-import json
+import dataclasses
+import importlib.util
+import re
+import shlex
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from emoji import NAMES, emoji, write_emoji
 
+from guidance.cli import main
 from guidance.clip import load_clip
+from guidance.data import read
+from guidance.errors import InputError
+from guidance.evaluate.retrieval import embed_pairs, recalls
 from guidance.train import clip, student
-from guidance.train import model as mini
+from guidance.train import model as models
+from guidance.train.clip import Trainer
+from guidance.train.config import ClipOptions, read_config, take_config
+from guidance.train.sentences import SentenceTable
 
-SIDE, TEXTS = 144, 12
+pytest.importorskip("resvg_py")
+CHANCE = 100 / len(NAMES)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """Arrays of flat pictures, an untrained classifier and an untrained text tower."""
-    import timm
-
-    path = tmp_path_factory.mktemp("training")
-    rng = np.random.default_rng(0)
-    index = {"texts": [str(i) for i in range(TEXTS)]}
-    for i, table in enumerate(("photos", "drawings", "painted", "scenes")):
-        channels = 4 if table == "drawings" else 3
-        colours = rng.integers(0, 256, (3, 1, 1, channels), np.uint8)
-        np.save(path / f"{table}.npy", np.broadcast_to(colours, (3, SIDE, SIDE, channels)))
-        numbers = [3 * i, 3 * i + 1, 3 * i + 2]
-        index[table] = {
-            "captions": [[n] for n in numbers], "group": numbers, "weight": [1.0] * 3,
-            "source": ["here"] * 3, "split": ["train"] * 3,
-        }  # fmt: skip
-    np.save(path / "clutter.npy", rng.integers(0, 256, (2, SIDE, SIDE, 3), np.uint8))
-    for name, count in (("embeddings", TEXTS), ("classes", 1000)):
-        rows = rng.normal(size=(count, 384))
-        np.save(path / f"{name}.npy", (rows / np.linalg.norm(rows, axis=1)[:, None]).astype("f2"))
-    (path / "index.json").write_text(json.dumps(index))
-    torch.manual_seed(0)
-    torch.save(timm.create_model("tf_efficientnet_lite0").state_dict(), path / "lite0.pth")
-    text = mini.build(mini.read_config()).text
-    mini.save_file(text.state_dict(), path / "text.safetensors")
-    return path
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("emoji")
+    write_emoji(folder, "train", copies=4)
+    write_emoji(folder, "test", outlined=True)
+    return folder
 
 
-def options(folder: Path, out: Path, **changes) -> clip.ClipOptions:
-    counts = {"photos": 2, "drawings": 2, "painted": 1, "scenes": 1, "clutter": 1}
-    given = {"steps": 2, "eps": 0.5, "bank": 4, "side": 64, **counts, **changes}
-    return clip.ClipOptions(
-        arrays=folder, classifier=folder / "lite0.pth", text=folder / "text.safetensors", out=out,
-        **given,
-    )  # fmt: skip
+def options(shards, out, **changes) -> ClipOptions:
+    """Return the tiny config for 3 steps of 12 pictures, changed by ``section={...}``."""
+    given = read_config("tiny")
+    small = {
+        "sampling": {"batch": 12, "workers": 1},
+        "optimiser": {"steps": 3, "precision": "fp32"},
+    }
+    for name in ("model", "sampling", "optimiser", "teachers", "loss"):
+        values = small.get(name, {}) | changes.pop(name, {})
+        given = dataclasses.replace(
+            given, **{name: dataclasses.replace(getattr(given, name), **values)}
+        )
+    paths = {"data": (str(shards / "train-*.tar"),), "out": out}
+    return dataclasses.replace(given, **paths, threads=1, **changes)
 
 
-def test_train_and_resume(folder, tmp_path):
-    trainer = clip.Trainer(options(folder, tmp_path / "run"))
+def test_a_minute_of_training_finds_emoji_in_a_style_never_seen(shards, tmp_path, capsys):
+    """About a minute on two cores; chance is 1 of 96."""
+    given = dataclasses.replace(
+        read_config("tiny"),
+        data=(str(shards / "train-*.tar"),),
+        val=(str(shards / "test-*.tar"),),
+        out=tmp_path,
+        threads=1,
+        optimiser=dataclasses.replace(read_config("tiny").optimiser, steps=110),
+    )
+    Trainer(given).run()
+    model = load_clip(str(tmp_path / "clip"))
+    got = recalls(*embed_pairs(model, read(given.val)))
+    assert got["text to image R@1"] > 4 * CHANCE
+    assert got["text to image R@10"] > 35  # chance 10.4
+    assert got["image to text R@10"] > 30
+    said = capsys.readouterr().out
+    assert re.search(r"^100 .* loss .* scale .* step/s$", said, re.M)
+    assert re.search(r"held out, 96 pictures, %: text to image R@1", said)
+
+
+def test_resumed_is_as_uninterrupted(shards, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    Trainer(options(shards, whole, optimiser={"steps": 4})).run()
+    first = Trainer(options(shards, parts, optimiser={"steps": 4}))
+    first.length = lambda: 4  # the schedule of the whole run, stopped half-way
+    for batch, _ in zip(first.loader.batches(0), range(2), strict=False):
+        first.train_step(batch, first.step / 4)
+    first.save()
+    Trainer(options(shards, parts, optimiser={"steps": 4}, resume=True)).run()
+    a, b = (torch.load(p / "state.pt", weights_only=True) for p in (whole, parts))
+    assert a["step"] == b["step"] == 4
+    torch.testing.assert_close(a["student"], b["student"])
+    torch.testing.assert_close(a["averaged"], b["averaged"])
+
+
+def test_accumulated_parts_give_the_gradient_of_the_whole(shards, tmp_path):
+    """Batch statistics belong to a part, so they are fixed here."""
+    grads = []
+    for accumulate in (1, 3):
+        trainer = Trainer(
+            options(
+                shards, tmp_path, model={"batchnorm": "fixed"}, sampling={"accumulate": accumulate}
+            )
+        )
+        monkey = -(-12 // accumulate)
+        trainer.part = monkey
+        batch = next(trainer.loader.batches(0))
+        trainer.learn(batch, batch.images, 1.0, clip.Lessons(), None)
+        grads.append(
+            {k: p.grad for k, p in trainer.student.named_parameters() if p.grad is not None}
+        )
+    assert len(grads[0]) > 50
+    torch.testing.assert_close(grads[0], grads[1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("tower", ["image", "text"])
+def test_a_frozen_tower_stays(shards, tmp_path, tower):
+    trainer = Trainer(options(shards, tmp_path, model={"freeze": (tower,)}))
     before = {k: v.clone() for k, v in trainer.student.state_dict().items()}
     trainer.run()
-    assert trainer.step == 2
     after = trainer.student.state_dict()
-    for name in ("visual.trunk.conv_stem.weight", "visual.head.proj.weight", "map.weight"):
-        assert not torch.equal(before[name], after[name]), name
-    more = clip.Trainer(options(folder, tmp_path / "run", steps=3, resume=True))
-    assert more.step == 2
-    torch.testing.assert_close(more.student.state_dict(), after)
-    for name in ("open_clip_model.safetensors", "open_clip_config.json"):
-        source = tmp_path / "run" / "mini-clip.safetensors" if "model" in name else mini.MINI_CONFIG
-        (tmp_path / name).write_bytes(Path(source).read_bytes())
-    model = load_clip(str(tmp_path))
-    with torch.no_grad():
-        assert model.encode_image(torch.rand(1, 3, 128, 128)).norm().item() == pytest.approx(1)
+    changed = {k for k in after if not torch.equal(before[k], after[k])}
+    frozen, learning = ("network.visual.", "network.text.")[:: 1 if tower == "image" else -1]
+    assert not any(k.startswith(frozen) for k in changed)
+    assert any(k.startswith(learning) for k in changed)
 
 
-def test_blend_goes_part_of_the_way():
-    start = {"w": torch.zeros(2), "logit_scale": torch.tensor(1.0), "n": torch.tensor(3)}
-    end = {"w": torch.ones(2), "logit_scale": torch.tensor(2.0), "n": torch.tensor(5)}
-    got = clip.blend(start, end, 0.25)
-    assert [v.tolist() for v in got.values()] == [[0.25, 0.25], 2.0, 5]
-    torch.testing.assert_close(clip.blend(start, end, 1.0), end)
+def test_frozen_stages_and_unknown_ones(shards, tmp_path):
+    trainer = Trainer(options(shards, tmp_path, model={"frozen_stages": 2}))
+    trunk = trainer.student.network.visual.trunk
+    assert not any(p.requires_grad for p in trunk.conv_stem.parameters())
+    assert not any(p.requires_grad for p in trunk.blocks[1].parameters())
+    assert all(p.requires_grad for p in trunk.blocks[2].parameters())
+    with pytest.raises(InputError, match="no 99 stages"):
+        Trainer(options(shards, tmp_path, model={"frozen_stages": 99}))
 
 
-def test_gradient_belongs_to_its_image(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(clip, "PART", 2)
-    trainer = clip.Trainer(options(folder, tmp_path))
-    images = torch.rand(5, 3, 64, 64)
-    monkeypatch.setattr(trainer, "loss", lambda seen, row: seen[row].square().sum())
-    _, grad = trainer.learn(images, 1.0, 3)
+def test_teachers_take_part_and_attacks_are_learned_from(shards, tmp_path):
+    import timm
+
+    torch.manual_seed(0)
+    lite = timm.create_model("tf_efficientnet_lite0")
+    torch.save(lite.state_dict(), tmp_path / "lite0.pth")
+    models.save_folder(*fresh("tiny"), tmp_path / "teacher")
+    texts = read([str(shards / "train-*.tar")]).texts()
+    vectors = torch.nn.functional.normalize(torch.randn(len(texts), 128), dim=-1)
+    SentenceTable(texts, vectors.half()).save(tmp_path)
+    trainer = Trainer(
+        options(
+            shards, tmp_path / "run",
+            teachers={
+                "classifier": tmp_path / "lite0.pth", "teacher": str(tmp_path / "teacher"),
+                "sentences": tmp_path, "sentence": 1.0,
+            },
+            loss={"eps": 0.5, "bank": 20},
+        )
+    )  # fmt: skip
+    parts = trainer.train_step(next(trainer.loader.batches(0)), 0.5)
+    expected = {"to text", "to image", "knowledge", "distil", "sentence", "attacked to text"}
+    assert expected <= set(parts)
+    assert all(torch.isfinite(torch.tensor(v)) for v in parts.values())
+    assert len(trainer.objective.images.features) == 12
+    trainer.train_step(next(trainer.loader.batches(1)), 0.5)
+    assert len(trainer.objective.texts.features) == 20
+
+
+def fresh(name):
+    config = models.read_config(name)
+    return config, models.build(config).state_dict()
+
+
+def test_start_from_another_run_and_blend(shards, tmp_path):
+    config, state = fresh("tiny")
+    models.save_folder(config, state, tmp_path / "a")
+    whole = student.build(options(shards, tmp_path, model={"init": str(tmp_path / "a")}), config)
+    key = "visual.head.proj.weight"
+    torch.testing.assert_close(whole.network.state_dict()[key], state[key], rtol=1e-3, atol=1e-4)
+    part = student.blend({"w": torch.zeros(2)}, {"w": torch.ones(2)}, 0.25)
+    assert part["w"].tolist() == [0.25, 0.25]
+    torch.save({"w": torch.zeros(2)}, tmp_path / "bad.pt")
+    with pytest.raises(InputError, match="does not fit tiny"):
+        student.build(options(shards, tmp_path, model={"init": str(tmp_path / "bad.pt")}), config)
+
+
+def test_gradient_belongs_to_its_image(shards, tmp_path, monkeypatch):
+    trainer = Trainer(options(shards, tmp_path))
+    trainer.part = 2
+    batch = next(trainer.loader.batches(0))
+    monkeypatch.setattr(
+        trainer, "objective", lambda student, seen, *rest: (seen[3].square().sum(), {})
+    )
+    trainer.student.eval()  # batch statistics would tie the pictures together
+    _, grad = trainer.learn(batch, batch.images, 1.0, clip.Lessons(), None, watch=True)
     assert grad[3].abs().max() > 0
-    assert grad[[0, 1, 2, 4]].abs().max() == 0
+    assert grad[[0, 1, 2, *range(4, 12)]].abs().max() == 0
 
 
-def test_attack_moves_up_the_gradient_by_the_length_given(folder, tmp_path):
-    trainer = clip.Trainer(options(folder, tmp_path))
-    images = torch.full((3, 3, 64, 64), 0.5)
-    grad = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    for step in range(3):  # single pixels, then blocks of 4 and of 8
-        trainer.step = step
-        moved = trainer.attack(images, grad, 0.4) - images
-        length = moved.flatten(1).norm(dim=1)
-        assert (length <= (1, 1.5, 2)[step] * 0.4 * 1.5 * 64 / 128 + 1e-5).all()
-        assert ((moved * grad).flatten(1).sum(1) > 0).all()
+def test_tensorboard_gets_losses_retrieval_and_samples(shards, tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    val = (str(shards / "test-*.tar"),)
+    Trainer(options(shards, tmp_path / "run", val=val, log_dir=tmp_path / "log", log_every=1)).run()
+    log = events.EventAccumulator(str(tmp_path / "log"), size_guidance={"images": 0}).Reload()
+    assert {"loss", "scale", "to/text", "retrieval/text to image R@1"} <= set(log.Tags()["scalars"])
+    assert [e.step for e in log.Scalars("loss")] == [1, 2, 3]
+    assert log.Tags()["images"] == ["samples"]
 
 
-def test_student_starts_as_the_teacher(folder):
-    teacher = student.Teacher(folder / "lite0.pth")
-    classes = torch.from_numpy(np.load(folder / "classes.npy")).float()
-    pupil = student.start(teacher, mini.read_config(), classes, frozen=2)
-    images = torch.rand(2, 3, 64, 64)
-    with torch.no_grad():
-        seen = pupil.look(images)[:, pupil.dim :]
-        maps = teacher.network.forward_features(student.prepare(images))
-        torch.testing.assert_close(seen, teacher.network.forward_head(maps, pre_logits=True))
-    fixed = [n for n, p in pupil.visual.trunk.named_parameters() if not p.requires_grad]
-    assert {n.split(".")[1] for n in fixed if n.startswith("blocks")} == {"0", "1"}
+def test_any_open_clip_architecture(shards, tmp_path):
+    config = models.read_config("RN50")
+    assert config["model_cfg"]["embed_dim"] == 1024
+    with pytest.raises(InputError, match=r"architecture 'minni'.*mini"):
+        models.read_config("minni")
+
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^    python -m guidance\.train\.clip (.*)$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_readme_commands_on_a_folder(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    lines = ["image,caption"]
+    for i, name in enumerate(NAMES[:6]):
+        emoji(name, i, outlined=False).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,a {name}")
+    (folder / "captions.csv").write_text("\n".join(lines))
+    short = ["--batch", "4", "--steps", "1", "--threads", "1"]
+    if importlib.util.find_spec("tensorboard") is None:
+        command = command.replace("--log-dir runs/log", "")
+    argv = [*shlex.split(command), *short]
+    assert main(ClipOptions, clip.train, prog="train", argv=argv, base=take_config) == 0
+    assert load_clip("runs/mine/clip").encode_text(["a fox"]).shape == (1, 384)
+
+
+def test_bad_input_ends_before_any_work(tmp_path, capsys):
+    def run(*argv):
+        code = main(ClipOptions, clip.train, prog="train", argv=[*argv], base=take_config)
+        return code, capsys.readouterr().err
+
+    for argv, message in (
+        (["--config", "tiny"], "name the pictures"),
+        (["--config", "tiny", "--data", "none/*.tar"], "nothing matches"),
+        (["--config", "none"], "unknown config 'none'"),
+        (["--data", "x", "--architecture", "nets"], "unknown architecture 'nets'"),
+    ):
+        code, said = run(*argv, "--out", str(tmp_path / "out"))
+        assert (code, message in said) == (2, True), said
+    assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
-"""Sources and arrays: names, drawings, splits and captions."""
+"""From sources to shards: names, drawings, splits, captions and copies."""
 
+import dataclasses
 import io
 import json
 import tarfile
@@ -8,25 +9,32 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from guidance.errors import InputError
-from guidance.train import data, painterly, scenes, sources
+from guidance.data import Sample, read
+from guidance.data.shards import ShardWriter, encode
+from guidance.errors import FileError, InputError
+from guidance.train import data, names, painterly, scenes, sources
+from guidance.train.duplicates import BITS, difference_hash, near
 
 
 def icon_folder(path, bodies):
-    """Write an iconify folder in which every set has the icons `bodies`."""
+    """Write an iconify folder: a set with all icons `bodies`, and a test set with the flag."""
     (path / "json").mkdir(parents=True)
-    for name in sources.ICON_SETS:
+    for name in (*sources.EMOJI_SETS, *sources.ICON_SETS, sources.TEST_SET):
         icons = {key: {"body": body} for key, body in bodies.items()} if name == "noto" else {}
+        if name == sources.TEST_SET:
+            icons = {"flag-peru": {"body": bodies["flag-peru"]}, "other": {"body": "<g/>"}}
         (path / "json" / f"{name}.json").write_text(json.dumps({"icons": icons, "width": 16}))
     return path
 
 
 def photo_shard(path, count, source="flickr8k"):
-    """Write a shard of `count` flat photos, sample i of grey level 10 i."""
+    """Write a shard of `count` photos of coarse noise."""
+    rng = np.random.default_rng(0)
     with tarfile.open(path, "w") as tar:
         for i in range(count):
             image = io.BytesIO()
-            Image.new("RGB", (150, 144), (10 * i,) * 3).save(image, "PNG")
+            noise = Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
+            noise.resize((150, 144), Image.Resampling.BICUBIC).save(image, "PNG")
             meta = {"captions": [f"photo {i}"], "source": source, "license": "cc0"}
             for name, raw in ((f"k{i}.jpg", image.getvalue()), (f"k{i}.json", json.dumps(meta))):
                 raw = raw if isinstance(raw, bytes) else raw.encode()
@@ -44,114 +52,170 @@ def wordnet_folder(path, nouns):
     for i, (name, number) in enumerate(nouns.items()):
         index.append(f"{name} n 2 2 @ ~ 2 1 {i:08} 99999999  \n")
         entries.append(f"{i:08} {number} n 01 {name} 0 000 | what it is  \n")
+    for part in ("verb", "adj"):
+        (path / f"index.{part}").write_text(head)
     (path / "index.noun").write_text("".join(index))
     (path / "data.noun").write_text("".join(entries))
     return path
 
 
 @pytest.mark.parametrize(
-    ("name", "caption"),
+    ("key", "icon", "emoji"),
     [
-        ("fox-face", "fox face"),
-        ("sofa-3-duo", "sofa"),
-        ("flag-peru", None),
-        ("man-cook-medium-skin-tone", None),
-        ("clock-face-one-oclock", None),
+        ("fox-face", "fox face", "fox face"),
+        ("sofa-3-duo", "sofa", "sofa 3 duo"),
+        ("flag-for-flag-peru", None, "flag peru"),
+        ("flag-peru", None, "flag peru"),
+        ("man-cook-medium-skin-tone", None, None),
+        ("two-oclock", None, "two oclock"),
     ],
 )
-def test_icon_name(name, caption):
-    assert sources.icon_name(name) == caption
+def test_names(key, icon, emoji):
+    assert names.icon_name(key) == icon
+    assert names.emoji_name(key) == emoji
+
+
+def test_sentences_of_a_name():
+    assert names.sentences("owl")[:2] == ("owl", "an owl")
+    assert names.sentences("flag peru")[1] == "the flag of peru"
 
 
 def test_segment_takes_the_fewest_words():
     words = {"rain", "bow", "rainbow", "fish"}
-    assert sources.segment("rainbowfish", words) == "rainbow fish"
-    assert sources.segment("xyz", words) == "xyz"
+    assert names.segment("rainbowfish", words) == "rainbow fish"
+    assert names.segment("xyz", words) == "xyz"
 
 
-def test_fit_premultiplies_and_centres():
+def test_fit_centres_and_keeps_colours_at_soft_edges():
     image = Image.new("RGBA", (100, 50))
     image.paste((200, 100, 0, 128), (10, 10, 50, 30))
-    pixels = sources.fit(image)
+    fitted = np.asarray(sources.fit(image)).astype(int)
     middle = sources.SIDE // 2
-    assert pixels.shape == (sources.SIDE, sources.SIDE, 4)
-    np.testing.assert_allclose(pixels[middle, middle], [100, 50, 0, 128], atol=1)
-    assert pixels[5, middle, 3] == 0  # twice as wide as high: nothing above
-    assert pixels[middle, 5, 3] == 128  # but it reaches the sides
+    assert fitted.shape == (sources.SIDE, sources.SIDE, 4)
+    np.testing.assert_allclose(fitted[middle, middle], [200, 100, 0, 128], atol=2)
+    assert fitted[5, middle, 3] == 0  # twice as wide as high: nothing above
+    assert fitted[middle, 5, 3] == 128  # but it reaches the sides
     assert sources.fit(Image.new("RGBA", (20, 20))) is None
 
 
-def test_build_writes_aligned_arrays(tmp_path):
+def test_hashes_know_copies_and_tell_pictures_apart():
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (6, 12, 12, 3), np.uint8)
+    pictures = [Image.fromarray(c).resize((144, 144), Image.Resampling.BICUBIC) for c in coarse]
+    hashes = np.array([difference_hash(p) for p in pictures])
+    copies = [difference_hash(p.resize((100, 100))) for p in pictures[:2]]
+    assert near(hashes, np.array(copies), 24).tolist() == [True, True, *[False] * 4]
+    assert not near(hashes, np.zeros((0, BITS), np.int8), 24).any()
+
+
+def make_options(path, **changes):
+    body = '<circle cx="8" cy="8" r="7" fill="#f00"/><path d="M4 4h3v5z"/>'
+    icons = icon_folder(path / "icons", {"red-ball": body, "flag-peru": body.replace("7", "5")})
+    nouns = wordnet_folder(path / "wordnet", {"red_ball": "06"})
+    photo_shard(path / "a.tar", 10)
+    given = {
+        "out": path / "out", "iconify": icons, "photos": (str(path / "*.tar"),), "test_flickr": 3,
+        "painted": 4, "clutter": 2, "scenes": 5, "texts": 20, "wordnet": nouns, "workers": 1,
+    }  # fmt: skip
+    return data.DataOptions(**given | changes)
+
+
+def test_build_splits_names_licences_and_is_reproducible(tmp_path):
     pytest.importorskip("resvg_py")
-    body = '<circle cx="8" cy="8" r="7" fill="#f00"/>'
-    icons = icon_folder(tmp_path / "icons", {"red-ball": body, "flag-peru": body})
-    nouns = wordnet_folder(tmp_path / "wordnet", {"red_ball": "06"})
-    photo_shard(tmp_path / "a.tar", 10)
-    options = data.DataOptions(
-        out=tmp_path / "out", iconify=icons, shards=str(tmp_path / "*.tar"),
-        test_flickr=3, painted=4, clutter=2, scenes=5, wordnet=nouns, workers=1,
-    )  # fmt: skip
+    options = make_options(tmp_path)
     data.build(options)
-    index = json.loads((tmp_path / "out" / "index.json").read_text())
-    photos = np.load(tmp_path / "out" / "photos.npy")
-    drawings = np.load(tmp_path / "out" / "drawings.npy")
-    assert photos.shape == (10, 144, 144, 3)
-    assert drawings.shape == (1, 144, 144, 4)
-    assert index["photos"]["split"].count("test") == 3
-    for i, captions in enumerate(index["photos"]["captions"]):
-        assert [index["texts"][c] for c in captions] == [f"photo {photos[i, 0, 0, 0] // 10}"]
-    names = [index["texts"][c] for c in index["drawings"]["captions"][0]]
-    assert names[:3] == ["red ball", "a red ball", "a drawing of a red ball"]
-    assert tuple(drawings[0, 72, 72]) == (255, 0, 0, 255)
-    held = {k for k, s in zip(*(index["photos"][n] for n in ("key", "split")), strict=True) if s == "test"}  # noqa: E501  # fmt: skip
-    assert not held & set(index["painted"]["key"])  # nothing held out is repainted
-    assert np.load(tmp_path / "out" / "scenes.npy").shape == (5, 144, 144, 3)
-    captions = [index["texts"][c] for (c,) in index["scenes"]["captions"]]
-    assert all(c.startswith("a red ball ") for c in captions)
-    assert {len(column) for column in index["scenes"].values()} == {5}
-    assert index["drawings"]["weight"] == [1.5]  # an artefact
+    out = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    built = {n: read([str(tmp_path / "out" / f"{n}-*.tar")]) for n in
+             ("photos", "drawings", "painted", "scenes", "clutter", "test-flickr8k",
+              "test-openmoji")}  # fmt: skip
+    assert {n: len(s) for n, s in built.items()} == {
+        "photos": 7, "drawings": 1, "painted": 4, "scenes": 5, "clutter": 2, "test-flickr8k": 3,
+        "test-openmoji": 1,
+    }  # fmt: skip
+    assert all(s.licence for samples in built.values() for s in samples)
+    (ball,) = built["drawings"]
+    assert ball.captions[:3] == ("red ball", "a red ball", "a drawing of a red ball")
+    assert (ball.group, ball.tags) == ("red ball", ("thing",))
+    assert built["drawings"].image(0).getpixel((72, 100)) == (255, 0, 0, 255)
+    assert [s.captions for s in built["test-openmoji"]] == [("flag peru",)]
+    held = {s.captions for s in built["test-flickr8k"]}
+    for name in ("photos", "painted"):
+        assert not held & {s.captions for s in built[name]}
+    assert all(s.captions[0].startswith("a red ball") for s in built["scenes"])
+    texts = (tmp_path / "out" / "texts.txt").read_text().splitlines()
+    assert "a photo of a goldfish" in texts
+    assert any("red ball" in t for t in texts)
+    counts = json.loads((tmp_path / "out" / "summary.json").read_text())["pictures"]
+    assert counts["photos"] == {"flickr8k (cc0)": 7}
+    again = dataclasses.replace(options, out=tmp_path / "again")
+    data.build(again)
+    for name, content in out.items():
+        if name != "summary.json":
+            assert (tmp_path / "again" / name).read_bytes() == content, name
 
 
-def test_build_needs_a_source(tmp_path):
-    with pytest.raises(InputError, match="name at least one source"):
+def test_copies_of_test_pictures_are_left_out(tmp_path, capsys):
+    """The test style's icon is the very drawing of the training style."""
+    pytest.importorskip("resvg_py")
+    options = make_options(tmp_path, painted=0, scenes=0)
+    path = tmp_path / "icons" / "json" / "openmoji.json"
+    noto = json.loads((tmp_path / "icons" / "json" / "noto.json").read_text())
+    path.write_text(json.dumps({"icons": {"red-ball": noto["icons"]["red-ball"]}, "width": 16}))
+    data.build(options)
+    assert [s.group for s in read([str(tmp_path / "out" / "drawings-*.tar")])] == ["flag peru"]
+    assert "left out: 1" in capsys.readouterr().out
+
+
+def test_build_says_what_is_missing(tmp_path):
+    with pytest.raises(InputError, match="name a source"):
         data.build(data.DataOptions(out=tmp_path))
+    with pytest.raises(InputError, match=r"--iconify: .* does not exist"):
+        data.build(data.DataOptions(out=tmp_path, iconify=tmp_path / "none"))
+    options = make_options(tmp_path)
+    options.out.mkdir()
+    (options.out / "photos-000.tar").write_bytes(b"")
+    with pytest.raises(FileError, match="holds shards already"):
+        data.build(options)
 
 
-def test_nouns_by_file_takes_the_first_sense(tmp_path):
+def test_nouns_take_the_first_sense(tmp_path):
     folder = wordnet_folder(tmp_path / "wordnet", {"polar_bear": "05", "idea": "09"})
-    assert scenes.nouns_by_file(folder) == {"polar bear": "05", "idea": "09"}
+    assert names.nouns(folder) == {"polar bear": "05", "idea": "09"}
 
 
-def scene_tables():
+@pytest.fixture
+def composer(tmp_path):
     """A red photo of the sea and drawings of a fox (green) and of an idea (blue)."""
-    photo = np.full((1, 144, 144, 3), (200, 0, 0), np.uint8)
-    drawings = np.zeros((2, 144, 144, 4), np.uint8)
-    drawings[0, ..., 1] = drawings[1, ..., 2] = drawings[..., 3] = 255
-    texts = [t.format(n) for n in ("fox", "idea") for t in ("{}", "a {}", "a drawing of a {}")]
-    columns = {"captions": [[0, 1, 2], [3, 4, 5]], "weight": [1.0, 1.0]}
-    return (photo, {"label": ["sea"], "split": ["train"]}), (drawings, columns), texts
+    with ShardWriter(tmp_path, "photos") as writer:
+        photo = Image.new("RGB", (144, 144), (200, 0, 0))
+        writer.add(Sample("p", ("the sea",), label="sea"), *encode(photo))
+    with ShardWriter(tmp_path, "drawings") as writer:
+        for name, tags, colour in (("fox", ("animal",), (0, 255, 0)), ("idea", (), (0, 0, 255))):
+            image = Image.new("RGBA", (144, 144), (*colour, 255))
+            writer.add(Sample(name, (name,), group=name, tags=tags), *encode(image))
+    return scenes.Composer(*(read([str(tmp_path / f"{n}-*.tar")]) for n in ("drawings", "photos")))
 
 
-def test_scenes_show_what_their_captions_say(monkeypatch):
+def test_scenes_show_what_their_captions_say(monkeypatch, composer):
     monkeypatch.setattr(scenes, "PAINT_SHARE", 0.0)
-    files = {"fox": "05", "idea": "09"}
-    pixels, captions = scenes.compose(*scene_tables(), files, 60, np.random.default_rng(0))
-    assert pixels.shape == (60, 144, 144, 3)
-    sea = 0
-    for picture, caption in zip(pixels.astype(int), captions, strict=True):
+    sea = count = 0
+    for picture, caption in composer.scenes(60, np.random.default_rng(0)):
+        picture, count = picture.astype(int), count + 1
+        assert picture.shape == (144, 144, 3)
         assert caption.startswith("a fox ")  # an idea cannot be seen
         green = (picture == (0, 255, 0)).all(-1).mean()
         assert 0.1 < green < 0.8
         if "sea" in caption or "water" in caption:
-            sea += (picture == (200, 0, 0)).all(-1).any()
+            sea += (np.abs(picture - (200, 0, 0)) < 4).all(-1).any()
         if caption.endswith("a red background"):
             assert picture[0, 0, 0] > picture[0, 0, 1:].max() + 100
+    assert count == 60
     assert sea
 
 
-def test_scenes_need_things():
-    pixels, captions = scenes.compose(*scene_tables(), {}, 5, np.random.default_rng(0))
-    assert (len(pixels), captions) == (0, [])
+def test_scenes_need_things(composer):
+    nothing = scenes.Composer(composer.photos, composer.photos)
+    assert not list(nothing.scenes(5, np.random.default_rng(0)))
 
 
 def test_paint_keeps_the_colours_and_changes_the_picture():

@@ -1,4 +1,4 @@
-"""Parts of the training: depthwise kernels, losses, threads, augmentations, text trimming."""
+"""Parts of the training: depthwise kernels, losses, threads, attacks, augmentations."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from guidance.train import augment, losses, tower
+from guidance.train.adversarial import BLOCKS, attack
 from guidance.train.parallel import Chunks
 
 
@@ -67,11 +68,48 @@ def test_contrast_leaves_out_what_is_ignored():
     assert both.item() == pytest.approx(np.log(2), abs=1e-6)
 
 
+def test_contrast_is_the_loss_of_open_clip():
+    from open_clip.loss import ClipLoss
+
+    torch.manual_seed(0)
+    q, k = F.normalize(torch.randn(6, 8), dim=-1), F.normalize(torch.randn(6, 8), dim=-1)
+    own, none, scale = torch.eye(6, dtype=torch.bool), torch.zeros(6, 6, dtype=torch.bool), 14.0
+    scale = torch.tensor(scale)
+    both = losses.contrast(q, k, scale, own, none) + losses.contrast(k, q, scale, own, none)
+    torch.testing.assert_close(both / 2, ClipLoss()(q, k, scale))
+
+
 def test_queue_keeps_the_newest():
-    queue = losses.Queue(3, 2)
-    queue.push(torch.ones(2, 2), torch.ones(2, 2))
-    queue.push(2 * torch.ones(2, 2), torch.ones(2, 2))
-    assert queue.images[:, 0].tolist() == [1, 2, 2]
+    queue = losses.Queue(3, 2, torch.device("cpu"))
+    for value in (1, 2):
+        numbers = torch.tensor([value, 10 * value])
+        queue.push(value * torch.ones(2, 2), numbers, -numbers)
+    assert queue.features[:, 0].tolist() == [1, 2, 2]
+    assert queue.captions.tolist() == [10, 2, 20]
+    assert queue.groups.tolist() == [-10, -2, -20]
+    empty = losses.Queue(0, 2, torch.device("cpu"))
+    empty.push(torch.ones(2, 2), numbers, numbers)
+    assert len(empty.features) == 0
+
+
+def test_matches_by_caption_and_by_group():
+    got = losses.matches(
+        torch.tensor([1, 2, 3]), torch.tensor([5, -1, 6]),
+        torch.tensor([1, 9, 9]), torch.tensor([-1, -1, 5]),
+    )  # fmt: skip
+    assert got.tolist() == [[True, False, True], [False, False, False], [False, False, False]]
+
+
+def test_attack_moves_up_the_gradient_by_the_length_given():
+    images = torch.full((3, 3, 60, 60), 0.5)  # not a multiple of the block of 8
+    grad = torch.randn(3, 3, 60, 60, generator=torch.Generator().manual_seed(1))
+    for step in range(3):  # single pixels, then blocks of 4 and of 8
+        moved = attack(images, grad, 0.4, step, torch.Generator().manual_seed(step)) - images
+        length = moved.flatten(1).norm(dim=1)
+        factor = BLOCKS[step][1]
+        assert (length <= factor * 0.4 * 1.5 + 1e-5).all()
+        assert (length > factor * 0.4 * 0.5).all()
+        assert ((moved * grad).flatten(1).sum(1) > 0).all()
 
 
 def test_chunks_give_the_gradient_of_the_whole_batch():
@@ -79,11 +117,12 @@ def test_chunks_give_the_gradient_of_the_whole_batch():
     network, x = nn.Linear(4, 3), torch.randn(10, 4)
     network(x).square().sum().sqrt().backward()
     whole = network.weight.grad.clone()
-    network.zero_grad()
-    out = Chunks(1).forward(network, x.split(3), dtype=torch.float32)
-    out.features.square().sum().sqrt().backward()
-    out.backward()
-    torch.testing.assert_close(network.weight.grad, whole)
+    for threads, keep in ((0, True), (1, True), (2, False)):
+        network.zero_grad()
+        out = Chunks(threads).forward(network, x.split(3), dtype=torch.float32, keep=keep)
+        out.features.square().sum().sqrt().backward()
+        out.backward()
+        torch.testing.assert_close(network.weight.grad, whole)
 
 
 def test_augmentations_stay_in_range_and_follow_the_seed():
@@ -100,24 +139,6 @@ def test_augmentations_stay_in_range_and_follow_the_seed():
     assert x.max() <= 1
     assert torch.equal(x, run(0))
     assert not torch.equal(x, run(1))
-
-
-def test_trimming_does_not_change_the_text_embedding():
-    from open_clip.transformer import TextTransformer
-
-    from guidance.train.text import trim
-
-    torch.manual_seed(0)
-    text = TextTransformer(
-        context_length=12, vocab_size=50, width=16, heads=2, layers=2, output_dim=8
-    ).eval()
-    tokens = torch.zeros(3, 12, dtype=torch.long)
-    for row, length in zip(tokens, (3, 5, 4), strict=True):
-        row[:length] = torch.tensor([48, 7, 9, 11, 49])[-length:]
-    full = text(tokens)
-    short = trim(text, tokens)
-    assert short.shape == (3, 5)
-    torch.testing.assert_close(text(short), full)
 
 
 def test_relative_distance_is_one_for_the_mean():
