@@ -211,19 +211,24 @@ class Trainer:
         prefix = "network."
         return {k[len(prefix) :]: v for k, v in self.averaged.items() if k.startswith(prefix)}
 
-    def length(self) -> int:
-        """Steps of the whole run, if it is not told in minutes."""
+    def done(self) -> float:
+        """Return the fraction of the run that lies behind; the first of several limits ends it."""
         given = self.options.optimiser
         pictures = given.epochs * len(self.loader.samples)
-        return given.steps or max(1, round(pictures / self.options.sampling.batch))
+        steps = given.steps or max(1, round(pictures / self.options.sampling.batch))
+        limits = []
+        if given.minutes:
+            limits.append(self.spent / 60 / given.minutes)
+        if given.steps or not given.minutes:
+            limits.append(self.step / steps)
+        return max(limits)
 
     def run(self) -> None:
         """Train to the end of the schedule, with log lines and regular checkpoints."""
         options, begin, saved = self.options, time.perf_counter() - self.spent, self.spent
-        minutes, length = options.optimiser.minutes, self.length()
         for batch in self.loader.batches(self.step):
             self.spent = time.perf_counter() - begin
-            done = self.spent / minutes / 60 if minutes else self.step / length
+            done = self.done()
             if done >= 1:
                 break
             parts = self.train_step(batch, done)

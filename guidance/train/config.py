@@ -78,11 +78,11 @@ class OptimiserOptions:
     """AdamW with a linear warm-up and a cosine (Radford et al. 2021, section 2.5)."""
 
     epochs: float = 10.0
-    """Length of the run, in pictures of the data set."""
+    """Length of the run, in pictures of the data set, if neither steps nor minutes are given."""
     steps: int = 0
-    """Length in steps instead, if not 0."""
+    """Length in steps; 0 is no limit."""
     minutes: float = 0.0
-    """Length in minutes of wall-clock instead, if not 0."""
+    """Length in minutes of wall-clock; 0 is no limit."""
     rate: float = 5e-4
     """Peak learning rate."""
     head_factor: float = 1.0
@@ -140,7 +140,11 @@ class LossOptions:
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """Contrastive training of a CLIP (Radford et al. 2021, arXiv:2103.00020, section 2.3)."""
+    """Contrastive training of a CLIP (Radford et al. 2021, arXiv:2103.00020, section 2.3).
+
+    ``--config NAME`` sets the defaults of all options: tiny, finetune, lit, mini, mini-guide, or a
+    TOML file of your own with the same sections.
+    """
 
     data: Several[tuple[str, ...]] = ()
     """Pattern of WebDataset tar files, or a folder with a captions file; may be repeated."""

@@ -125,6 +125,8 @@ def build(options: ClipOptions, config: dict[str, Any]) -> Student:
         start_image(student, config, given)
     if given.init:
         start_from(student, given)
+        if given.text_init:  # stays what was asked for, whatever --init brought
+            model.load_text(network, given.text_init)
     for name in given.freeze:
         student.frozen_tower(name).requires_grad_(False)
     if given.frozen_stages:

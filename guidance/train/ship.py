@@ -1,0 +1,61 @@
+"""A trained CLIP → a weights file of the package, with its hash in ``SHA256SUMS`` beside it.
+
+    python -m guidance.train.ship --clip runs/mini/clip \\
+        --out guidance/pretrained/mini-clip.safetensors
+    python -m guidance.train.ship --clip runs/guide/clip --part image \
+        --out guidance/pretrained/mini-clip-guide.safetensors
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from guidance.clip.shipped import HASHES
+from guidance.errors import InputError
+from guidance.files import write
+from guidance.train import model
+
+
+@dataclass(frozen=True)
+class ShipOptions:
+    """Write a trained CLIP, or its image tower alone, as float16."""
+
+    clip: Path
+    """Folder ``clip`` of a run."""
+    out: Path
+    """The weights file."""
+    part: Literal["all", "image"] = "all"
+    """image writes the image tower alone, for the texts of another file."""
+
+
+def ship(options: ShipOptions) -> None:
+    """Write the file and its hash."""
+    source = options.clip / "open_clip_model.safetensors"
+    if not source.is_file():
+        raise InputError(f"--clip: {source} does not exist")
+    state = model.load_state(source)
+    if options.part == "image":
+        state = {k: v for k, v in state.items() if k.startswith("visual.")}
+    model.save_state(state, options.out)
+    list_hash(options.out)
+    size = options.out.stat().st_size / 1e6
+    print(f"{options.out}: {len(state)} tensors, {size:.1f} MB")
+
+
+def list_hash(path: Path) -> None:
+    """Enter the SHA-256 of `path` in ``SHA256SUMS`` beside it; entries of lost files go."""
+    sums = path.with_name(HASHES)
+    lines = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []
+    known = {name: digest for digest, name in map(str.split, lines)}
+    known[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    kept = sorted(n for n in known if path.with_name(n).is_file())
+    write(sums, "".join(f"{known[name]}  {name}\n" for name in kept))
+
+
+if __name__ == "__main__":
+    from guidance.cli import main
+
+    raise SystemExit(main(ShipOptions, ship, prog="python -m guidance.train.ship"))
