@@ -72,7 +72,10 @@ class Trainer:
         if cpu and options.optimiser.precision == "bf16":
             fast_depthwise(self.student.network.visual)
         self.student.tune(options.model)
-        self.teachers = Teachers(options, self.loader.texts, self.student, self.tokens, self.chunks)
+        groups = torch.from_numpy(self.loader.caption_groups()).to(self.device)
+        self.teachers = Teachers(
+            options, self.loader.texts, self.student, self.tokens, groups, self.chunks
+        )
         self.objective = Objective(options, self.student.dim, self.device)
         self._optimise()
         self.rng = torch.Generator(self.device)
@@ -92,10 +95,10 @@ class Trainer:
         for name, parameter in self.student.named_parameters():
             if not parameter.requires_grad:
                 continue
-            rate = 1.0
+            rate = 0.3 if name.startswith("map") else 1.0  # the map stays near the identity
             if name.startswith(("network.visual.head", "network.visual.proj", "hint")):
                 rate = given.head_factor
-            elif not name.startswith("network.visual"):
+            elif not name.startswith(("network.visual", "map")):
                 rate = given.text_factor
             if name.endswith("_scale"):
                 rate = max(1.0, SCALE_RATE / given.rate)
@@ -166,7 +169,7 @@ class Trainer:
         with cut(self.student.network, tokens) as short:
             seen, views = self.look(images, watch=watch)
             written = self.read(short) if frozen is None else None
-            features = written.features if written else frozen[batch.captions]
+            features = written.features if written else self.student.place(frozen[batch.captions])
             loss, parts = self.objective(self.student, seen.features, features, batch, lessons)
             (weight * loss).backward()
             seen.backward()
@@ -208,8 +211,7 @@ class Trainer:
         model.save_folder(self.config, self._exported(), self.options.out / "clip")
 
     def _exported(self) -> dict[str, Tensor]:
-        prefix = "network."
-        return {k[len(prefix) :]: v for k, v in self.averaged.items() if k.startswith(prefix)}
+        return student.exported(self.student.network, self.averaged)
 
     def done(self) -> float:
         """Return the fraction of the run that lies behind; the first of several limits ends it."""

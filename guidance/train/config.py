@@ -45,6 +45,9 @@ class ModelOptions:
     CLIP."""
     freeze: Several[tuple[Tower, ...]] = ()
     """Tower to keep as it is: image (LiT, Zhai et al. 2022) or text; may be repeated."""
+    text_map: bool = False
+    """Learn a linear map of a frozen text tower's embeddings, folded into its projection at the
+    end: the pictures can move the texts without any of them being forgotten."""
     frozen_stages: int = 0
     """Keep the stem and this many stages of a timm image tower as they are: a cheaper step."""
     batchnorm: Literal["train", "fixed"] = "train"
@@ -199,6 +202,8 @@ class ClipOptions:
             check_range(name, value, low, high)
         if set(self.model.freeze) == {"image", "text"}:
             raise InputError("freeze: one tower must learn, but both are frozen")
+        if self.model.text_map and "text" not in self.model.freeze:
+            raise InputError("text_map: needs a frozen text tower (--freeze text)")
         optional = {
             "--image-init": self.model.image_init, "--text-init": self.model.text_init,
             "--classifier": self.teachers.classifier, "--sentences": self.teachers.sentences,

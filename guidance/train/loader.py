@@ -100,6 +100,13 @@ class Loader:
         self.chances = np.cumsum(weights / weights.sum())
         self.pool = ThreadPoolExecutor(options.workers)
 
+    def caption_groups(self) -> np.ndarray:
+        """Return the group of each caption, -1 for those of none; int64 ``[T]``."""
+        groups = np.full(len(self.texts), -1)
+        for numbers, group in zip(self.captions, self.groups, strict=True):
+            groups[numbers] = group
+        return groups
+
     def batches(self, step: int) -> Iterator[Batch]:
         """Yield the batches from number `step` on."""
         ahead = []

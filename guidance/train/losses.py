@@ -6,6 +6,8 @@ batch is different it equals ``open_clip.loss.ClipLoss``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -42,27 +44,44 @@ def relative(got: Tensor, wanted: Tensor) -> Tensor:
     return (got - wanted).square().sum(1).mean() / spread
 
 
-class Queue:
-    """The embeddings of the last steps with their captions and groups, as more negatives.
+@dataclass(frozen=True)
+class Keys:
+    """Embeddings ``[M, D]`` with captions and groups; a picture of nothing has caption -1."""
 
-    Cross-batch memory (Wang et al. 2020, arXiv:1912.06798). A picture of nothing has caption -1.
+    features: Tensor
+    captions: Tensor
+    groups: Tensor
+
+
+class Queue:
+    """The pictures or texts of the last steps, as more negatives.
+
+    Cross-batch memory (Wang et al. 2020, arXiv:1912.06798).
     """
 
     def __init__(self, size: int, dim: int, device: torch.device) -> None:
         self.size = size
-        self.features = torch.zeros(0, dim, device=device)
-        self.captions = torch.zeros(0, dtype=torch.long, device=device)
-        self.groups = torch.zeros(0, dtype=torch.long, device=device)
+        numbers = torch.zeros(0, dtype=torch.long, device=device)
+        self.keys = Keys(torch.zeros(0, dim, device=device), numbers, numbers)
 
-    def push(self, features: Tensor, captions: Tensor, groups: Tensor) -> None:
+    def push(self, keys: Keys) -> None:
         """Add a batch and drop the oldest rows beyond `size`."""
         if self.size:
-            self.features = torch.cat([self.features, features.detach()])[-self.size :]
-            self.captions = torch.cat([self.captions, captions])[-self.size :]
-            self.groups = torch.cat([self.groups, groups])[-self.size :]
+            pairs = zip(vars(self.keys).values(), vars(keys).values(), strict=True)
+            self.keys = Keys(*(torch.cat(p)[-self.size :].detach() for p in pairs))
 
 
-def matches(captions: Tensor, groups: Tensor, others: Tensor, other_groups: Tensor) -> Tensor:
+def matches(a: Keys, b: Keys) -> Tensor:
     """Tell which pairs share a caption or a group (if not negative): bool ``[N, M]``."""
-    grouped = (groups[:, None] == other_groups) & (groups[:, None] >= 0)
-    return grouped | (captions[:, None] == others)
+    grouped = (a.groups[:, None] == b.groups) & (a.groups[:, None] >= 0)
+    return grouped | (a.captions[:, None] == b.captions)
+
+
+def alike(a: Keys, b: Keys, meaning: Tensor) -> Tensor:
+    """Tell which pairs have captions that mean nearly the same: bool ``[N, M]``.
+
+    `meaning` are the unit embeddings of all captions ``[T, D]``.
+    """
+    known = b.captions >= 0
+    cosines = meaning[a.captions].float() @ meaning[b.captions.clamp(min=0)].float().T
+    return (cosines > SAME_MEANING) & known

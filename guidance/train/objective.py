@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,9 @@ class Lessons:
         classes: Text embeddings of the classes, by the student's own text tower ``[C, D]``.
         clip: Image and text embeddings of a CLIP teacher, and its scale.
         sentences: Sentence embeddings of the captions and the extra texts ``[n + E, D]``.
+        meaning: Unit embeddings of all captions ``[T, D]``, to tell which mean the same.
+        texts: More texts that match none of the pictures, or only by chance; before the student's
+            map, like `classes`.
     """
 
     rows: Tensor | None = None
@@ -34,6 +37,8 @@ class Lessons:
     classes: Tensor | None = None
     clip: tuple[Tensor, Tensor, float] | None = None
     sentences: Tensor | None = None
+    meaning: Tensor | None = None
+    texts: losses.Keys | None = None
 
 
 class Objective:
@@ -61,21 +66,29 @@ class Objective:
         n = len(batch.captions)
         images = F.normalize(seen[:, : student.dim], dim=-1)
         read = F.normalize(read, dim=-1)
-        texts, weight = read[:n], self.options.teachers
+        weight = self.options.teachers
+        own = losses.Keys(images[:n], batch.captions, batch.groups)
+        pictures = self.keys(images, batch)
+        texts = losses.Keys(read[:n], batch.captions, batch.groups)
+        more = self.texts.keys
+        if lessons.texts:
+            more = replace(lessons.texts, features=student.place(lessons.texts.features))
+        scale, meaning = student.scale, lessons.meaning
         parts = {
-            "to text": self.contrast(images[:n], texts, self.texts, student.scale, batch, lessons),
-            "to image": self.contrast(texts, images, self.images, student.scale, batch, lessons),
+            "to text": contrast(own, texts, more, scale, meaning),
+            "to image": contrast(texts, pictures, self.images.keys, scale, meaning),
         }
         total = (parts["to text"] + parts["to image"]) / 2
         extra: dict[str, tuple[float, Tensor]] = {}
         if lessons.logits is not None:
-            logits = student.class_scale.exp() * images[lessons.rows] @ lessons.classes.T
+            classes = student.place(lessons.classes)
+            logits = student.class_scale.exp() * images[lessons.rows] @ classes.T
             extra["knowledge"] = weight.knowledge, losses.knowledge(logits, lessons.logits)
         if lessons.features is not None and weight.hint:
             pooled = student.hint(seen[lessons.rows, student.dim :])
             extra["hint"] = weight.hint, losses.relative(pooled, lessons.features)
         if lessons.clip is not None:
-            pair = self.distil(images[:n], texts, student.scale, *lessons.clip)
+            pair = self.distil(own.features, texts.features, scale, *lessons.clip)
             extra["distil"] = weight.distil, pair[1]
         if lessons.sentences is not None and weight.sentence:
             extra["sentence"] = weight.sentence, 1 - (read * lessons.sentences).sum(-1).mean()
@@ -83,34 +96,36 @@ class Objective:
             total, parts[name] = total + factor * part, part
         return total, {k: v.item() for k, v in parts.items()}
 
-    def contrast(
-        self,
-        queries: Tensor,
-        keys: Tensor,
-        queue: losses.Queue,
-        scale: Tensor,
-        batch: Batch,
-        lessons: Lessons,
-    ) -> Tensor:
-        """Cross-entropy of `queries` ``[n, D]`` against `keys` ``[N, D]`` and the queue.
-
-        Pictures and texts of one group or caption match. Those in the queue that would match, and
-        captions that mean nearly the same, are left out.
-        """
-        n = len(queries)
-        own = losses.matches(batch.captions, batch.groups, batch.captions, batch.groups)
-        old = losses.matches(batch.captions, batch.groups, queue.captions, queue.groups)
-        positive = F.pad(own, (0, len(keys) + len(queue.features) - n))
-        ignore = torch.cat([F.pad(own, (0, len(keys) - n)), old], 1)
-        if lessons.sentences is not None:
-            s = lessons.sentences[:n]
-            ignore[:, :n] |= s @ s.T > losses.SAME_MEANING
-        return losses.contrast(queries, torch.cat([keys, queue.features]), scale, positive, ignore)
+    def keys(self, images: Tensor, batch: Batch) -> losses.Keys:
+        """Return all pictures ``[N, D]`` of a batch with their captions, -1 for none."""
+        rest = len(images) - len(batch.captions)
+        numbers = (F.pad(x, (0, rest), value=-1) for x in (batch.captions, batch.groups))
+        return losses.Keys(images, *numbers)
 
     def remember(self, seen: Tensor, read: Tensor, batch: Batch, dim: int) -> None:
         """Push this step's features into the queues."""
-        n, rest = len(batch.captions), len(seen) - len(batch.captions)
-        captions, groups = (F.pad(x, (0, rest), value=-1) for x in (batch.captions, batch.groups))
-        with torch.no_grad():
-            self.images.push(F.normalize(seen[:, :dim], dim=-1), captions, groups)
-            self.texts.push(F.normalize(read[:n], dim=-1), batch.captions, batch.groups)
+        n = len(batch.captions)
+        self.images.push(self.keys(F.normalize(seen[:, :dim], dim=-1), batch))
+        texts = F.normalize(read[:n], dim=-1)
+        self.texts.push(losses.Keys(texts, batch.captions, batch.groups))
+
+
+def contrast(
+    queries: losses.Keys,
+    keys: losses.Keys,
+    more: losses.Keys,
+    scale: Tensor,
+    meaning: Tensor | None,
+) -> Tensor:
+    """Cross-entropy of n queries against N keys, of which the first n are theirs, and M more.
+
+    Pictures and texts of one group or caption match. Those among the M that would match, and
+    captions that mean nearly the same, are left out.
+    """
+    own = losses.matches(queries, keys)
+    positive = F.pad(own, (0, len(more.features)))
+    ignore = torch.cat([torch.zeros_like(own), losses.matches(queries, more)], 1)
+    if meaning is not None:
+        ignore |= torch.cat([losses.alike(queries, k, meaning) for k in (keys, more)], 1)
+    features = torch.cat([keys.features, more.features])
+    return losses.contrast(queries.features, features, scale, positive, ignore)

@@ -28,7 +28,9 @@ class Student(nn.Module):
     like `class_scale` it serves the training only.
     """
 
-    def __init__(self, network: nn.Module, config: dict[str, Any], scale: float) -> None:
+    def __init__(
+        self, network: nn.Module, config: dict[str, Any], scale: float, *, text_map: bool = False
+    ) -> None:
         super().__init__()
         self.network = network
         preprocess = config["preprocess_cfg"]
@@ -44,6 +46,9 @@ class Student(nn.Module):
             network.logit_scale.fill_(math.log(scale))
         self.class_scale = nn.Parameter(torch.tensor(math.log(40.0)))
         self.dim = config["model_cfg"]["embed_dim"]
+        self.map = nn.Linear(self.dim, self.dim, bias=False) if text_map else None
+        if text_map:
+            nn.init.eye_(self.map.weight)
 
     @property
     def scale(self) -> Tensor:
@@ -61,6 +66,10 @@ class Student(nn.Module):
     def read(self, tokens: Tensor) -> Tensor:
         """Embeddings of `tokens` ``[N, L]``, not normalised: ``[N, D]``."""
         return self.network.encode_text(tokens)
+
+    def place(self, texts: Tensor) -> Tensor:
+        """Return where the map puts embeddings ``[N, D]`` of a frozen text tower, unit length."""
+        return texts if self.map is None else F.normalize(self.map(texts.float()), dim=-1)
 
     def tune(self, options: ModelOptions) -> None:
         """Switch to training, except for what `options` keep as it is."""
@@ -118,7 +127,7 @@ def build(options: ClipOptions, config: dict[str, Any]) -> Student:
     """Build the student of `config` and load everything it starts from."""
     given = options.model
     network = model.build(config)
-    student = Student(network, config, options.loss.scale)
+    student = Student(network, config, options.loss.scale, text_map=given.text_map)
     if given.text_init:
         model.load_text(network, given.text_init)
     if given.image_init:
@@ -169,6 +178,21 @@ def start_from(student: Student, given: ModelOptions) -> None:
             f"first {wrong[0] if wrong else 'none at all'!r}"
         )
     student.load_state_dict(blend(now, state, given.blend), strict=False)
+
+
+def exported(network: nn.Module, averaged: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the open_clip state dict of a student's `averaged` state, its map folded in."""
+    prefix = "network."
+    state = {k[len(prefix) :]: v for k, v in averaged.items() if k.startswith(prefix)}
+    if "map.weight" in averaged:
+        tower = model.text_tower(network)
+        projection = getattr(tower, "text_projection", getattr(network, "text_projection", None))
+        weight = projection.weight if isinstance(projection, nn.Linear) else projection
+        (name,) = (n for n, p in network.named_parameters() if p is weight)
+        fold = averaged["map.weight"].to(state[name])
+        linear = isinstance(projection, nn.Linear)
+        state[name] = fold @ state[name] if linear else state[name] @ fold.T
+    return state
 
 
 def freeze_stages(student: Student, count: int) -> None:

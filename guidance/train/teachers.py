@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from guidance.clip.classifier import image_classifier
 from guidance.clip.registry import load_clip
 from guidance.errors import InputError
-from guidance.train import model
+from guidance.train import losses, model
 from guidance.train.config import ClipOptions
 from guidance.train.loader import Batch
 from guidance.train.objective import Lessons
@@ -26,12 +26,14 @@ class Teachers:
     """The teachers of a run.
 
     Attributes:
-        table: Unit embeddings of all captions, if the text tower is frozen.
+        table: Unit embeddings of all captions, if the text tower is frozen; before the student's
+            map.
+        meaning: The same or, from a sentence encoder, the like; to tell what means the same.
     """
 
     def __init__(
         self, options: ClipOptions, texts: list[str], student: Student, tokens: Tensor,
-        chunks: Chunks,
+        groups: Tensor, chunks: Chunks,
     ) -> None:  # fmt: skip
         given, self.chunks, self.student = options.teachers, chunks, student
         self.device = student.mean.device
@@ -61,6 +63,11 @@ class Teachers:
             self.rows = self.sentences.rows(texts)
             self.extra = given.sentence > 0 and self.learns
             self.extra_tokens = tokenize_all(tokenize, self.sentences.texts) if self.extra else None
+        self.bank, self.groups = options.loss.bank, groups
+        self.meaning = self.table
+        if self.meaning is None and self.sentences:
+            self.meaning = F.normalize(self.sentences.embeddings[self.rows].float(), dim=-1)
+            self.meaning = self.meaning.half().to(self.device)
         self.part = 16 if self.device.type == "cpu" else options.sampling.batch
 
     def teach(self, batch: Batch, step: int, rng: Generator) -> tuple[Lessons, Tensor | None]:
@@ -77,6 +84,11 @@ class Teachers:
             logits, features = torch.cat(parts).split([1000, parts[0].shape[1] - 1000], 1)
             lessons |= {"rows": rows, "logits": logits, "classes": self.classes}
             lessons["features"] = features if self.hints else None
+        lessons["meaning"] = self.meaning
+        if self.table is not None and self.bank:
+            size = (self.bank,)
+            pick = torch.randint(len(self.table), size, generator=rng, device=self.device)
+            lessons["texts"] = losses.Keys(self.table[pick], pick, self.groups[pick])
         if self.clip:
             n = len(batch.captions)
             with torch.no_grad():

@@ -116,6 +116,25 @@ def test_a_frozen_tower_stays(shards, tmp_path, tower):
     assert any(k.startswith(learning) for k in changed)
 
 
+def test_the_map_of_frozen_texts_is_folded_into_the_weights(shards, tmp_path):
+    given = {"freeze": ("text",), "text_map": True}
+    loss = {"bank": 30}
+    trainer = Trainer(
+        options(shards, tmp_path, model=given, loss=loss, optimiser={"rate": 0.05, "ema": 0.0})
+    )
+    trainer.run()
+    weight = trainer.averaged["map.weight"]
+    assert (weight - torch.eye(128)).abs().max() > 1e-3
+    texts = ["a red heart", "a blue fish"]
+    with torch.no_grad():
+        tokens = models.tokenizer(trainer.config)(texts)
+        expected = trainer.student.place(trainer.student.read(tokens))
+    got = load_clip(str(tmp_path / "clip")).encode_text(texts)
+    torch.testing.assert_close(got, expected, rtol=1e-2, atol=2e-3)  # stored as float16
+    with pytest.raises(InputError, match="text_map: needs a frozen text tower"):
+        Trainer(options(shards, tmp_path, model={"text_map": True}))
+
+
 def test_frozen_stages_and_unknown_ones(shards, tmp_path):
     trainer = Trainer(options(shards, tmp_path, model={"frozen_stages": 2}))
     trunk = trainer.student.network.visual.trunk
@@ -150,9 +169,9 @@ def test_teachers_take_part_and_attacks_are_learned_from(shards, tmp_path):
     expected = {"to text", "to image", "knowledge", "distil", "sentence", "attacked to text"}
     assert expected <= set(parts)
     assert all(torch.isfinite(torch.tensor(v)) for v in parts.values())
-    assert len(trainer.objective.images.features) == 12
+    assert len(trainer.objective.images.keys.features) == 12
     trainer.train_step(next(trainer.loader.batches(1)), 0.5)
-    assert len(trainer.objective.texts.features) == 20
+    assert len(trainer.objective.texts.keys.features) == 20
 
 
 def fresh(name):

@@ -79,25 +79,32 @@ def test_contrast_is_the_loss_of_open_clip():
     torch.testing.assert_close(both / 2, ClipLoss()(q, k, scale))
 
 
+def keys(captions, groups, features=None):
+    features = torch.zeros(len(captions), 2) if features is None else features
+    return losses.Keys(features, torch.tensor(captions), torch.tensor(groups))
+
+
 def test_queue_keeps_the_newest():
-    queue = losses.Queue(3, 2, torch.device("cpu"))
+    queue, empty = (losses.Queue(n, 2, torch.device("cpu")) for n in (3, 0))
     for value in (1, 2):
-        numbers = torch.tensor([value, 10 * value])
-        queue.push(value * torch.ones(2, 2), numbers, -numbers)
-    assert queue.features[:, 0].tolist() == [1, 2, 2]
-    assert queue.captions.tolist() == [10, 2, 20]
-    assert queue.groups.tolist() == [-10, -2, -20]
-    empty = losses.Queue(0, 2, torch.device("cpu"))
-    empty.push(torch.ones(2, 2), numbers, numbers)
-    assert len(empty.features) == 0
+        new = keys([value, 10 * value], [-value, -10 * value], value * torch.ones(2, 2))
+        queue.push(new)
+        empty.push(new)
+    assert queue.keys.features[:, 0].tolist() == [1, 2, 2]
+    assert queue.keys.captions.tolist() == [10, 2, 20]
+    assert queue.keys.groups.tolist() == [-10, -2, -20]
+    assert len(empty.keys.features) == 0
 
 
 def test_matches_by_caption_and_by_group():
-    got = losses.matches(
-        torch.tensor([1, 2, 3]), torch.tensor([5, -1, 6]),
-        torch.tensor([1, 9, 9]), torch.tensor([-1, -1, 5]),
-    )  # fmt: skip
+    got = losses.matches(keys([1, 2, 3], [5, -1, 6]), keys([1, 9, 9], [-1, -1, 5]))
     assert got.tolist() == [[True, False, True], [False, False, False], [False, False, False]]
+
+
+def test_alike_by_meaning_and_never_for_pictures_of_nothing():
+    meaning = torch.tensor([[1.0, 0.0], [0.9, 0.436], [0.0, 1.0]])
+    got = losses.alike(keys([0, 2], [-1, -1]), keys([0, 1, -1], [-1, -1, -1]), meaning)
+    assert got.tolist() == [[True, True, False], [False, False, False]]
 
 
 def test_attack_moves_up_the_gradient_by_the_length_given():
