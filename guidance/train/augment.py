@@ -84,20 +84,24 @@ def compose(drawings: Tensor, ground: Tensor, rng: Generator) -> Tensor:
     return layer[:, :3] + (1 - layer[:, 3:]) * ground
 
 
-def degrade(x: Tensor, rng: Generator) -> Tensor:
-    """Jitter colour, erase, blur and add noise; ``[B, 3, H, W]`` in and out, in [0, 1]."""
+def degrade(x: Tensor, rng: Generator, colour: float = 1.0) -> Tensor:
+    """Jitter colour, erase, blur and add noise; ``[B, 3, H, W]`` in and out, in [0, 1].
+
+    `colour` scales what is done to colours.
+    """
     n, _, height, width = x.shape
 
     def some(p: float) -> Tensor:
         return uniform((n, 1, 1, 1), 0, 1, rng) < p
 
     gray = x.mean(1, keepdim=True)
-    saturation = uniform((n, 1, 1, 1), 0.5, 1.4, rng) * ~some(0.1)
+    strength = uniform((n, 1, 1, 1), -0.5, 0.4, rng)
+    saturation = (1 + colour * strength) * ~some(0.1 * min(colour, 1.0))
     x = gray + (x - gray) * saturation
     contrast = torch.where(some(0.12), 0.35, 1.0) * uniform((n, 1, 1, 1), 0.7, 1.3, rng)
     tint = uniform((n, 3, 1, 1), -0.06, 0.06, rng) + uniform((n, 1, 1, 1), -0.12, 0.12, rng)
     mean = x.mean((1, 2, 3), keepdim=True)
-    x = (mean + (x - mean) * contrast + tint).clamp(0, 1)
+    x = (mean + (x - mean) * contrast + colour * tint).clamp(0, 1)
     x = soften(x, rng)
     box = uniform((n, 4, 1, 1), 0, 1, rng)
     rows = torch.arange(height, device=rng.device).view(1, -1, 1)
@@ -130,7 +134,7 @@ def soften(x: Tensor, rng: Generator, share: float = 0.25) -> Tensor:
 
 
 def guided(
-    pictures: Tensor, clear: Tensor, size: int, rng: Generator, min_crop: float
+    pictures: Tensor, clear: Tensor, size: int, rng: Generator, min_crop: float, colour: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """Crop, and put drawings on backgrounds; then degrade.
 
@@ -140,6 +144,7 @@ def guided(
         size: Side of the crops, pixels.
         rng: Source of randomness.
         min_crop: Side of the smallest crop, as a fraction of the picture's.
+        colour: How much colours are changed.
 
     Returns:
         The crops as they are and degraded, both ``[B, 3, size, size]`` in [0, 1].
@@ -152,11 +157,11 @@ def guided(
         ground = backgrounds(photos, int(clear.sum()), size, rng)
         crops[clear] = compose(pictures[clear], ground, rng)
     crops = crops.clamp(0, 1)
-    return crops, degrade(crops, rng)
+    return crops, degrade(crops, rng, colour)
 
 
 def cropped(
-    pictures: Tensor, clear: Tensor, size: int, rng: Generator, min_crop: float
+    pictures: Tensor, clear: Tensor, size: int, rng: Generator, min_crop: float, colour: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """Random resized crops and flips, drawings on white; arguments and result as for `guided`."""
     n = len(pictures)
@@ -172,7 +177,7 @@ def cropped(
 
 
 def whole(
-    pictures: Tensor, clear: Tensor, size: int, rng: Generator, min_crop: float
+    pictures: Tensor, clear: Tensor, size: int, rng: Generator, min_crop: float, colour: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """The whole pictures, drawings on white; arguments and result as for `guided`."""
     x = pictures[:, :3] + (1 - pictures[:, 3:])

@@ -29,7 +29,7 @@ from guidance.data import shards
 from guidance.errors import FileError
 from guidance.files import atomic, make_folder
 from guidance.train import model, student
-from guidance.train.adversarial import attack
+from guidance.train.adversarial import Fooling, attack
 from guidance.train.config import ClipOptions, take_config
 from guidance.train.loader import Batch, Loader
 from guidance.train.log import Log
@@ -77,6 +77,7 @@ class Trainer:
             options, self.loader.texts, self.student, self.tokens, groups, self.chunks
         )
         self.objective = Objective(options, self.student.dim, self.device)
+        self.fooling = Fooling(options.loss.fooling)
         self._optimise()
         self.rng = torch.Generator(self.device)
         self.step, self.spent = 0, 0.0
@@ -117,6 +118,8 @@ class Trainer:
             self.averaged = state["averaged"]
             self.student.load_state_dict(state["student"])
             self.optimiser.load_state_dict(state["optimiser"])
+            self.objective.restore(state["queues"])
+            self.fooling.kept = state["fooling"]
             self.step, self.spent = state["step"], state["spent"]
         except Exception as error:  # pickle, zip and torch raise a dozen types
             raise FileError(f"resume: {path} does not fit these options: {error}") from None
@@ -145,12 +148,14 @@ class Trainer:
         self.rng.manual_seed(
             int(np.random.default_rng([self.options.seed, self.step]).integers(2**62))
         )
+        batch = self.fooling.mix(batch, self.rng)
         lessons, extra = self.teachers.teach(batch, self.step, self.rng)
         weight = 0.5 if eps else 1.0
         parts, grad = self.learn(batch, batch.images, weight, lessons, extra, watch=bool(eps))
         if eps:
             length = eps * batch.images.shape[-1] / self.size  # per pixel, whatever the side
             moved = attack(batch.images, grad, length, self.step, self.rng)
+            self.fooling.keep(moved, batch)
             more, _ = self.learn(batch, moved, weight, lessons, extra)
             parts |= {"attacked " + k: v for k, v in more.items() if k.startswith("to ")}
         self.update(done)
@@ -205,6 +210,7 @@ class Trainer:
         state = {
             "student": self.student.state_dict(), "averaged": self.averaged,
             "optimiser": self.optimiser.state_dict(), "step": self.step, "spent": self.spent,
+            "queues": self.objective.state(), "fooling": self.fooling.kept,
         }  # fmt: skip
         with atomic(self.options.out / "state.pt") as path:
             torch.save(state, path)

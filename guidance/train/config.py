@@ -70,6 +70,8 @@ class SamplingOptions:
     crop: random resized crops and flips; none: the whole picture."""
     min_crop: float = 0.55
     """Side of the smallest crop, as a fraction of the picture's."""
+    colour: float = 1.0
+    """How much the guidance augmentation changes colours; 0 leaves them as they are."""
     weights: dict[str, float] = field(default_factory=dict)
     """How often pictures are drawn: source, tag or pattern ("iconify:*") to factor."""
     workers: int = 2
@@ -136,6 +138,9 @@ class LossOptions:
     arXiv:1912.06798)."""
     scale: float = 14.3
     """Start of the learned scale (inverse temperature) of the cosines; at most 100."""
+    fooling: int = 0
+    """With --eps: pictures of nothing that are kept and attacked again and again, so that what
+    guidance could make of strokes and noise matches no caption."""
     eps: float = 0.0
     """Largest L2 length of an adversarial step on the pictures, in [0, 1] pixel units at the
     model's own size; 0 is plain training."""
@@ -194,6 +199,8 @@ class ClipOptions:
             ("blend", self.model.blend, 0, 1),
             ("scale", self.loss.scale, 1, 100),
             ("eps", self.loss.eps, 0, 100),
+            ("fooling", self.loss.fooling, 0, 1_000_000),
+            ("colour", self.sampling.colour, 0, 2),
             ("bank", self.loss.bank, 0, 10_000_000),
             ("threads", self.threads, 1, 1024),
             ("log_every", self.log_every, 1, 1_000_000),
@@ -202,6 +209,8 @@ class ClipOptions:
             check_range(name, value, low, high)
         if set(self.model.freeze) == {"image", "text"}:
             raise InputError("freeze: one tower must learn, but both are frozen")
+        if self.loss.fooling and not self.loss.eps:
+            raise InputError("fooling: needs adversarial steps (--eps)")
         if self.model.text_map and "text" not in self.model.freeze:
             raise InputError("text_map: needs a frozen text tower (--freeze text)")
         optional = {

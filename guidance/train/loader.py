@@ -162,7 +162,8 @@ class Loader:
             pixels = torch.from_numpy(np.stack([pictures[i][0] for i in part])).to(self.device)
             clear = torch.tensor([pictures[i][1] for i in part], device=self.device)
             x = pixels.permute(0, 3, 1, 2).float() / 255
-            return augment(x, clear, self.size, rng, self.options.min_crop)
+            given = self.options
+            return augment(x, clear, self.size, rng, given.min_crop, given.colour)
 
         done = self.chunks.map(work, range(len(parts)))
         back = torch.from_numpy(np.argsort(order)).to(self.device)

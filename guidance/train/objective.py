@@ -102,6 +102,15 @@ class Objective:
         numbers = (F.pad(x, (0, rest), value=-1) for x in (batch.captions, batch.groups))
         return losses.Keys(images, *numbers)
 
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """Return the queues, for a checkpoint."""
+        return {"images": vars(self.images.keys), "texts": vars(self.texts.keys)}
+
+    def restore(self, state: dict[str, dict[str, Tensor]]) -> None:
+        """Take the queues of a checkpoint."""
+        self.images.keys = losses.Keys(**state["images"])
+        self.texts.keys = losses.Keys(**state["texts"])
+
     def remember(self, seen: Tensor, read: Tensor, batch: Batch, dim: int) -> None:
         """Push this step's features into the queues."""
         n = len(batch.captions)

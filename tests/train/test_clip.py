@@ -72,12 +72,13 @@ def test_a_minute_of_training_finds_emoji_in_a_style_never_seen(shards, tmp_path
 
 def test_resumed_is_as_uninterrupted(shards, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    Trainer(options(shards, whole, optimiser={"steps": 4})).run()
-    first = Trainer(options(shards, parts, optimiser={"steps": 4}))
+    given = {"optimiser": {"steps": 4}, "loss": {"bank": 20}}
+    Trainer(options(shards, whole, **given)).run()
+    first = Trainer(options(shards, parts, **given))
     for batch, _ in zip(first.loader.batches(0), range(2), strict=False):
         first.train_step(batch, first.step / 4)
     first.save()
-    Trainer(options(shards, parts, optimiser={"steps": 4}, resume=True)).run()
+    Trainer(options(shards, parts, **given, resume=True)).run()
     a, b = (torch.load(p / "state.pt", weights_only=True) for p in (whole, parts))
     assert a["step"] == b["step"] == 4
     torch.testing.assert_close(a["student"], b["student"])

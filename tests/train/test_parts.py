@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from guidance.train import augment, losses, tower
-from guidance.train.adversarial import BLOCKS, attack
+from guidance.train.adversarial import BLOCKS, Fooling, attack
+from guidance.train.loader import Batch
 from guidance.train.parallel import Chunks
 
 
@@ -117,6 +118,28 @@ def test_attack_moves_up_the_gradient_by_the_length_given():
         assert (length <= factor * 0.4 * 1.5 + 1e-5).all()
         assert (length > factor * 0.4 * 0.5).all()
         assert ((moved * grad).flatten(1).sum(1) > 0).all()
+
+
+def test_fooling_pictures_take_their_turns():
+    def batch(value):
+        images = torch.full((5, 3, 4, 4), value)
+        return Batch(images, images, torch.tensor([0, 1]), torch.tensor([-1, -1]))
+
+    rng, fooling = torch.Generator().manual_seed(0), Fooling(6)
+    for value in (0.1, 0.2):  # two batches fill it
+        mixed = fooling.mix(batch(value), rng)
+        assert torch.equal(mixed.images, batch(value).images)
+        fooling.keep(mixed.images + 0.5, mixed)
+    mixed = fooling.mix(batch(0.9), rng)
+    assert (mixed.images[:2] == 0.9).all()  # those with captions stay
+    old = mixed.images[2:, 0, 0, 0]
+    assert torch.equal(mixed.images, mixed.clean)
+    assert all(v in (pytest.approx(0.6), pytest.approx(0.7), pytest.approx(0.9)) for v in old)
+    assert (old < 0.8).any()
+    fooling.keep(mixed.images + 0.05, mixed)
+    assert len(fooling.kept) == 6
+    assert torch.equal(fooling.kept[fooling.rows], mixed.images[2:] + 0.05)
+    assert Fooling(0).mix(batch(0.3), rng).images.mean() == pytest.approx(0.3)
 
 
 def test_chunks_give_the_gradient_of_the_whole_batch():
