@@ -37,6 +37,7 @@ from guidance.train.objective import Lessons, Objective
 from guidance.train.parallel import Chunks
 from guidance.train.teachers import Teachers
 from guidance.train.tower import fast_depthwise
+from guidance.train.warm import train_head
 
 PART = 16  # pictures per CPU thread and pass
 READ_PART = 128  # texts per CPU thread and pass
@@ -129,14 +130,15 @@ class Trainer:
         parts = [p.clone().requires_grad_(watch) for p in images.split(self.part)]
         learns = "image" not in self.options.model.freeze or watch
         with nullcontext() if learns else torch.no_grad():
-            return self._forward(self.student.look, parts), parts
+            return self.forward(self.student.look, parts), parts
 
     def read(self, tokens: Tensor) -> Any:
         """Run the text tower on `tokens` ``[T, L]``."""
         size = READ_PART if self.device.type == "cpu" else self.part
-        return self._forward(self.student.read, tokens.to(self.device).split(size))
+        return self.forward(self.student.read, tokens.to(self.device).split(size))
 
-    def _forward(self, network, parts) -> Any:
+    def forward(self, network, parts) -> Any:
+        """Run a tower on the `parts` of a batch, in the run's arithmetic."""
         bf16 = self.options.optimiser.precision == "bf16"
         dtype = torch.bfloat16 if bf16 else torch.float32
         keep = self.options.sampling.accumulate == 1
@@ -233,7 +235,11 @@ class Trainer:
 
     def run(self) -> None:
         """Train to the end of the schedule, with log lines and regular checkpoints."""
-        options, begin, saved = self.options, time.perf_counter() - self.spent, self.spent
+        options = self.options
+        if options.optimiser.head_views and not self.step:
+            train_head(self, options.optimiser.head_views, options.optimiser.head_epochs)
+            self.log.check(0, self.config, self._exported(), self.val)
+        begin, saved = time.perf_counter() - self.spent, self.spent
         for batch in self.loader.batches(self.step):
             self.spent = time.perf_counter() - begin
             done = self.done()

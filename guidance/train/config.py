@@ -90,6 +90,11 @@ class OptimiserOptions:
     """Length in minutes of wall-clock; 0 is no limit."""
     rate: float = 5e-4
     """Peak learning rate."""
+    head_views: int = 0
+    """Before anything else train the head alone, on this many views of every picture (linear
+    probing, then fine-tuning; Kumar et al. 2022, arXiv:2202.10054); needs --freeze text."""
+    head_epochs: int = 20
+    """Passes of the head over all pictures."""
     head_factor: float = 1.0
     """The image tower's projection learns this many times as fast."""
     text_factor: float = 1.0
@@ -192,6 +197,8 @@ class ClipOptions:
             ("min_crop", self.sampling.min_crop, 0.05, 1),
             ("workers", self.sampling.workers, 1, 256),
             ("steps", self.optimiser.steps, 0, 100_000_000),
+            ("head_views", self.optimiser.head_views, 0, 1000),
+            ("head_epochs", self.optimiser.head_epochs, 1, 10_000),
             ("minutes", self.optimiser.minutes, 0, 1e6),
             ("epochs", self.optimiser.epochs, 0, 1e6),
             ("warmup", self.optimiser.warmup, 0.001, 0.999),
@@ -222,6 +229,10 @@ class ClipOptions:
                 raise InputError(f"{name}: {path} does not exist")
         if self.teachers.sentence and self.teachers.sentences is None:
             raise InputError("sentence: a weight needs --sentences FOLDER")
+        if not self.resume and (self.out / "state.pt").exists():
+            raise InputError(
+                f"out: {self.out} holds a run; --resume continues it, or name another folder"
+            )
         if self.resume and not (self.out / "state.pt").is_file():
             raise InputError(f"resume: {self.out} holds no state.pt")
 

@@ -70,6 +70,14 @@ class Teachers:
             self.meaning = self.meaning.half().to(self.device)
         self.part = 16 if self.device.type == "cpu" else options.sampling.batch
 
+    def more(self, rng: Generator) -> losses.Keys | None:
+        """Return random captions as more negatives, while the text tower is frozen."""
+        if self.table is None or not self.bank:
+            return None
+        size = (self.bank,)
+        pick = torch.randint(len(self.table), size, generator=rng, device=self.device)
+        return losses.Keys(self.table[pick], pick, self.groups[pick])
+
     def teach(self, batch: Batch, step: int, rng: Generator) -> tuple[Lessons, Tensor | None]:
         """Return the lessons on `batch`, and the tokens of extra texts ``[E, L]`` or None."""
         lessons: dict = {}
@@ -85,10 +93,7 @@ class Teachers:
             lessons |= {"rows": rows, "logits": logits, "classes": self.classes}
             lessons["features"] = features if self.hints else None
         lessons["meaning"] = self.meaning
-        if self.table is not None and self.bank:
-            size = (self.bank,)
-            pick = torch.randint(len(self.table), size, generator=rng, device=self.device)
-            lessons["texts"] = losses.Keys(self.table[pick], pick, self.groups[pick])
+        lessons["texts"] = self.more(rng)
         if self.clip:
             n = len(batch.captions)
             with torch.no_grad():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import math
 import re
 import shlex
 from pathlib import Path
@@ -134,6 +135,25 @@ def test_the_map_of_frozen_texts_is_folded_into_the_weights(shards, tmp_path):
     torch.testing.assert_close(got, expected, rtol=1e-2, atol=2e-3)  # stored as float16
     with pytest.raises(InputError, match="text_map: needs a frozen text tower"):
         Trainer(options(shards, tmp_path, model={"text_map": True}))
+
+
+def test_the_head_alone_learns_first(shards, tmp_path, capsys):
+    given = {"model": {"freeze": ("text",), "text_map": True}, "loss": {"bank": 20}}
+    warm = {"head_views": 2, "head_epochs": 48, "steps": 1, "rate": 1e-9}
+    trainer = Trainer(options(shards, tmp_path, **given, optimiser=warm))
+    before = {k: v.clone() for k, v in trainer.student.state_dict().items()}
+    trainer.run()
+    after = trainer.student.state_dict()
+    trunk = [k for k in after if k.startswith("network.visual.trunk") and k.endswith("weight")]
+    for key in trunk:
+        torch.testing.assert_close(after[key], before[key], rtol=1e-3, atol=1e-5)
+    assert not torch.equal(after["network.visual.head.proj.weight"],
+                           before["network.visual.head.proj.weight"])  # fmt: skip
+    said = capsys.readouterr().out
+    (found,) = re.findall(r"head 36 of 36  to text \S+  to image (\S+)", said)
+    assert float(found) < math.log(512) - 0.4
+    with pytest.raises(InputError, match="head_views: needs a frozen text tower"):
+        Trainer(options(shards, tmp_path / "b", optimiser=warm)).run()
 
 
 def test_frozen_stages_and_unknown_ones(shards, tmp_path):

@@ -75,3 +75,11 @@ def test_unknown_and_unreadable_configs(tmp_path):
 def test_check(changes, message):
     with pytest.raises(InputError, match=message):
         ClipOptions(**changes).check()
+
+
+def test_a_run_is_not_overwritten(tmp_path):
+    (tmp_path / "state.pt").touch()
+    options = ClipOptions(data=("x",), out=tmp_path)
+    with pytest.raises(InputError, match="holds a run; --resume continues it"):
+        options.check()
+    dataclasses.replace(options, resume=True).check()
