@@ -81,7 +81,7 @@ class Trainer:
         self.fooling = Fooling(options.loss.fooling)
         self._optimise()
         self.rng = torch.Generator(self.device)
-        self.step, self.spent = 0, 0.0
+        self.step, self.spent, self.warm = 0, 0.0, False
         if options.resume:
             self._resume()
         self.log = Log(options, self.device)
@@ -121,7 +121,7 @@ class Trainer:
             self.optimiser.load_state_dict(state["optimiser"])
             self.objective.restore(state["queues"])
             self.fooling.kept = state["fooling"]
-            self.step, self.spent = state["step"], state["spent"]
+            self.step, self.spent, self.warm = (state[k] for k in ("step", "spent", "warm"))
         except Exception as error:  # pickle, zip and torch raise a dozen types
             raise FileError(f"resume: {path} does not fit these options: {error}") from None
 
@@ -213,6 +213,7 @@ class Trainer:
             "student": self.student.state_dict(), "averaged": self.averaged,
             "optimiser": self.optimiser.state_dict(), "step": self.step, "spent": self.spent,
             "queues": self.objective.state(), "fooling": self.fooling.kept,
+            "warm": self.warm,
         }  # fmt: skip
         with atomic(self.options.out / "state.pt") as path:
             torch.save(state, path)
@@ -236,8 +237,10 @@ class Trainer:
     def run(self) -> None:
         """Train to the end of the schedule, with log lines and regular checkpoints."""
         options = self.options
-        if options.optimiser.head_views and not self.step:
+        if options.optimiser.head_views and not self.warm:
             train_head(self, options.optimiser.head_views, options.optimiser.head_epochs)
+            self.warm = True
+            self.save()
             self.log.check(0, self.config, self._exported(), self.val)
         begin, saved = time.perf_counter() - self.spent, self.spent
         for batch in self.loader.batches(self.step):
