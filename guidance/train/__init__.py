@@ -1,8 +1,10 @@
-"""Training of the mini CLIP: ``data`` → ``text`` → ``clip``, each a command.
+"""Training of CLIPs, each step a command.
 
-    python -m guidance.train.data   pictures and captions → uint8 arrays
-    python -m guidance.train.text   captions → sentence embeddings → the text tower
-    python -m guidance.train.clip   arrays + embeddings → the image tower → one weights file
+    python -m guidance.train.clip   captioned pictures → a CLIP, of any open_clip architecture
+    python -m guidance.train.data   public sources → the shards that the mini CLIP learned from
+    python -m guidance.train.text   texts → sentence embeddings → a text tower
+    python -m guidance.train.prior  pictures + a CLIP → its prior
+    python -m guidance.train.ship   a trained CLIP → a weights file of the package
 
-Needs the ``train`` extra (`transformers`, `resvg-py`); nothing else in the package imports it.
+The extra ``train`` has what some of them need; nothing else in the package imports them.
 """
