@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -130,7 +130,7 @@ class GuidedOptions:
 
 
 def from_table(options: type[T], table: Mapping[str, Any], source: str) -> T:
-    """Build `options` from a TOML table, e.g. of a manifest or recipe.
+    """Build `options` from a TOML table, e.g. of a manifest or recipe; sections are dataclasses.
 
     Raises:
         InputError: an unknown option, or a value of the wrong type.
@@ -162,7 +162,10 @@ def _required(field: Any) -> bool:
 
 
 def _convert(value: Any, hint: Any, where: str) -> Any:
-    """Check `value` of a TOML file against a type hint; lists become tuples, ints floats."""
+    """Check `value` of a TOML file against a type hint.
+
+    Lists become tuples, ints floats, texts paths where that is asked for, and tables dataclasses.
+    """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         kinds = [a for a in arguments if a is not type(None)]
@@ -175,6 +178,17 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         if not isinstance(value, list | tuple):
             raise InputError(f"{where} must be a list but is {value!r}")
         return tuple(_convert(v, arguments[0], where) for v in value)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise InputError(f"{where} must be a table but is {value!r}")
+        return {k: _convert(v, arguments[1], f"{where}.{k}") for k, v in value.items()}
+    if is_dataclass(hint):
+        if not isinstance(value, dict):
+            section = where.rpartition(" ")[2]
+            raise InputError(f"{where} must be a section [{section}] but is {value!r}")
+        return from_table(hint, value, where)
+    if hint is Path and isinstance(value, str):
+        return Path(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):

@@ -7,14 +7,14 @@ be overridden on the command line by its own name.
 from __future__ import annotations
 
 import sys
-import typing
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from guidance.cli import Several, take_option
 from guidance.conventions import MAX_SEED, check_range, resolve_device
 from guidance.errors import FileError, InputError, unknown
+from guidance.options import from_table
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -257,54 +257,4 @@ def read_config(name: str) -> ClipOptions:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FileError(f"{path} is not readable TOML: {error}") from None
-    return fill(ClipOptions(), content, str(path))
-
-
-def fill(options: Any, content: dict[str, Any], where: str) -> Any:
-    """Return dataclass `options` with the values of `content`, section by section."""
-    known = {f.name: f for f in fields(options)}
-    hints = typing.get_type_hints(type(options))
-    changes = {}
-    for key, value in content.items():
-        if key not in known:
-            raise InputError(f"{where}: " + unknown("option", key, sorted(known)))
-        current = getattr(options, key)
-        if is_dataclass(current):
-            if not isinstance(value, dict):
-                raise InputError(f"{where}: {key} must be a section [{key}]")
-            changes[key] = fill(current, value, where)
-        else:
-            changes[key] = _convert(value, hints[key], f"{where}: {key}")
-    return replace(options, **changes)
-
-
-def _convert(value: Any, kind: Any, what: str) -> Any:
-    """Check a TOML value against the type of its option."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is typing.Annotated:
-        return _convert(value, arguments[0], what)
-    if origin is Literal:
-        if value not in arguments:
-            raise InputError(f"{what} must be one of {', '.join(arguments)} but is {value!r}")
-        return value
-    if origin is tuple:
-        items = [value] if isinstance(value, str) else value
-        if not isinstance(items, list):
-            raise InputError(f"{what} must be a list but is {value!r}")
-        return tuple(_convert(v, arguments[0], what) for v in items)
-    if origin is dict:
-        numbers = isinstance(value, dict) and all(_number(v) for v in value.values())
-        if not numbers:
-            raise InputError(f"{what} must be a table of numbers but is {value!r}")
-        return {k: float(v) for k, v in value.items()}
-    if kind in (Path, Path | None) and isinstance(value, str):
-        return Path(value)
-    if kind is float and _number(value):
-        return float(value)
-    if isinstance(value, kind) and (kind is bool) == isinstance(value, bool):
-        return value
-    raise InputError(f"{what} must be {getattr(kind, '__name__', kind)} but is {value!r}")
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return from_table(ClipOptions, content, str(path))

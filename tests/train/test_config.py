@@ -39,12 +39,13 @@ def test_a_file_fills_sections_and_the_command_line_overrides(tmp_path):
     ("text", "message"),
     [
         ("bach = 3", "option 'bach'"),
-        ("[sampling]\nbatch = 'many'", "batch must be int but is 'many'"),
+        ("[sampling]\nbatch = 'many'", "batch must be of type int but is 'many'"),
         ("[sampling]\naugment = 'all'", "augment must be one of guidance, crop, none"),
-        ("[sampling]\nweights = 3", "weights must be a table of numbers"),
+        ("[sampling]\nweights = 3", "weights must be a table"),
+        ("[sampling.weights]\nfox = 'much'", "weights.fox must be of type float"),
         ("model = 3", r"model must be a section \[model\]"),
         ("[model]\nfreeze = 3", "freeze must be a list"),
-        ("resume = 1", "resume must be bool"),
+        ("resume = 1", "resume must be of type bool"),
     ],
 )
 def test_wrong_files_say_what_is_wrong(tmp_path, text, message):
