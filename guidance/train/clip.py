@@ -16,7 +16,6 @@ things instead of noise; the classifier looks at the picture before noise, blur 
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ from guidance.train.loader import Batch, Loader
 from guidance.train.log import Log
 from guidance.train.objective import Lessons, Objective
 from guidance.train.parallel import Chunks
-from guidance.train.teachers import Teachers
+from guidance.train.teachers import Teachers, tokenize_all
 from guidance.train.tower import fast_depthwise
 from guidance.train.warm import train_head
 
@@ -66,7 +65,7 @@ class Trainer:
         self.loader = Loader(
             data, options.sampling, side, options.seed, self.chunks, self.device, self.part
         )
-        self.tokens = self._tokens(self.loader.texts)
+        self.tokens = tokenize_all(model.tokenizer(self.config), self.loader.texts)
         self.student = student.build(options, self.config).to(
             self.device, memory_format=torch.channels_last
         )
@@ -85,11 +84,6 @@ class Trainer:
         if options.resume:
             self._resume()
         self.log = Log(options, self.device)
-
-    def _tokens(self, texts: list[str]) -> Tensor:
-        tokenize = model.tokenizer(self.config)
-        parts = [tokenize(texts[i : i + 4096]) for i in range(0, len(texts), 4096)]
-        return torch.cat(parts).int()
 
     def _optimise(self) -> None:
         """Group the parameters by learning rate and weight decay."""
@@ -128,9 +122,7 @@ class Trainer:
     def look(self, images: Tensor, *, watch: bool = False) -> tuple[Any, list[Tensor]]:
         """Run the image tower; `watch` keeps the parts for their own gradients."""
         parts = [p.clone().requires_grad_(watch) for p in images.split(self.part)]
-        learns = "image" not in self.options.model.freeze or watch
-        with nullcontext() if learns else torch.no_grad():
-            return self.forward(self.student.look, parts), parts
+        return self.forward(self.student.look, parts), parts
 
     def read(self, tokens: Tensor) -> Any:
         """Run the text tower on `tokens` ``[T, L]``."""

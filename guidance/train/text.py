@@ -34,6 +34,7 @@ from guidance.train import model as mini
 from guidance.train.names import with_article
 from guidance.train.parallel import Chunks
 from guidance.train.sentences import SentenceTable
+from guidance.train.teachers import tokenize_all
 
 PHOTO = "a photo of {}"
 
@@ -179,7 +180,7 @@ def distil(options: DistilOptions) -> None:
         start_tokens(text, bpe, options.minilm)
     table = SentenceTable.load(options.sentences)
     texts, target = table.texts, table.embeddings
-    tokens = torch.cat([bpe(texts[i : i + 4096]).int() for i in range(0, len(texts), 4096)])
+    tokens = tokenize_all(bpe, texts)
     rng = torch.Generator().manual_seed(options.seed)
     check = torch.randperm(len(texts), generator=rng)[:2000]
     kept = torch.ones(len(texts), dtype=torch.bool).index_fill_(0, check, False)
