@@ -16,7 +16,7 @@ things instead of noise; the classifier looks at the picture before noise, blur 
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ from guidance.train.config import ClipOptions, take_config
 from guidance.train.loader import Batch, Loader
 from guidance.train.log import Log
 from guidance.train.objective import Lessons, Objective
-from guidance.train.parallel import Chunks
+from guidance.train.parallel import Chunks, Forward, Network
 from guidance.train.teachers import Teachers, tokenize_all
 from guidance.train.tower import fast_depthwise
 from guidance.train.warm import train_head
@@ -78,22 +78,25 @@ class Trainer:
         )
         self.objective = Objective(options, self.student.dim, self.device)
         self.fooling = Fooling(options.loss.fooling)
-        self._optimise()
+        self.start_optimiser(options.optimiser.head_factor)
         self.rng = torch.Generator(self.device)
         self.step, self.spent, self.warm = 0, 0.0, False
         if options.resume:
             self._resume()
         self.log = Log(options, self.device)
 
-    def _optimise(self) -> None:
-        """Group the parameters by learning rate and weight decay."""
+    def start_optimiser(self, head_factor: float, map_factor: float = 0.3) -> None:
+        """Group the parameters by learning rate and weight decay; start the weight average.
+
+        The map of a frozen text tower learns slowly by default, to stay near the identity.
+        """
         given, groups = self.options.optimiser, {}
         for name, parameter in self.student.named_parameters():
             if not parameter.requires_grad:
                 continue
-            rate = 0.3 if name.startswith("map") else 1.0  # the map stays near the identity
+            rate = map_factor if name.startswith("map") else 1.0
             if name.startswith(("network.visual.head", "network.visual.proj", "hint")):
-                rate = given.head_factor
+                rate = head_factor
             elif not name.startswith(("network.visual", "map")):
                 rate = given.text_factor
             if name.endswith("_scale"):
@@ -119,17 +122,17 @@ class Trainer:
         except Exception as error:  # pickle, zip and torch raise a dozen types
             raise FileError(f"resume: {path} does not fit these options: {error}") from None
 
-    def look(self, images: Tensor, *, watch: bool = False) -> tuple[Any, list[Tensor]]:
+    def look(self, images: Tensor, *, watch: bool = False) -> tuple[Forward, list[Tensor]]:
         """Run the image tower; `watch` keeps the parts for their own gradients."""
         parts = [p.clone().requires_grad_(watch) for p in images.split(self.part)]
         return self.forward(self.student.look, parts), parts
 
-    def read(self, tokens: Tensor) -> Any:
+    def read(self, tokens: Tensor) -> Forward:
         """Run the text tower on `tokens` ``[T, L]``."""
         size = READ_PART if self.device.type == "cpu" else self.part
         return self.forward(self.student.read, tokens.to(self.device).split(size))
 
-    def forward(self, network, parts) -> Any:
+    def forward(self, network: Network, parts: Sequence[Tensor]) -> Forward:
         """Run a tower on the `parts` of a batch, in the run's arithmetic."""
         bf16 = self.options.optimiser.precision == "bf16"
         dtype = torch.bfloat16 if bf16 else torch.float32
@@ -145,28 +148,35 @@ class Trainer:
         batch = self.fooling.mix(batch, self.rng)
         lessons, extra = self.teachers.teach(batch, self.step, self.rng)
         weight = 0.5 if eps else 1.0
-        parts, grad = self.learn(batch, batch.images, weight, lessons, extra, watch=bool(eps))
+        seen, views = self.look(batch.images, watch=bool(eps))
+        parts = self.learn(batch, seen, weight, lessons, extra, last=not eps)
         if eps:
+            grad = torch.cat([v.grad for v in views])
             length = eps * batch.images.shape[-1] / self.size  # per pixel, whatever the side
             moved = attack(batch.images, grad, length, self.step, self.rng)
             self.fooling.keep(moved, batch)
-            more, _ = self.learn(batch, moved, weight, lessons, extra)
+            more = self.learn(batch, self.look(moved)[0], weight, lessons, extra)
             parts |= {"attacked " + k: v for k, v in more.items() if k.startswith("to ")}
         self.update(done)
         return parts
 
     def learn(
-        self, batch: Batch, images: Tensor, weight: float, lessons: Lessons, extra, *, watch=False
-    ) -> tuple[dict[str, float], Tensor | None]:
-        """Add the gradient of `weight` times the loss on `images` to the parameters.
+        self, batch: Batch, seen: Forward, weight: float, lessons: Lessons, extra, *, last=True
+    ) -> dict[str, float]:
+        """Add the gradient of `weight` times the loss on `seen` to the parameters.
 
-        Returns the parts of the loss and, for `watch`, its gradient with respect to the images.
+        Args:
+            batch: Captions and groups.
+            seen: What the image tower makes of the pictures: ``[N, D + K]``.
+            weight: Factor of the loss.
+            lessons: Of the teachers.
+            extra: Tokens of texts without pictures ``[E, L]``, or None.
+            last: The last pass of the step, to be remembered in the queues.
         """
         tokens = self.tokens[batch.captions.cpu()]
         tokens = tokens if extra is None else torch.cat([tokens, extra])
         frozen = self.teachers.table
         with cut(self.student.network, tokens) as short:
-            seen, views = self.look(images, watch=watch)
             written = self.read(short) if frozen is None else None
             features = written.features if written else self.student.place(frozen[batch.captions])
             loss, parts = self.objective(self.student, seen.features, features, batch, lessons)
@@ -174,10 +184,9 @@ class Trainer:
             seen.backward()
             if written:
                 written.backward()
-        if not watch:  # the last pass of the step
+        if last:
             self.objective.remember(seen.features, features, batch, self.student.dim)
-        grad = torch.cat([v.grad for v in views]) if watch else None
-        return {"loss": loss.item(), **parts}, grad
+        return {"loss": loss.item(), **parts}
 
     def update(self, done: float) -> None:
         """Step the optimiser (linear warm-up, then cosine) and the weight average."""
@@ -218,20 +227,21 @@ class Trainer:
         """Return the fraction of the run that lies behind; the first of several limits ends it."""
         given = self.options.optimiser
         pictures = given.epochs * len(self.loader.samples)
-        steps = given.steps or max(1, round(pictures / self.options.sampling.batch))
+        steps = given.steps or round(pictures / self.options.sampling.batch)
         limits = []
         if given.minutes:
             limits.append(self.spent / 60 / given.minutes)
         if given.steps or not given.minutes:
-            limits.append(self.step / steps)
+            limits.append(self.step / steps if steps else 1.0)
         return max(limits)
 
     def run(self) -> None:
         """Train to the end of the schedule, with log lines and regular checkpoints."""
         options = self.options
-        if options.optimiser.head_views and not self.warm:
-            train_head(self, options.optimiser.head_views, options.optimiser.head_epochs)
-            self.warm = True
+        if options.head.head_views and not self.warm:
+            train_head(self)
+            self.start_optimiser(options.optimiser.head_factor)
+            self.step, self.warm = 0, True
             self.save()
             self.log.check(0, self.config, self._exported(), self.val)
         begin, saved = time.perf_counter() - self.spent, self.spent

@@ -90,11 +90,6 @@ class OptimiserOptions:
     """Length in minutes of wall-clock; 0 is no limit."""
     rate: float = 5e-4
     """Peak learning rate."""
-    head_views: int = 0
-    """Before anything else train the head alone, on this many views of every picture (linear
-    probing, then fine-tuning; Kumar et al. 2022, arXiv:2202.10054); needs --freeze text."""
-    head_epochs: int = 20
-    """Passes of the head over all pictures."""
     head_factor: float = 1.0
     """The image tower's projection learns this many times as fast."""
     text_factor: float = 1.0
@@ -109,6 +104,26 @@ class OptimiserOptions:
     """Decay of the weight average that is exported; 0 exports the weights themselves."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Arithmetic of the towers (autocast); the losses are in float32."""
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """Before anything else train the end of the towers on cached views of every picture.
+
+    Linear probing, then fine-tuning (Kumar et al. 2022, arXiv:2202.10054). The text tower learns
+    along unless it is frozen; --epochs 0 ends the run here.
+    """
+
+    head_views: int = 0
+    """Views of every picture; 0 leaves this out."""
+    head_epochs: float = 20.0
+    """Passes over all pictures."""
+    head_batch: int = 512
+    """Pictures per step."""
+    head_stages: int = 0
+    """Last stages of an EfficientNet of timm that learn along, at the learning rate."""
+    head_taught: float = 0.5
+    """Share of the pictures that the classifier looks at, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +183,7 @@ class ClipOptions:
     model: ModelOptions = ModelOptions()
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     optimiser: OptimiserOptions = OptimiserOptions()
+    head: HeadOptions = HeadOptions()
     teachers: TeacherOptions = TeacherOptions()
     loss: LossOptions = LossOptions()
     resume: bool = False
@@ -197,8 +213,11 @@ class ClipOptions:
             ("min_crop", self.sampling.min_crop, 0.05, 1),
             ("workers", self.sampling.workers, 1, 256),
             ("steps", self.optimiser.steps, 0, 100_000_000),
-            ("head_views", self.optimiser.head_views, 0, 1000),
-            ("head_epochs", self.optimiser.head_epochs, 1, 10_000),
+            ("head_views", self.head.head_views, 0, 1000),
+            ("head_epochs", self.head.head_epochs, 0.001, 10_000),
+            ("head_batch", self.head.head_batch, 2, 1_000_000),
+            ("head_stages", self.head.head_stages, 0, 100),
+            ("head_taught", self.head.head_taught, 0, 1),
             ("minutes", self.optimiser.minutes, 0, 1e6),
             ("epochs", self.optimiser.epochs, 0, 1e6),
             ("warmup", self.optimiser.warmup, 0.001, 0.999),

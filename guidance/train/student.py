@@ -55,9 +55,13 @@ class Student(nn.Module):
         """The learned scale of the cosines, at most 100."""
         return self.network.logit_scale.clamp(max=math.log(100)).exp()
 
+    def normalised(self, images: Tensor) -> Tensor:
+        """Return `images` in [0, 1] as the tower's input."""
+        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
     def look(self, images: Tensor) -> Tensor:
         """Embeddings, not normalised, and pooled features of `images`: ``[N, D + K]``."""
-        x = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        x = self.normalised(images)
         if self.hint is None:
             return self.network.encode_image(x)
         pooled = self.network.visual.trunk(x)

@@ -39,7 +39,7 @@ class Teachers:
         self.device = student.mean.device
         self.learns = "text" not in options.model.freeze
         self.table = None if self.learns else read_all(student, tokens, self.device)
-        self.classifier = self.clip = self.sentences = None
+        self.classifier = self.clip = self.sentences = self.classes = None
         tokenize = model.tokenizer(model.read_config(options.model.architecture))
         if given.classifier:
             network = image_classifier(given.classifier, given.classifier_model)
@@ -80,26 +80,33 @@ class Teachers:
 
     def teach(self, batch: Batch, step: int, rng: Generator) -> tuple[Lessons, Tensor | None]:
         """Return the lessons on `batch`, and the tokens of extra texts ``[E, L]`` or None."""
-        lessons: dict = {}
-        extra = None
+        lessons, extra = self.words(batch, rng)
         if self.classifier:
-            if (step % REFRESH == 0 and (self.learns or step == 0)) or not hasattr(self, "classes"):
-                self.classes = read_all(self.student, self.class_tokens, self.device)
             count = round(TAUGHT * len(batch.clean))
             order = torch.randperm(len(batch.clean), generator=rng, device=self.device)
             rows = order[:count].sort()[0]
             parts = self.chunks.map(self.classifier, batch.clean[rows].split(self.part))
             logits, features = torch.cat(parts).split([1000, parts[0].shape[1] - 1000], 1)
-            lessons |= {"rows": rows, "logits": logits, "classes": self.classes}
+            lessons |= {"rows": rows, "logits": logits, "classes": self.class_embeddings(step)}
             lessons["features"] = features if self.hints else None
-        lessons["meaning"] = self.meaning
-        lessons["texts"] = self.more(rng)
         if self.clip:
             n = len(batch.captions)
             with torch.no_grad():
                 images = self.clip.encode_image(batch.clean[:n])
                 texts = self.clip.encode_text([self.clip_texts[i] for i in batch.captions.tolist()])
             lessons["clip"] = images, texts, self.clip.logit_scale
+        return Lessons(**lessons), extra
+
+    def class_embeddings(self, step: int) -> Tensor:
+        """Return the unit embeddings of the class names ``[C, D]``, of late."""
+        if self.classes is None or (self.learns and step % REFRESH == 0):
+            self.classes = read_all(self.student, self.class_tokens, self.device)
+        return self.classes
+
+    def words(self, batch: Batch, rng: Generator) -> tuple[dict, Tensor | None]:
+        """Return the lessons from texts alone, as fields of `Lessons`, and the extra tokens."""
+        lessons: dict = {"meaning": self.meaning, "texts": self.more(rng)}
+        extra = None
         if self.sentences:
             rows = self.rows[batch.captions.cpu()]
             if self.extra:
@@ -111,7 +118,7 @@ class Teachers:
             lessons["sentences"] = F.normalize(
                 self.sentences.embeddings[rows].to(self.device).float(), dim=-1
             )
-        return Lessons(**lessons), extra
+        return lessons, extra
 
 
 def tokenize_all(tokenize, texts: list[str]) -> Tensor:

@@ -41,7 +41,7 @@ def options(shards, out, **changes) -> ClipOptions:
         "sampling": {"batch": 12, "workers": 1},
         "optimiser": {"steps": 3, "precision": "fp32"},
     }
-    for name in ("model", "sampling", "optimiser", "teachers", "loss"):
+    for name in ("model", "sampling", "optimiser", "head", "teachers", "loss"):
         values = small.get(name, {}) | changes.pop(name, {})
         given = dataclasses.replace(
             given, **{name: dataclasses.replace(getattr(given, name), **values)}
@@ -98,7 +98,7 @@ def test_accumulated_parts_give_the_gradient_of_the_whole(shards, tmp_path):
         monkey = -(-12 // accumulate)
         trainer.part = monkey
         batch = next(trainer.loader.batches(0))
-        trainer.learn(batch, batch.images, 1.0, clip.Lessons(), None)
+        trainer.learn(batch, trainer.look(batch.images)[0], 1.0, clip.Lessons(), None)
         grads.append(
             {k: p.grad for k, p in trainer.student.named_parameters() if p.grad is not None}
         )
@@ -139,8 +139,9 @@ def test_the_map_of_frozen_texts_is_folded_into_the_weights(shards, tmp_path):
 
 def test_the_head_alone_learns_first(shards, tmp_path, capsys):
     given = {"model": {"freeze": ("text",), "text_map": True}, "loss": {"bank": 20}}
-    warm = {"head_views": 2, "head_epochs": 48, "steps": 1, "rate": 1e-9}
-    trainer = Trainer(options(shards, tmp_path, **given, optimiser=warm))
+    warm = {"head_views": 2, "head_epochs": 48}
+    after = {"steps": 1, "rate": 1e-9}
+    trainer = Trainer(options(shards, tmp_path, **given, head=warm, optimiser=after))
     before = {k: v.clone() for k, v in trainer.student.state_dict().items()}
     trainer.run()
     after = trainer.student.state_dict()
@@ -150,10 +151,28 @@ def test_the_head_alone_learns_first(shards, tmp_path, capsys):
     assert not torch.equal(after["network.visual.head.proj.weight"],
                            before["network.visual.head.proj.weight"])  # fmt: skip
     said = capsys.readouterr().out
-    (found,) = re.findall(r"head 36 of 36  to text \S+  to image (\S+)", said)
+    (found,) = re.findall(r"head 36 of 36  loss \S+  to text \S+  to image (\S+)", said)
     assert float(found) < math.log(512) - 0.4
-    with pytest.raises(InputError, match="head_views: needs a frozen text tower"):
-        Trainer(options(shards, tmp_path / "b", optimiser=warm)).run()
+
+
+def test_text_tower_and_last_stages_learn_on_cached_views(shards, tmp_path, capsys):
+    head = {"head_views": 1, "head_epochs": 12, "head_stages": 2, "head_batch": 96}
+    trainer = Trainer(options(shards, tmp_path, head=head, optimiser={"epochs": 0, "steps": 0}))
+    before = {k: v.clone() for k, v in trainer.student.state_dict().items()}
+    trainer.run()
+    after = trainer.student.state_dict()
+    changed = {k for k, v in after.items() if v.ndim > 1 and not torch.equal(v, before[k])}
+    trunk = "network.visual.trunk."
+    assert {k.split(".")[4] for k in changed if k.startswith(trunk + "blocks")} == {"3", "4"}
+    assert trunk + "conv_head.weight" in changed
+    assert trunk + "conv_stem.weight" not in changed
+    assert any(k.startswith("network.text") for k in changed)
+    assert trainer.step == 0  # with no epochs to follow the run ends here
+    losses = re.findall(r"head \d+ of \d+  loss (\S+)", capsys.readouterr().out)
+    assert float(losses[-1]) < math.log(96)
+    wrong = Trainer(options(shards, tmp_path / "b", head=head | {"head_stages": 9}))
+    with pytest.raises(InputError, match="head_stages: the image tower has 5 stages"):
+        wrong.run()
 
 
 def test_frozen_stages_and_unknown_ones(shards, tmp_path):
@@ -221,7 +240,9 @@ def test_gradient_belongs_to_its_image(shards, tmp_path, monkeypatch):
         trainer, "objective", lambda student, seen, *rest: (seen[3].square().sum(), {})
     )
     trainer.student.eval()  # batch statistics would tie the pictures together
-    _, grad = trainer.learn(batch, batch.images, 1.0, clip.Lessons(), None, watch=True)
+    seen, views = trainer.look(batch.images, watch=True)
+    trainer.learn(batch, seen, 1.0, clip.Lessons(), None, last=False)
+    grad = torch.cat([v.grad for v in views])
     assert grad[3].abs().max() > 0
     assert grad[[0, 1, 2, *range(4, 12)]].abs().max() == 0
 
