@@ -6,6 +6,7 @@ Writes into ``--out``:
     drawings-*.tar  icons, clip art, stamps and doodles, with transparency
     painted-*.tar   photos and drawings repainted with strokes and the like
     scenes-*.tar    drawings in front of places (`guidance.train.scenes`)
+    flowers-*.tar   flowers made up (`guidance.train.flora`)
     clutter-*.tar   pictures of nothing, with no caption
     test-*.tar      held out: photos of Flickr8k and ImageNet, and the OpenMoji drawing style
     texts.txt       texts without pictures: WordNet words and glosses, made-up prompts
@@ -34,7 +35,7 @@ from guidance.data import shards
 from guidance.data.shards import Sample, Samples, ShardWriter, encode
 from guidance.errors import FileError, InputError
 from guidance.files import make_folder, write
-from guidance.train import duplicates, names, painterly, scenes, sources
+from guidance.train import duplicates, flora, names, painterly, scenes, sources
 from guidance.train.prompts import made_up
 from guidance.train.sources import SIDE
 
@@ -69,6 +70,8 @@ class DataOptions:
     """Pictures to repaint, half photos and half drawings."""
     scenes: int = 24000
     """Scenes to compose."""
+    flowers: int = 2000
+    """Flowers to draw."""
     clutter: int = 2500
     """Pictures of nothing."""
     texts: int = 200_000
@@ -181,6 +184,15 @@ class Builder:
         self.dropped += int(found.sum())
         return found
 
+    def flowers(self) -> None:
+        """Write flowers that are drawn here."""
+        rng = np.random.default_rng([self.options.seed, 5])
+        with self.writer("flowers") as writer:
+            for n in range(self.options.flowers):
+                pixels, caption, name = flora.picture(SIDE, rng)
+                sample = Sample(f"flower-{n:05}", (caption,), "flowers", "MIT", group=name)
+                self.add(writer, sample, *encode(Image.fromarray(pixels)))
+
     def derived(self, photos: Samples, drawings: Samples) -> None:
         """Write repainted pictures, composed scenes and clutter."""
         options = self.options
@@ -263,6 +275,7 @@ def build(options: DataOptions) -> None:
     builder.drawings()
     photos, drawings = (_built(options.out, name) for name in ("photos", "drawings"))
     builder.derived(photos, drawings)
+    builder.flowers()
     builder.texts(drawings)
     builder.summary()
 

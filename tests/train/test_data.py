@@ -7,12 +7,12 @@ import tarfile
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from guidance.data import Sample, read
 from guidance.data.shards import ShardWriter, encode
 from guidance.errors import FileError, InputError
-from guidance.train import data, names, painterly, scenes, sources
+from guidance.train import data, flora, names, painterly, scenes, sources
 from guidance.train.duplicates import BITS, difference_hash, near
 
 
@@ -115,7 +115,8 @@ def make_options(path, **changes):
     photo_shard(path / "a.tar", 10)
     given = {
         "out": path / "out", "iconify": icons, "photos": (str(path / "*.tar"),), "test_flickr": 3,
-        "painted": 4, "clutter": 2, "scenes": 5, "texts": 20, "wordnet": nouns, "workers": 1,
+        "painted": 4, "clutter": 2, "scenes": 5, "flowers": 3, "texts": 20, "wordnet": nouns,
+        "workers": 1,
     }  # fmt: skip
     return data.DataOptions(**given | changes)
 
@@ -126,11 +127,11 @@ def test_build_splits_names_licences_and_is_reproducible(tmp_path):
     data.build(options)
     out = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     built = {n: read([str(tmp_path / "out" / f"{n}-*.tar")]) for n in
-             ("photos", "drawings", "painted", "scenes", "clutter", "test-flickr8k",
+             ("photos", "drawings", "painted", "scenes", "flowers", "clutter", "test-flickr8k",
               "test-openmoji")}  # fmt: skip
     assert {n: len(s) for n, s in built.items()} == {
-        "photos": 7, "drawings": 1, "painted": 4, "scenes": 5, "clutter": 2, "test-flickr8k": 3,
-        "test-openmoji": 1,
+        "photos": 7, "drawings": 1, "painted": 4, "scenes": 5, "flowers": 3, "clutter": 2,
+        "test-flickr8k": 3, "test-openmoji": 1,
     }  # fmt: skip
     assert all(s.licence for samples in built.values() for s in samples)
     (ball,) = built["drawings"]
@@ -228,6 +229,37 @@ def test_paint_keeps_the_colours_and_changes_the_picture():
         assert image.shape == picture.shape
         assert np.abs(image - picture).mean() > 0.5
         assert image[:, 90:, 0].mean() - image[:, :54, 0].mean() > 60
+
+
+@pytest.mark.parametrize("name", ["a daisy", "a poppy", "a dandelion"])
+def test_flower_heads_have_their_rays_and_colours(name):
+    (kind,) = [k for k in flora.SPECIES if k.one[0] == name]
+    for seed in range(5):
+        image = Image.new("RGB", (400, 400))
+        flora.head(ImageDraw.Draw(image, "RGBA"), kind, np.array([200.0, 200.0]), 150,
+                   np.random.default_rng(seed))  # fmt: skip
+        pixels = np.asarray(image).astype(int)
+        lit = pixels.sum(-1) > 0
+        y, x = np.mgrid[:400, :400]
+        assert not lit[np.hypot(x - 200, y - 200) > 150 * 1.06].any()
+        assert lit[190:210, 190:210].all()
+        middle = kind.centre if kind.disc else kind.petals
+        distance = min(np.abs(pixels[185:215, 185:215].mean((0, 1)) - c).max() for c in middle)
+        assert distance < 90, distance
+        petals = pixels[lit & (np.hypot(x - 200, y - 200) > 80)].mean(0)
+        assert min(np.abs(petals - c).max() for c in kind.petals) < 70
+
+
+def test_flowers_say_what_they_show():
+    made = [flora.picture(64, np.random.default_rng(s)) for s in range(60)]
+    assert {p.shape for p, _, _ in made} == {(64, 64, 3)}
+    poppies = [p for p, _, name in made if name == "a poppy"]
+    assert all((p[..., 0] > 150).any() & (p[..., 1] < 80).any() for p in poppies)
+    assert any("daisies" in c for _, c, _ in made)
+    assert any("a daisy" in c for _, c, _ in made)
+    assert not any("flower flower" in c or "a aster" in c for _, c, _ in made)
+    again = flora.picture(64, np.random.default_rng(0))
+    assert np.array_equal(made[0][0], again[0])
 
 
 def test_clutter_is_seeded():
