@@ -73,7 +73,7 @@ class SamplingOptions:
     colour: float = 1.0
     """How much the guidance augmentation changes colours; 0 leaves them as they are."""
     weights: dict[str, float] = field(default_factory=dict)
-    """How often pictures are drawn: source, tag or pattern ("iconify:*") to factor."""
+    """How often pictures are drawn: source, group, tag or pattern ("iconify:*") to factor."""
     workers: int = 2
     """Threads that decode pictures."""
 

@@ -55,8 +55,8 @@ class Plan:
 
 
 def factor(sample: Sample, weights: dict[str, float]) -> float:
-    """Return the product of the `weights` whose pattern fits the sample's source or a tag."""
-    words = (sample.source, *sample.tags)
+    """Return the product of the `weights` whose pattern fits source, group or a tag."""
+    words = (sample.source, sample.group, *sample.tags)
     fitting = (w for p, w in weights.items() if any(fnmatch.fnmatchcase(x, p) for x in words))
     return float(np.prod([1.0, *fitting]))
 

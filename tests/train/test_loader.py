@@ -1,5 +1,7 @@
 """Batches: weights, captions, groups, seeds and damaged pictures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -77,6 +79,7 @@ def test_weights_choose_by_source_tag_and_pattern(samples):
     assert {made.texts[c] for c in next(made.batches(0)).captions} == {"icon"}
     sample = Sample("x", (), source="iconify:noto", tags=("animal",))
     assert factor(sample, {"iconify:*": 2.0, "animal": 3.0, "thing": 5.0}) == 6.0
+    assert factor(replace(sample, group="flag peru"), {"flag *": 7.0, "flag": 2.0}) == 7.0
     with pytest.raises(InputError, match="every picture has weight 0"):
         loader(samples, weights={"*": 0.0})
 
