@@ -76,7 +76,7 @@ class Trainer:
         self.teachers = Teachers(
             options, self.loader.texts, self.student, self.tokens, groups, self.chunks
         )
-        self.objective = Objective(options, self.student.dim, self.device)
+        self.objective = Objective(options)
         self.fooling = Fooling(options.loss.fooling)
         self.start_optimiser(options.optimiser.head_factor)
         self.rng = torch.Generator(self.device)
@@ -116,7 +116,6 @@ class Trainer:
             self.averaged = state["averaged"]
             self.student.load_state_dict(state["student"])
             self.optimiser.load_state_dict(state["optimiser"])
-            self.objective.restore(state["queues"])
             self.fooling.kept = state["fooling"]
             self.step, self.spent, self.warm = (state[k] for k in ("step", "spent", "warm"))
         except Exception as error:  # pickle, zip and torch raise a dozen types
@@ -149,7 +148,7 @@ class Trainer:
         lessons, extra = self.teachers.teach(batch, self.step, self.rng)
         weight = 0.5 if eps else 1.0
         seen, views = self.look(batch.images, watch=bool(eps))
-        parts = self.learn(batch, seen, weight, lessons, extra, last=not eps)
+        parts = self.learn(batch, seen, weight, lessons, extra)
         if eps:
             grad = torch.cat([v.grad for v in views])
             length = eps * batch.images.shape[-1] / self.size  # per pixel, whatever the side
@@ -161,7 +160,7 @@ class Trainer:
         return parts
 
     def learn(
-        self, batch: Batch, seen: Forward, weight: float, lessons: Lessons, extra, *, last=True
+        self, batch: Batch, seen: Forward, weight: float, lessons: Lessons, extra: Tensor | None
     ) -> dict[str, float]:
         """Add the gradient of `weight` times the loss on `seen` to the parameters.
 
@@ -171,7 +170,6 @@ class Trainer:
             weight: Factor of the loss.
             lessons: Of the teachers.
             extra: Tokens of texts without pictures ``[E, L]``, or None.
-            last: The last pass of the step, to be remembered in the queues.
         """
         tokens = self.tokens[batch.captions.cpu()]
         tokens = tokens if extra is None else torch.cat([tokens, extra])
@@ -184,8 +182,6 @@ class Trainer:
             seen.backward()
             if written:
                 written.backward()
-        if last:
-            self.objective.remember(seen.features, features, batch, self.student.dim)
         return {"loss": loss.item(), **parts}
 
     def update(self, done: float) -> None:
@@ -213,8 +209,7 @@ class Trainer:
         state = {
             "student": self.student.state_dict(), "averaged": self.averaged,
             "optimiser": self.optimiser.state_dict(), "step": self.step, "spent": self.spent,
-            "queues": self.objective.state(), "fooling": self.fooling.kept,
-            "warm": self.warm,
+            "fooling": self.fooling.kept, "warm": self.warm,
         }  # fmt: skip
         with atomic(self.options.out / "state.pt") as path:
             torch.save(state, path)

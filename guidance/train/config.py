@@ -154,8 +154,7 @@ class LossOptions:
     """Negatives and adversarial steps."""
 
     bank: int = 0
-    """Images and texts of earlier steps kept as more negatives (Wang et al. 2020,
-    arXiv:1912.06798)."""
+    """With --freeze text: that many other captions as more negatives for each picture."""
     scale: float = 14.3
     """Start of the learned scale (inverse temperature) of the cosines; at most 100."""
     fooling: int = 0
@@ -235,6 +234,8 @@ class ClipOptions:
             check_range(name, value, low, high)
         if set(self.model.freeze) == {"image", "text"}:
             raise InputError("freeze: one tower must learn, but both are frozen")
+        if self.loss.bank and "text" not in self.model.freeze:
+            raise InputError("bank: needs a frozen text tower (--freeze text)")
         if self.loss.fooling and not self.loss.eps:
             raise InputError("fooling: needs adversarial steps (--eps)")
         if self.model.text_map and "text" not in self.model.freeze:

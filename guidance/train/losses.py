@@ -53,24 +53,6 @@ class Keys:
     groups: Tensor
 
 
-class Queue:
-    """The pictures or texts of the last steps, as more negatives.
-
-    Cross-batch memory (Wang et al. 2020, arXiv:1912.06798).
-    """
-
-    def __init__(self, size: int, dim: int, device: torch.device) -> None:
-        self.size = size
-        numbers = torch.zeros(0, dtype=torch.long, device=device)
-        self.keys = Keys(torch.zeros(0, dim, device=device), numbers, numbers)
-
-    def push(self, keys: Keys) -> None:
-        """Add a batch and drop the oldest rows beyond `size`."""
-        if self.size:
-            pairs = zip(vars(self.keys).values(), vars(keys).values(), strict=True)
-            self.keys = Keys(*(torch.cat(p)[-self.size :].detach() for p in pairs))
-
-
 def matches(a: Keys, b: Keys) -> Tensor:
     """Tell which pairs share a caption or a group (if not negative): bool ``[N, M]``."""
     grouped = (a.groups[:, None] == b.groups) & (a.groups[:, None] >= 0)

@@ -42,12 +42,14 @@ class Lessons:
 
 
 class Objective:
-    """The loss of one pass, with the queues it keeps between steps."""
+    """The loss of one pass.
 
-    def __init__(self, options: ClipOptions, dim: int, device: torch.device) -> None:
+    Pictures of earlier steps are no negatives (cross-batch memory, Wang et al. 2020): they are
+    those of an older tower, and it pays to move all new ones away from them, towards the texts.
+    """
+
+    def __init__(self, options: ClipOptions) -> None:
         self.options = options
-        self.images = losses.Queue(options.loss.bank, dim, device)
-        self.texts = losses.Queue(options.loss.bank, dim, device)
         self.distil = DistillClipLoss()
 
     def __call__(
@@ -70,13 +72,13 @@ class Objective:
         own = losses.Keys(images[:n], batch.captions, batch.groups)
         pictures = self.keys(images, batch)
         texts = losses.Keys(read[:n], batch.captions, batch.groups)
-        more = self.texts.keys
+        more = None
         if lessons.texts:
             more = replace(lessons.texts, features=student.place(lessons.texts.features))
         scale, meaning = student.scale, lessons.meaning
         parts = {
             "to text": contrast(own, texts, more, scale, meaning),
-            "to image": contrast(texts, pictures, self.images.keys, scale, meaning),
+            "to image": contrast(texts, pictures, None, scale, meaning),
         }
         total = (parts["to text"] + parts["to image"]) / 2
         extra: dict[str, tuple[float, Tensor]] = {}
@@ -102,27 +104,11 @@ class Objective:
         numbers = (F.pad(x, (0, rest), value=-1) for x in (batch.captions, batch.groups))
         return losses.Keys(images, *numbers)
 
-    def state(self) -> dict[str, dict[str, Tensor]]:
-        """Return the queues, for a checkpoint."""
-        return {"images": vars(self.images.keys), "texts": vars(self.texts.keys)}
-
-    def restore(self, state: dict[str, dict[str, Tensor]]) -> None:
-        """Take the queues of a checkpoint."""
-        self.images.keys = losses.Keys(**state["images"])
-        self.texts.keys = losses.Keys(**state["texts"])
-
-    def remember(self, seen: Tensor, read: Tensor, batch: Batch, dim: int) -> None:
-        """Push this step's features into the queues."""
-        n = len(batch.captions)
-        self.images.push(self.keys(F.normalize(seen[:, :dim], dim=-1), batch))
-        texts = F.normalize(read[:n], dim=-1)
-        self.texts.push(losses.Keys(texts, batch.captions, batch.groups))
-
 
 def contrast(
     queries: losses.Keys,
     keys: losses.Keys,
-    more: losses.Keys,
+    more: losses.Keys | None,
     scale: Tensor,
     meaning: Tensor | None,
 ) -> Tensor:
@@ -131,10 +117,14 @@ def contrast(
     Pictures and texts of one group or caption match. Those among the M that would match, and
     captions that mean nearly the same, are left out.
     """
-    own = losses.matches(queries, keys)
-    positive = F.pad(own, (0, len(more.features)))
-    ignore = torch.cat([torch.zeros_like(own), losses.matches(queries, more)], 1)
+    positive = losses.matches(queries, keys)
+    ignore, features = torch.zeros_like(positive), keys.features
     if meaning is not None:
-        ignore |= torch.cat([losses.alike(queries, k, meaning) for k in (keys, more)], 1)
-    features = torch.cat([keys.features, more.features])
+        ignore = losses.alike(queries, keys, meaning)
+    if more is not None:
+        others = losses.matches(queries, more)
+        if meaning is not None:
+            others |= losses.alike(queries, more, meaning)
+        positive = F.pad(positive, (0, len(more.features)))
+        ignore, features = torch.cat([ignore, others], 1), torch.cat([features, more.features])
     return losses.contrast(queries.features, features, scale, positive, ignore)

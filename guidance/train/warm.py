@@ -164,7 +164,7 @@ def train_head(trainer: Trainer) -> None:
         words, extra = trainer.teachers.words(batch, trainer.rng)
         lessons = Lessons(**words, **lessons_of(trainer, cache, view, rows, step))
         seen = trainer.forward(see, inputs.float().split(4 * trainer.part))
-        parts = trainer.learn(batch, seen, 1.0, lessons, extra, last=False)
+        parts = trainer.learn(batch, seen, 1.0, lessons, extra)
         trainer.update(step / steps)
         if step % 50 == 49 or step == steps - 1:
             shown = "  ".join(f"{k} {v:.3g}" for k, v in parts.items())

@@ -73,7 +73,7 @@ def test_a_minute_of_training_finds_emoji_in_a_style_never_seen(shards, tmp_path
 
 def test_resumed_is_as_uninterrupted(shards, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    given = {"optimiser": {"steps": 4}, "loss": {"bank": 20}}
+    given = {"optimiser": {"steps": 4}, "model": {"freeze": ("text",)}, "loss": {"bank": 20}}
     Trainer(options(shards, whole, **given)).run()
     first = Trainer(options(shards, parts, **given))
     for batch, _ in zip(first.loader.batches(0), range(2), strict=False):
@@ -202,16 +202,13 @@ def test_teachers_take_part_and_attacks_are_learned_from(shards, tmp_path):
                 "classifier": tmp_path / "lite0.pth", "teacher": str(tmp_path / "teacher"),
                 "sentences": tmp_path, "sentence": 1.0,
             },
-            loss={"eps": 0.5, "bank": 20},
+            loss={"eps": 0.5},
         )
     )  # fmt: skip
     parts = trainer.train_step(next(trainer.loader.batches(0)), 0.5)
     expected = {"to text", "to image", "knowledge", "distil", "sentence", "attacked to text"}
     assert expected <= set(parts)
     assert all(torch.isfinite(torch.tensor(v)) for v in parts.values())
-    assert len(trainer.objective.images.keys.features) == 12
-    trainer.train_step(next(trainer.loader.batches(1)), 0.5)
-    assert len(trainer.objective.texts.keys.features) == 20
 
 
 def fresh(name):
@@ -241,7 +238,7 @@ def test_gradient_belongs_to_its_image(shards, tmp_path, monkeypatch):
     )
     trainer.student.eval()  # batch statistics would tie the pictures together
     seen, views = trainer.look(batch.images, watch=True)
-    trainer.learn(batch, seen, 1.0, clip.Lessons(), None, last=False)
+    trainer.learn(batch, seen, 1.0, clip.Lessons(), None)
     grad = torch.cat([v.grad for v in views])
     assert grad[3].abs().max() > 0
     assert grad[[0, 1, 2, *range(4, 12)]].abs().max() == 0

@@ -85,18 +85,6 @@ def keys(captions, groups, features=None):
     return losses.Keys(features, torch.tensor(captions), torch.tensor(groups))
 
 
-def test_queue_keeps_the_newest():
-    queue, empty = (losses.Queue(n, 2, torch.device("cpu")) for n in (3, 0))
-    for value in (1, 2):
-        new = keys([value, 10 * value], [-value, -10 * value], value * torch.ones(2, 2))
-        queue.push(new)
-        empty.push(new)
-    assert queue.keys.features[:, 0].tolist() == [1, 2, 2]
-    assert queue.keys.captions.tolist() == [10, 2, 20]
-    assert queue.keys.groups.tolist() == [-10, -2, -20]
-    assert len(empty.keys.features) == 0
-
-
 def test_matches_by_caption_and_by_group():
     got = losses.matches(keys([1, 2, 3], [5, -1, 6]), keys([1, 9, 9], [-1, -1, 5]))
     assert got.tolist() == [[True, False, True], [False, False, False], [False, False, False]]
