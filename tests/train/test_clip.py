@@ -95,8 +95,7 @@ def test_accumulated_parts_give_the_gradient_of_the_whole(shards, tmp_path):
                 shards, tmp_path, model={"batchnorm": "fixed"}, sampling={"accumulate": accumulate}
             )
         )
-        monkey = -(-12 // accumulate)
-        trainer.part = monkey
+        trainer.part = -(-12 // accumulate)
         batch = next(trainer.loader.batches(0))
         trainer.learn(batch, trainer.look(batch.images)[0], 1.0, clip.Lessons(), None)
         grads.append(
