@@ -111,7 +111,8 @@ class HeadOptions:
     """Before anything else train the end of the towers on cached views of every picture.
 
     Linear probing, then fine-tuning (Kumar et al. 2022, arXiv:2202.10054). The text tower learns
-    along unless it is frozen; --epochs 0 ends the run here.
+    along unless it is frozen; --epochs 0 ends the run here. A CLIP teacher, adversarial steps and
+    pictures without a caption take no part. The activations stay in memory.
     """
 
     head_views: int = 0

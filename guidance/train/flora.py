@@ -90,8 +90,14 @@ def _shade(colour: Colour, amount: float) -> Colour:
     return tuple(int(min(255, max(0, c * amount))) for c in colour)
 
 
-def head(draw: ImageDraw.ImageDraw, kind: Species, at, radius: float, rng) -> None:
-    """Draw one head of `kind` around `at`, pixels, with `radius`."""
+def head(
+    draw: ImageDraw.ImageDraw,
+    kind: Species,
+    at: np.ndarray,
+    radius: float,
+    rng: np.random.Generator,
+) -> None:
+    """Draw one head of `kind` around `at` (x, y) with `radius`, both in pixels."""
     lean, turn = rng.uniform(0.55, 1), rng.uniform(0, math.pi)
     spin = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
     tilt = spin @ np.diag([1, lean if not kind.clock else 1]) @ spin.T
