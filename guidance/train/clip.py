@@ -131,11 +131,11 @@ class Trainer:
         size = READ_PART if self.device.type == "cpu" else self.part
         return self.forward(self.student.read, tokens.to(self.device).split(size))
 
-    def forward(self, network: Network, parts: Sequence[Tensor]) -> Forward:
+    def forward(self, network: Network, parts: Sequence[Tensor], *, learn: bool = True) -> Forward:
         """Run a tower on the `parts` of a batch, in the run's arithmetic."""
         bf16 = self.options.optimiser.precision == "bf16"
         dtype = torch.bfloat16 if bf16 else torch.float32
-        keep = self.options.sampling.accumulate == 1
+        keep = learn and self.options.sampling.accumulate == 1
         return self.chunks.forward(network, parts, dtype, keep=keep)
 
     def train_step(self, batch: Batch, done: float) -> dict[str, float]:

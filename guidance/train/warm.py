@@ -89,7 +89,8 @@ def fill(trainer: Trainer, early: Callable) -> Cache:
             rows = slice(start, min(start + size, count))
             batch = draw(trainer, view, rows)
             parts = batch.images.split(trainer.part)
-            seen = trainer.forward(lambda x: early(student.normalised(x)), parts).features.half()
+            seen = trainer.forward(lambda x: early(student.normalised(x)), parts, learn=False)
+            seen = seen.features.half()
             if inputs is None:
                 inputs = seen.new_empty((given.head_views, count, *seen.shape[1:]), device="cpu")
             inputs[view, rows] = seen.cpu()
