@@ -125,6 +125,9 @@ class HeadOptions:
     """Last stages of an EfficientNet of timm that learn along, at the learning rate."""
     head_taught: float = 0.5
     """Share of the pictures that the classifier looks at, if there is one."""
+    head_drop: float = 0.5
+    """Share of the pooled features, and of the hidden ones of an MLP head, that it does without
+    while it learns; the cached views are few and soon known by heart."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +221,7 @@ class ClipOptions:
             ("head_batch", self.head.head_batch, 2, 1_000_000),
             ("head_stages", self.head.head_stages, 0, 100),
             ("head_taught", self.head.head_taught, 0, 1),
+            ("head_drop", self.head.head_drop, 0, 0.99),
             ("minutes", self.optimiser.minutes, 0, 1e6),
             ("epochs", self.optimiser.epochs, 0, 1e6),
             ("warmup", self.optimiser.warmup, 0.001, 0.999),

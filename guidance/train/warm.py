@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
+from timm.layers import Mlp
 from torch import Tensor, nn
 
 from guidance.errors import InputError
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from guidance.train.clip import Trainer
 
 RATE = 1e-3  # of the head, whatever the rest learns at
-DROP = 0.3  # share of the pooled features that the head does without
 
 
 def check(trainer: Trainer) -> None:
@@ -118,6 +118,13 @@ def draw(trainer: Trainer, view: int, rows: slice) -> Batch:
     return loader.render(plan, list(pictures))
 
 
+def drop_hidden(head: nn.Module, share: float) -> None:
+    """Let an MLP head do without a share of its hidden features while it is in training."""
+    for module in head.modules():
+        if isinstance(module, Mlp):
+            module.drop1.p = share
+
+
 def lessons_of(trainer: Trainer, cache: Cache, view: Tensor, rows: Tensor, step: int) -> dict:
     """Return what the classifier said of these views, as fields of `Lessons`."""
     teachers, known = trainer.teachers, cache.taught
@@ -141,10 +148,12 @@ def train_head(trainer: Trainer) -> None:
     early, late = divide(student.network.visual.trunk, given.head_stages)
     cache = fill(trainer, early)
     student.tune(trainer.options.model)
+    head = student.network.visual.head
+    drop_hidden(head, given.head_drop)
 
     def see(x: Tensor) -> Tensor:
         pooled = late(x)
-        return torch.cat([student.network.visual.head(F.dropout(pooled, DROP)), pooled], 1)
+        return torch.cat([head(F.dropout(pooled, given.head_drop)), pooled], 1)
 
     steps = max(1, round(given.head_epochs * len(loader.samples) / given.head_batch))
     before, loader.options = loader.options, replace(loader.options, batch=given.head_batch)
@@ -172,3 +181,4 @@ def train_head(trainer: Trainer) -> None:
             rate = (step + 1) / (time.perf_counter() - begin)
             print(f"head {step + 1} of {steps}  {shown}  {rate:.2f} step/s", flush=True)
     loader.options = before
+    drop_hidden(head, 0.0)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import json
 import math
 import re
 import shlex
@@ -152,6 +153,24 @@ def test_the_head_alone_learns_first(shards, tmp_path, capsys):
     said = capsys.readouterr().out
     (found,) = re.findall(r"head 36 of 36  loss \S+  to text \S+  to image (\S+)", said)
     assert float(found) < math.log(512) - 0.4
+
+
+def test_a_head_that_drops_features_learns_less_by_heart(shards, tmp_path, capsys):
+    config = models.read_config("tiny")
+    config["model_cfg"]["vision_cfg"]["timm_proj"] = "mlp"
+    (tmp_path / "mlp.json").write_text(json.dumps(config))
+    losses = {}
+    for drop in (0.0, 0.9):
+        head = {"head_views": 1, "head_epochs": 24, "head_batch": 96, "head_drop": drop}
+        given = {"model": {"freeze": ("text",), "architecture": str(tmp_path / "mlp.json")}}
+        trainer = Trainer(options(shards, tmp_path / str(drop), **given, head=head,
+                                  optimiser={"epochs": 0, "steps": 0}))  # fmt: skip
+        trainer.run()
+        losses[drop] = float(
+            re.findall(r"head \d+ of \d+  loss (\S+)", capsys.readouterr().out)[-1]
+        )
+        assert trainer.student.network.visual.head.mlp.drop1.p == 0  # later training has it whole
+    assert losses[0.0] < losses[0.9] - 0.1
 
 
 def test_text_tower_and_last_stages_learn_on_cached_views(shards, tmp_path, capsys):
