@@ -38,6 +38,9 @@ class ModelOptions:
     blend: float = 1.0
     """Share of --init in the start; the rest is what the run would start from without it (Wortsman
     et al. 2022, arXiv:2109.01903)."""
+    fresh_head: bool = False
+    """Start the image tower's head anew, not from --init: one that learned on cached views may know
+    them by heart."""
     image_init: Path | None = None
     """ImageNet classifier (see --classifier-model) that the image tower's trunk starts from."""
     text_init: Path | None = None
@@ -173,8 +176,8 @@ class LossOptions:
 class ClipOptions:
     """Contrastive training of a CLIP (Radford et al. 2021, arXiv:2103.00020, section 2.3).
 
-    ``--config NAME`` sets the defaults of all options: tiny, finetune, lit, mini, mini-guide, or a
-    TOML file of your own with the same sections.
+    ``--config NAME`` sets the defaults of all options: tiny, finetune, lit, mini, mini-text,
+    mini-head, mini-guide, or a TOML file of your own with the same sections.
     """
 
     data: Several[tuple[str, ...]] = ()

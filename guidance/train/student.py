@@ -174,6 +174,8 @@ def start_from(student: Student, given: ModelOptions) -> None:
     else:
         network = load_network(given.init).network
         state = {f"network.{k}": v for k, v in network.state_dict().items()}
+    if given.fresh_head:
+        state = {k: v for k, v in state.items() if not k.startswith("network.visual.head.")}
     now = student.state_dict()
     wrong = [k for k, v in state.items() if k not in now or now[k].shape != v.shape]
     if wrong or not state:

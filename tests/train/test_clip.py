@@ -240,6 +240,11 @@ def test_start_from_another_run_and_blend(shards, tmp_path):
     whole = student.build(options(shards, tmp_path, model={"init": str(tmp_path / "a")}), config)
     key = "visual.head.proj.weight"
     torch.testing.assert_close(whole.network.state_dict()[key], state[key], rtol=1e-3, atol=1e-4)
+    given = {"init": str(tmp_path / "a"), "fresh_head": True}
+    anew = student.build(options(shards, tmp_path, model=given), config).network.state_dict()
+    differ = {k for k, v in whole.network.state_dict().items() if not torch.equal(v, anew[k])}
+    assert key in differ
+    assert all(k.startswith("visual.head.") or k == "logit_scale" for k in differ)
     part = student.blend({"w": torch.zeros(2)}, {"w": torch.ones(2)}, 0.25)
     assert part["w"].tolist() == [0.25, 0.25]
     torch.save({"w": torch.zeros(2)}, tmp_path / "bad.pt")
