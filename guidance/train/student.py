@@ -175,7 +175,10 @@ def start_from(student: Student, given: ModelOptions) -> None:
         network = load_network(given.init).network
         state = {f"network.{k}": v for k, v in network.state_dict().items()}
     if given.fresh_head:
-        state = {k: v for k, v in state.items() if not k.startswith("network.visual.head.")}
+        body = {k: v for k, v in state.items() if not k.startswith("network.visual.head.")}
+        if len(body) == len(state):
+            raise InputError(f"fresh_head: the image tower of {given.init} has no head of timm's")
+        state = body
     now = student.state_dict()
     wrong = [k for k, v in state.items() if k not in now or now[k].shape != v.shape]
     if wrong or not state:

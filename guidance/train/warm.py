@@ -8,8 +8,9 @@ and the text tower and the last stages of the image tower can learn along.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -118,11 +119,18 @@ def draw(trainer: Trainer, view: int, rows: slice) -> Batch:
     return loader.render(plan, list(pictures))
 
 
-def drop_hidden(head: nn.Module, share: float) -> None:
-    """Let an MLP head do without a share of its hidden features while it is in training."""
-    for module in head.modules():
-        if isinstance(module, Mlp):
-            module.drop1.p = share
+@contextlib.contextmanager
+def dropping(head: nn.Module, share: float) -> Iterator[None]:
+    """Let an MLP `head` do without a share of its hidden features in here."""
+    drops = [module.drop1 for module in head.modules() if isinstance(module, Mlp)]
+    before = [drop.p for drop in drops]
+    for drop in drops:
+        drop.p = share
+    try:
+        yield
+    finally:
+        for drop, p in zip(drops, before, strict=True):
+            drop.p = p
 
 
 def lessons_of(trainer: Trainer, cache: Cache, view: Tensor, rows: Tensor, step: int) -> dict:
@@ -143,16 +151,22 @@ def lessons_of(trainer: Trainer, cache: Cache, view: Tensor, rows: Tensor, step:
 def train_head(trainer: Trainer) -> None:
     """Train head, text side and the last stages on cached views; see `HeadOptions`."""
     check(trainer)
-    given, student, loader = trainer.options.head, trainer.student, trainer.loader
+    given, student = trainer.options.head, trainer.student
     student.eval()
     early, late = divide(student.network.visual.trunk, given.head_stages)
     cache = fill(trainer, early)
     student.tune(trainer.options.model)
-    head = student.network.visual.head
-    drop_hidden(head, given.head_drop)
+    with dropping(student.network.visual.head, given.head_drop):
+        take_steps(trainer, cache, late)
+
+
+def take_steps(trainer: Trainer, cache: Cache, late: Callable) -> None:
+    """Make the steps of the head phase on `cache`; `late` is what the cache leaves to do."""
+    given, student, loader = trainer.options.head, trainer.student, trainer.loader
 
     def see(x: Tensor) -> Tensor:
         pooled = late(x)
+        head = student.network.visual.head
         return torch.cat([head(F.dropout(pooled, given.head_drop)), pooled], 1)
 
     steps = max(1, round(given.head_epochs * len(loader.samples) / given.head_batch))
@@ -181,4 +195,3 @@ def train_head(trainer: Trainer) -> None:
             rate = (step + 1) / (time.perf_counter() - begin)
             print(f"head {step + 1} of {steps}  {shown}  {rate:.2f} step/s", flush=True)
     loader.options = before
-    drop_hidden(head, 0.0)

@@ -157,7 +157,7 @@ def test_the_head_alone_learns_first(shards, tmp_path, capsys):
 
 def test_a_head_that_drops_features_learns_less_by_heart(shards, tmp_path, capsys):
     config = models.read_config("tiny")
-    config["model_cfg"]["vision_cfg"]["timm_proj"] = "mlp"
+    config["model_cfg"]["vision_cfg"] |= {"timm_proj": "mlp", "timm_drop": 0.125}
     (tmp_path / "mlp.json").write_text(json.dumps(config))
     losses = {}
     for drop in (0.0, 0.9):
@@ -169,7 +169,7 @@ def test_a_head_that_drops_features_learns_less_by_heart(shards, tmp_path, capsy
         losses[drop] = float(
             re.findall(r"head \d+ of \d+  loss (\S+)", capsys.readouterr().out)[-1]
         )
-        assert trainer.student.network.visual.head.mlp.drop1.p == 0  # later training has it whole
+        assert trainer.student.network.visual.head.mlp.drop1.p == 0.125  # its own again
     assert losses[0.0] < losses[0.9] - 0.1
 
 
@@ -245,6 +245,12 @@ def test_start_from_another_run_and_blend(shards, tmp_path):
     differ = {k for k, v in whole.network.state_dict().items() if not torch.equal(v, anew[k])}
     assert key in differ
     assert all(k.startswith("visual.head.") or k == "logit_scale" for k in differ)
+    torch.save(
+        {f"network.{k}": v for k, v in state.items() if "head" not in k}, tmp_path / "headless.pt"
+    )
+    given["init"] = str(tmp_path / "headless.pt")
+    with pytest.raises(InputError, match="has no head of timm's"):
+        student.build(options(shards, tmp_path, model=given), config)
     part = student.blend({"w": torch.zeros(2)}, {"w": torch.ones(2)}, 0.25)
     assert part["w"].tolist() == [0.25, 0.25]
     torch.save({"w": torch.zeros(2)}, tmp_path / "bad.pt")
