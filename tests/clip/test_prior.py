@@ -119,7 +119,7 @@ def test_the_prior_of_another_model_is_refused(folder):
 
 def test_mini_imagines_pictures():
     """What mini imagines is far from the words, and nearer to pictures of the thing."""
-    mini = load_clip("mini")
+    mini = load_clip("mini", guide=True)
     words = ["a red apple", "the blue sea"]
     imagined, texts = mini.imagine(words), mini.encode_text(words)
     assert ((imagined * texts).sum(1) < 0.5).all()  # the modality gap
