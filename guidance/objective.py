@@ -13,18 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from guidance.aims import Aims, take_aims
 from guidance.conventions import check_count, check_images, derive_seed, make_generator
 from guidance.cutouts import CutoutOptions, Cuts, apply_cuts, batches, sample_cuts
 from guidance.errors import InputError
 from guidance.images import as_tensor
 from guidance.prompts import Prompt
 from guidance.scorer import ClipScorer
-
-TEXT_SHARE = 0.3  # of a prompt's text embedding beside the image embedding of a prior
 
 
 @dataclass(frozen=True)
@@ -106,10 +104,9 @@ class PromptObjective(Objective):
         cutouts: how the image is cut.
         seed: cuts depend on it and on the step only.
         cuts_per_batch: cuts in memory at once; the gradient is the same for any number.
-        prior: measure the distance to positive text prompts from the image embedding that a
-            model's prior (if it has one) gives for them, plus a share of the text. A prompt with
-            a stop keeps its text embedding, which its threshold was chosen for. The score is
-            always that of the texts.
+        prior: aim positive text prompts at what a model's prior (if it has one) says of their
+            pictures, see `guidance.aims`. A prompt with a stop keeps its text embedding, which its
+            threshold was chosen for. The score is always that of the texts.
     """
 
     name = "prompts"
@@ -134,8 +131,8 @@ class PromptObjective(Objective):
         self.seed = seed
         self.cuts_per_batch = cuts_per_batch
         self._texts = [_embed(model, self.prompts) for model in scorer.models]
-        self._targets = [
-            _imagined(model, self.prompts, texts) if prior else texts
+        self._aims = [
+            take_aims(model, self.prompts, texts, prior=prior)
             for model, texts in zip(scorer.models, self._texts, strict=True)
         ]
 
@@ -161,28 +158,30 @@ class PromptObjective(Objective):
         share = len(part) / total
         index = [i for i, p in enumerate(self.prompts) if p.active(step)]
         crops: dict[int, Tensor] = {}  # models of one input size share their crops
-        for model, weight, targets, texts in zip(
-            self.scorer.models, self.scorer.weights, self._targets, self._texts, strict=True
+        for model, weight, aims, texts in zip(
+            self.scorer.models, self.scorer.weights, self._aims, self._texts, strict=True
         ):
             size = model.image_size
             if size not in crops:
                 crops[size] = apply_cuts(image, part, size)
             features = model.encode_image(crops[size])
-            loss = loss + share * weight * self._distance(features, targets, index)
+            loss = loss + share * weight * self._distance(features, aims, index)
             score = score + share * weight * self._score(features.detach(), texts, index)
         return loss, score
 
-    def _distance(self, features: Tensor, targets: Tensor, index: list[int]) -> Tensor:
+    def _distance(self, features: Tensor, aims: Aims, index: list[int]) -> Tensor:
         loss = features.new_zeros(())
         if not index:
             return loss + 0 * features.sum()
-        distances = spherical_distance(features[:, None], targets[index][None])  # [N, P]
+        distances = spherical_distance(features[:, None], aims.targets[index][None])  # [N, P]
         for column, i in enumerate(index):
             prompt = self.prompts[i]
             signed = distances[:, column] * math.copysign(1, prompt.weight)
             if prompt.stop > -math.inf:
                 signed = signed.clamp(min=prompt.stop)
             loss = loss + abs(prompt.weight) * signed.mean()
+            if aims.aimed(i):
+                loss = loss + prompt.weight * aims.confusion(features, i)
         return loss
 
     def _score(self, features: Tensor, texts: Tensor, index: list[int]) -> Tensor:
@@ -276,17 +275,3 @@ def _embed(model, prompts: Sequence[Prompt]) -> Tensor:
             row = row / row.norm(dim=-1, keepdim=True)
         rows.append(row)
     return torch.cat(rows)
-
-
-def _imagined(model, prompts: Sequence[Prompt], texts: Tensor) -> Tensor:
-    """Return `texts` ``[P, D]`` with the prior's image embedding for the prompts that have one.
-
-    A share of the text stays in it: what tells a thing from those the prior averages it with.
-    """
-    rows = [i for i, prompt in enumerate(prompts) if prompt.plain]
-    if not rows or model.prior is None:
-        return texts
-    aims = texts.clone()
-    mixed = model.imagine([prompts[i].text for i in rows]) + TEXT_SHARE * texts[rows]
-    aims[rows] = F.normalize(mixed, dim=-1)
-    return aims

@@ -13,7 +13,7 @@ LAYERS = (
     {"conventions", "errors", "files", "images", "schedule", "slug", "weights"},
     {"clip", "data", "models", "prompts"},
     {"scorer", "cutouts", "generator"},
-    {"loop", "objective", "ranking", "artifacts", "checkpoint", "cli", "options", "runner"},
+    {"aims", "loop", "objective", "ranking", "artifacts", "checkpoint", "cli", "options", "runner"},
     TECHNIQUES,
     {"evaluate"},
     {"train"},

@@ -8,6 +8,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from tiny_clip import build_tiny
 
+from guidance.aims import TEXT_SHARE, take_aims
 from guidance.clip import load_clip
 from guidance.clip.prior import remember
 from guidance.conventions import derive_seed, make_generator
@@ -299,9 +300,11 @@ def test_texts_aim_at_what_the_prior_imagines(with_prior):
     fox = with_prior.imagine(["a fox"])[0] + TEXT_SHARE * fox
     fox = fox / fox.norm()
     far = spherical_distance(features, boat).mean() * 0.5
+    aims = take_aims(with_prior, prompts, with_prior.encode_text(["a fox", "a boat", "a cat"]))
+    confused = aims.confusion(features, 0)
     near = spherical_distance(features, fox).mean() + spherical_distance(features, cat).mean()
     result = objective.evaluate(image())
-    assert result.loss == pytest.approx(float(near - far), abs=1e-5)
+    assert result.loss == pytest.approx(float(near - far + confused), abs=1e-5)
     words = with_prior.encode_text(["a fox", "a cat"])
     assert result.score == pytest.approx(float((features @ words.T).mean()), abs=1e-5)
 

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from guidance.errors import ModelError
 
 TEMPERATURE = 0.03  # cosines this much lower weigh 1/e
+RIVALS = 1000  # memories that a picture is told apart from: the last ones, ImageNet's classes
+OTHER = 0.6  # least cosine of two texts that may mean the same
 SUFFIX = "-prior.safetensors"
 # both sides of the memory are kept as int8 coefficients of a basis
 SIDES = ("text", "image")
@@ -50,6 +52,22 @@ class Prior(nn.Module):
         likeness = (texts @ self.text_basis.float().T) @ self.text_codes.float().T
         weights = (likeness / TEMPERATURE).softmax(-1)
         return F.normalize((weights @ self.image_codes.float()) @ self.image_basis.float(), dim=-1)
+
+    @torch.no_grad()
+    def rivals(self, texts: Tensor) -> tuple[Tensor, Tensor]:
+        """Return image embeddings of other things, to tell a picture apart from.
+
+        Args:
+            texts: Unit text embeddings ``[P, D]``.
+
+        Returns:
+            Unit image embeddings ``[M, D]``, and which of them are of something else than each
+            text, bool ``[P, M]``.
+        """
+        images = self.image_codes[-RIVALS:].float() @ self.image_basis.float()
+        named = self.text_codes[-RIVALS:].float() @ self.text_basis.float()
+        likeness = texts @ F.normalize(named, dim=-1).T
+        return F.normalize(images, dim=-1), likeness < OTHER
 
 
 def remember(texts: Tensor, images: Tensor, rank: int) -> dict[str, Tensor]:
