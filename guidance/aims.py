@@ -3,8 +3,8 @@
 With a prior (`guidance.clip.prior`) a prompt is aimed at the embedding of a picture rather than of
 words. The pictures of all things have much in common, so nearness alone would draw what they share,
 a meadow say, before what sets a thing apart: the picture is contrasted with those of other things
-as well, by the loss that CLIP was trained with (InfoNCE, van den Oord et al. 2018, arXiv:1807.03748,
-equation 4).
+as well, by the kind of loss that CLIP was trained with (InfoNCE, van den Oord et al. 2018,
+arXiv:1807.03748, equation 4).
 """
 
 from __future__ import annotations

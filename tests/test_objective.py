@@ -15,7 +15,6 @@ from guidance.conventions import derive_seed, make_generator
 from guidance.cutouts import CutoutOptions, apply_cuts, sample_cuts
 from guidance.errors import FileError, InputError
 from guidance.objective import (
-    TEXT_SHARE,
     Evaluation,
     Likeness,
     Objective,
