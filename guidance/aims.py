@@ -20,6 +20,8 @@ from guidance.clip import ClipModel
 from guidance.prompts import Prompt
 
 TEXT_SHARE = 0.3  # of a prompt's text embedding beside the image embedding of a prior
+# What sets a picture apart from the mean picture counts this much; 1 takes the prior's word for it.
+SHARPEN = 1.6
 SCALE = 30.0  # of the cosines in the contrast; it weighs 1 / SCALE, so that both pulls are alike
 
 
@@ -65,7 +67,9 @@ def take_aims(
     if not (rows and prior and model.prior):
         return Aims(texts)
     targets = texts.clone()
-    mixed = model.imagine([prompts[i].text for i in rows]) + TEXT_SHARE * texts[rows]
+    centre = model.prior.centre
+    imagined = centre + SHARPEN * (model.imagine([prompts[i].text for i in rows]) - centre)
+    mixed = F.normalize(imagined, dim=-1) + TEXT_SHARE * texts[rows]
     targets[rows] = F.normalize(mixed, dim=-1)
     rivals, other = model.prior.rivals(texts)
     aimed = torch.zeros(len(prompts), 1, dtype=torch.bool, device=other.device)

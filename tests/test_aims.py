@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from test_objective import unit
 from tiny_clip import build_tiny
 
-from guidance.aims import SCALE, TEXT_SHARE, Aims, take_aims
+from guidance.aims import SCALE, SHARPEN, TEXT_SHARE, Aims, take_aims
 from guidance.clip import load_clip
 from guidance.clip.prior import OTHER, remember
 from guidance.prompts import parse_prompts
@@ -26,7 +26,10 @@ def test_only_plain_prompts_are_aimed(with_prior):
     prompts = parse_prompts("a fox | a boat:-0.5 | a cat:1:0.1 | [noise 3]")
     texts = unit(4, 32, seed=2)
     aims = take_aims(with_prior, prompts, texts)
-    want = with_prior.imagine(["a fox"])[0] + TEXT_SHARE * texts[0]
+    prior = with_prior.prior
+    centre = (prior.image_codes.float() @ prior.image_basis.float()).mean(0)
+    want = centre + SHARPEN * (with_prior.imagine(["a fox"])[0] - centre)
+    want = want / want.norm() + TEXT_SHARE * texts[0]
     torch.testing.assert_close(aims.targets[0], want / want.norm())
     assert torch.equal(aims.targets[1:], texts[1:])
     assert [aims.aimed(i) for i in range(4)] == [True, False, False, False]

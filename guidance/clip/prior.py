@@ -10,6 +10,7 @@ stands in for a trained prior in kNN-Diffusion (Sheynin et al. 2022, arXiv:2204.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import torch
@@ -45,6 +46,11 @@ class Prior(nn.Module):
     def dim(self) -> int:
         """Length of the embeddings."""
         return self.text_basis.shape[1]
+
+    @functools.cached_property
+    def centre(self) -> Tensor:
+        """The mean of the image embeddings, ``[D]``; shorter than 1."""
+        return self.image_codes.float().mean(0) @ self.image_basis.float()
 
     @torch.no_grad()
     def forward(self, texts: Tensor) -> Tensor:
