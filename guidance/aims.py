@@ -51,7 +51,7 @@ class Aims:
             prompt: Number of a prompt that is `aimed`.
         """
         own = features @ self.targets[prompt]
-        others = features @ self.rivals[self.other[prompt]].T
+        others = (features @ self.rivals.T).masked_fill(~self.other[prompt], -torch.inf)
         return (SCALE * torch.cat([own[:, None], others], 1)).log_softmax(1)[:, 0].mean() / -SCALE
 
 
