@@ -9,7 +9,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any import reads it
 
 import pytest
 import torch
-from tiny_clip import build_tiny
+from safetensors.torch import save_file
+from tiny_clip import build_tiny, unit
 
 torch.set_num_threads(1)  # two pytest workers share two cores, and results stay exact
 
@@ -26,6 +27,18 @@ def tiny_clip(tiny_clip_path: Path):
     from guidance.clip import load_clip
 
     return load_clip(str(tiny_clip_path))
+
+
+@pytest.fixture(scope="session")
+def with_prior(tmp_path_factory: pytest.TempPathFactory):
+    """Return a tiny model whose folder holds a prior of twenty memories."""
+    from guidance.clip import load_clip
+    from guidance.clip.prior import remember
+
+    folder = build_tiny(tmp_path_factory.mktemp("clip") / "prior")
+    state = remember(unit(20, 32), unit(20, 32, seed=1), rank=32)
+    save_file(state, folder / "open_clip_model-prior.safetensors")
+    return load_clip(str(folder))
 
 
 @pytest.fixture

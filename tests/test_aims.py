@@ -4,22 +4,11 @@ import math
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from test_objective import unit
-from tiny_clip import build_tiny
+from tiny_clip import unit
 
 from guidance.aims import SCALE, SHARPEN, TEXT_SHARE, Aims, take_aims
-from guidance.clip import load_clip
-from guidance.clip.prior import OTHER, remember
+from guidance.clip.prior import OTHER
 from guidance.prompts import parse_prompts
-
-
-@pytest.fixture(scope="module")
-def with_prior(tmp_path_factory):
-    folder = build_tiny(tmp_path_factory.mktemp("clip") / "prior")
-    state = remember(unit(20, 32), unit(20, 32, seed=1), rank=32)
-    save_file(state, folder / "open_clip_model-prior.safetensors")
-    return load_clip(str(folder))
 
 
 def test_only_plain_prompts_are_aimed(with_prior):

@@ -5,12 +5,10 @@ import math
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
-from tiny_clip import build_tiny
+from tiny_clip import build_tiny, unit
 
 from guidance.aims import take_aims
 from guidance.clip import load_clip
-from guidance.clip.prior import remember
 from guidance.conventions import derive_seed, make_generator
 from guidance.cutouts import CutoutOptions, apply_cuts, sample_cuts
 from guidance.errors import FileError, InputError
@@ -32,11 +30,6 @@ PLAIN = CutoutOptions(cuts=4, overview=1, min_cut=0.3, augment=())
 def other_clip(tmp_path_factory):
     """Return a tiny model of another input size."""
     return load_clip(str(build_tiny(tmp_path_factory.mktemp("clip") / "b", seed=1, image_size=48)))
-
-
-def unit(*shape: int, seed: int = 0) -> torch.Tensor:
-    x = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-    return torch.nn.functional.normalize(x, dim=-1)
 
 
 def image(requires_grad: bool = False) -> torch.Tensor:
@@ -280,15 +273,6 @@ def test_argument_errors(tiny_clip):
     with pytest.raises(NotImplementedError):
         Objective()(image())
     assert Evaluation(torch.zeros(())).terms == {}
-
-
-@pytest.fixture(scope="module")
-def with_prior(tmp_path_factory):
-    """Return a tiny model whose folder holds a prior."""
-    folder = build_tiny(tmp_path_factory.mktemp("clip") / "prior")
-    state = remember(unit(20, 32), unit(20, 32, seed=1), rank=32)
-    save_file(state, folder / "open_clip_model-prior.safetensors")
-    return load_clip(str(folder))
 
 
 def test_texts_aim_at_what_the_prior_imagines(with_prior):

@@ -28,6 +28,12 @@ TINY = {
 }
 
 
+def unit(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Return random vectors of unit length along the last dimension."""
+    x = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.normalize(x, dim=-1)
+
+
 def build_tiny(folder: Path, seed: int = 0, **vision: object) -> Path:
     """Write a tiny real open_clip checkpoint with its config into `folder`."""
     import open_clip
