@@ -10,7 +10,7 @@ arXiv:1807.03748, equation 4).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -31,27 +31,22 @@ class Aims:
 
     Attributes:
         targets: Unit embeddings to come close to ``[P, D]``.
-        rivals: Unit embeddings of pictures of other things ``[M, D]``; None without a prior.
-        other: Which of them are of something else than each prompt ``[P, M]``.
+        rivals: Unit embeddings of pictures of other things ``[M, D]``, by the number of each
+            prompt that is aimed at a picture.
     """
 
     targets: Tensor
-    rivals: Tensor | None = None
-    other: Tensor | None = None
-
-    def aimed(self, prompt: int) -> bool:
-        """Return whether a prompt is aimed at a picture."""
-        return self.other is not None and bool(self.other[prompt].any())
+    rivals: dict[int, Tensor] = field(default_factory=dict)
 
     def confusion(self, features: Tensor, prompt: int) -> Tensor:
         """Return how easily views are mistaken for other things than `prompt`, a scalar ≥ 0.
 
         Args:
             features: Unit embeddings of the views ``[N, D]``.
-            prompt: Number of a prompt that is `aimed`.
+            prompt: A key of `rivals`.
         """
         own = features @ self.targets[prompt]
-        others = (features @ self.rivals.T).masked_fill(~self.other[prompt], -torch.inf)
+        others = features @ self.rivals[prompt].T
         return (SCALE * torch.cat([own[:, None], others], 1)).log_softmax(1)[:, 0].mean() / -SCALE
 
 
@@ -71,7 +66,4 @@ def take_aims(
     imagined = centre + SHARPEN * (model.imagine([prompts[i].text for i in rows]) - centre)
     mixed = F.normalize(imagined, dim=-1) + TEXT_SHARE * texts[rows]
     targets[rows] = F.normalize(mixed, dim=-1)
-    rivals, other = model.prior.rivals(texts)
-    aimed = torch.zeros(len(prompts), 1, dtype=torch.bool, device=other.device)
-    aimed[rows] = True
-    return Aims(targets, rivals, other & aimed)
+    return Aims(targets, {i: model.prior.rivals(texts[i]) for i in rows})

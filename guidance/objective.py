@@ -180,7 +180,7 @@ class PromptObjective(Objective):
             if prompt.stop > -math.inf:
                 signed = signed.clamp(min=prompt.stop)
             loss = loss + abs(prompt.weight) * signed.mean()
-            if aims.aimed(i):
+            if i in aims.rivals:
                 loss = loss + prompt.weight * aims.confusion(features, i)
         return loss
 

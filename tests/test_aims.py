@@ -21,7 +21,7 @@ def test_only_plain_prompts_are_aimed(with_prior):
     want = want / want.norm() + TEXT_SHARE * texts[0]
     torch.testing.assert_close(aims.targets[0], want / want.norm())
     assert torch.equal(aims.targets[1:], texts[1:])
-    assert [aims.aimed(i) for i in range(4)] == [True, False, False, False]
+    assert set(aims.rivals) == {0}
 
 
 def test_without_a_prior_words_are_the_aim(with_prior, tiny_clip):
@@ -29,32 +29,32 @@ def test_without_a_prior_words_are_the_aim(with_prior, tiny_clip):
     for aims in (take_aims(tiny_clip, prompts, texts),
                  take_aims(with_prior, prompts, texts, prior=False)):  # fmt: skip
         assert torch.equal(aims.targets, texts)
-        assert not aims.aimed(0)
+        assert not aims.rivals
 
 
 def test_rivals_are_memories_of_something_else(with_prior):
     prior = with_prior.prior
     named = prior.text_codes.float() @ prior.text_basis.float()
     texts = torch.stack([named[3] / named[3].norm(), unit(1, 32, seed=5)[0]])
-    images, other = prior.rivals(texts)
-    assert images.shape == (20, 32)
-    torch.testing.assert_close(images.norm(dim=1), torch.ones(20))
-    assert not other[0, 3]
-    for p in range(2):
-        for m in range(20):
-            cosine = float(texts[p] @ named[m] / named[m].norm())
-            assert bool(other[p, m]) == (cosine < OTHER)
+    images = (prior.image_codes.float() @ prior.image_basis.float()).tolist()
+    for text in texts:
+        want = [
+            [x / math.sqrt(sum(y * y for y in image)) for x in image]
+            for image, name in zip(images, named, strict=True)
+            if float(text @ name / name.norm()) < OTHER
+        ]
+        torch.testing.assert_close(prior.rivals(text), torch.tensor(want))
+    assert len(prior.rivals(texts[0])) < 20  # not what it names itself
 
 
 def test_confusion_is_the_cross_entropy():
     features, targets, rivals = unit(5, 8), unit(2, 8, seed=1), unit(3, 8, seed=2)
-    other = torch.tensor([[True, False, True], [True, True, True]])
-    aims = Aims(targets, rivals, other)
+    aims = Aims(targets, {0: rivals})
     total = 0.0
     for f in features.tolist():
         own, *wrong = (
             math.exp(SCALE * sum(a * b for a, b in zip(f, v, strict=True)))
-            for v in (targets[0].tolist(), rivals[0].tolist(), rivals[2].tolist())
+            for v in (targets[0].tolist(), *rivals.tolist())
         )
         total -= math.log(own / (own + sum(wrong))) / SCALE
     assert float(aims.confusion(features, 0)) == pytest.approx(total / 5, rel=1e-4)
@@ -65,12 +65,11 @@ def test_the_contrast_turns_away_from_what_all_pictures_share():
     shared, own = torch.eye(3)[0], torch.eye(3)[1]
     target = (shared + 0.3 * own)[None]
     rivals = (shared - 0.3 * own)[None]
-    aims = Aims(target / target.norm(), rivals / rivals.norm(), torch.ones(1, 1, dtype=torch.bool))
+    aims = Aims(target / target.norm(), {0: rivals / rivals.norm()})
     features = torch.tensor([[0.0, 0.0, 1.0]], requires_grad=True)
     aims.confusion(features, 0).backward()
     assert features.grad[0, 0].abs() < 1e-6
     assert features.grad[0, 1] < -0.05
-    assert torch.autograd.gradcheck(
-        lambda f: Aims(*(v.double() for v in (aims.targets, aims.rivals)), aims.other)
-        .confusion(f, 0), features.detach().double().requires_grad_(),
-    )  # fmt: skip
+    exact = Aims(aims.targets.double(), {0: aims.rivals[0].double()})
+    views = features.detach().double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda f: exact.confusion(f, 0), views)

@@ -10,7 +10,6 @@ stands in for a trained prior in kNN-Diffusion (Sheynin et al. 2022, arXiv:2204.
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 import torch
@@ -20,7 +19,8 @@ from torch import Tensor, nn
 from guidance.errors import ModelError
 
 TEMPERATURE = 0.03  # cosines this much lower weigh 1/e
-RIVALS = 1000  # memories that a picture is told apart from: the last ones, ImageNet's classes
+# memories that a picture is told apart from: the last ones, where ImageNet's classes are if known
+RIVALS = 1000
 OTHER = 0.6  # least cosine of two texts that may mean the same
 SUFFIX = "-prior.safetensors"
 # both sides of the memory are kept as int8 coefficients of a basis
@@ -47,7 +47,7 @@ class Prior(nn.Module):
         """Length of the embeddings."""
         return self.text_basis.shape[1]
 
-    @functools.cached_property
+    @property
     def centre(self) -> Tensor:
         """The mean of the image embeddings, ``[D]``; shorter than 1."""
         return self.image_codes.float().mean(0) @ self.image_basis.float()
@@ -60,20 +60,11 @@ class Prior(nn.Module):
         return F.normalize((weights @ self.image_codes.float()) @ self.image_basis.float(), dim=-1)
 
     @torch.no_grad()
-    def rivals(self, texts: Tensor) -> tuple[Tensor, Tensor]:
-        """Return image embeddings of other things, to tell a picture apart from.
-
-        Args:
-            texts: Unit text embeddings ``[P, D]``.
-
-        Returns:
-            Unit image embeddings ``[M, D]``, and which of them are of something else than each
-            text, bool ``[P, M]``.
-        """
+    def rivals(self, text: Tensor) -> Tensor:
+        """Return unit image embeddings of other things than `text` ``[D]``: ``[M, D]``."""
         images = self.image_codes[-RIVALS:].float() @ self.image_basis.float()
         named = self.text_codes[-RIVALS:].float() @ self.text_basis.float()
-        likeness = texts @ F.normalize(named, dim=-1).T
-        return F.normalize(images, dim=-1), likeness < OTHER
+        return F.normalize(images[F.normalize(named, dim=-1) @ text < OTHER], dim=-1)
 
 
 def remember(texts: Tensor, images: Tensor, rank: int) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 It remembers the training pictures by caption: photos, scenes, and drawings on white. Pictures of
 one caption are one entry, so that a common word counts no more than a rare one. An ImageNet
-classifier adds an entry for each of its classes.
+classifier adds an entry for each of its classes, last, where `Prior.rivals` looks for them.
 
     python -m guidance.train.prior --clip runs/guide/clip --photos "shards/photos-*.tar" \
         --drawings "shards/drawings-*.tar" --drawings "shards/scenes-*.tar" \
