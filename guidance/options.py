@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -96,7 +97,7 @@ class GuidedOptions:
         parse_specs(self.clip)
         check_precision(self.precision, resolve_device(self.device))
         check_range("steps", self.steps, 1, 10_000_000)
-        check_steps(prompts, self.steps)
+        check_steps(prompts, self.total())
         check_range("seed", self.seed, 0, MAX_SEED)
         check_range("video_size", self.video_size, 16, 4096)
         check_range("fps", self.fps, 0.1, 240)
@@ -106,6 +107,19 @@ class GuidedOptions:
             check_range("cuts_per_batch", self.cuts_per_batch, 1)
         if self.output is not None and Path(self.output).is_file():
             raise FileError(f"output must be a folder but {self.output} is a file")
+
+    def total(self) -> int:
+        """Return the number of steps of the whole run; techniques that make films override it."""
+        return self.steps
+
+    def shows(self, index: int) -> bool:
+        """Return whether the video has a frame of step `index`."""
+        every = self.frame_every or max(1, math.ceil(self.total() / 100))
+        return index % every == 0 or index + 1 == self.total()
+
+    def speed(self) -> float:
+        """Return the frames a second of the video."""
+        return self.fps
 
     def prompts(self) -> tuple[ParsedPrompt, ...]:
         """Return the parsed prompts of all prompt options."""

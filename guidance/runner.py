@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import math
 import platform
 import signal
 import sys
@@ -29,7 +28,7 @@ from guidance.conventions import resolve_device
 from guidance.errors import DivergedError, FileError, GuidanceError, InputError
 from guidance.generator import Generator
 from guidance.loop import Step, run
-from guidance.objective import PromptObjective
+from guidance.objective import Objective, PromptObjective
 from guidance.options import GuidedOptions, from_table
 from guidance.prompts import slug
 from guidance.scorer import ClipScorer
@@ -51,20 +50,22 @@ class Technique(Generic[O]):
         options: its dataclass.
         build: makes the generator on a device; loads no CLIP.
         final_size: height and width of ``image.png``.
+        regularisers: what is added to the prompts' objective, None for nothing.
     """
 
     name: str
     options: type[O]
     build: Callable[[O, torch.device], Generator]
     final_size: Callable[[O], tuple[int, int]]
+    regularisers: Callable[[O, torch.device], Objective | None] = lambda options, device: None
 
     def steps(self, options: O) -> Iterator[Step]:
         """Check `options`, build everything and return the stream of steps."""
         options.check()
         generator, objective = self.prepare(options)
-        return run(generator, objective, options.steps)
+        return run(generator, objective, options.total())
 
-    def prepare(self, options: O) -> tuple[Generator, PromptObjective]:
+    def prepare(self, options: O) -> tuple[Generator, Objective]:
         """Build the generator and the objective of checked options."""
         device = resolve_device(options.device)
         generator = self.build(options, device)
@@ -77,7 +78,8 @@ class Technique(Generic[O]):
             cuts_per_batch=options.cuts_per_batch,
             prior=options.prior,
         )
-        return generator, objective
+        extra = self.regularisers(options, device)
+        return generator, objective if extra is None else objective + extra
 
     def fingerprint(self, options: O) -> str:
         """Return a hash of all options that decide the picture."""
@@ -143,7 +145,7 @@ def execute(technique: Technique[O], options: O, *, resume: Path | None = None) 
     status, last = "finished", None
     with _interrupts() as interrupted, _progress(options, done) as show:
         try:
-            for step in run(generator, objective, options.steps, start=done):
+            for step in run(generator, objective, options.total(), start=done):
                 last = step
                 done = step.index + 1
                 show(step)
@@ -157,7 +159,7 @@ def execute(technique: Technique[O], options: O, *, resume: Path | None = None) 
     _finish(technique, options, folder, generator, done)
     record.save(status, last, time.monotonic() - started)
     if not options.quiet:
-        print(f"{status} after {done} of {options.steps} steps: {folder.path}")
+        print(f"{status} after {done} of {options.total()} steps: {folder.path}")
     return {"finished": 0, "diverged": 1, "interrupted": 130}[status]
 
 
@@ -175,9 +177,8 @@ def _new_folder(options: GuidedOptions) -> RunFolder:
 def _keep(technique: Technique, options: GuidedOptions, folder: RunFolder, step: Step) -> None:
     """Keep row, frame and, every so often, the checkpoint of a step."""
     folder.add_step(step)
-    every = options.frame_every or max(1, math.ceil(options.steps / 100))
-    last = step.index + 1 == options.steps
-    if options.video != "none" and (step.index % every == 0 or last):
+    last = step.index + 1 == options.total()
+    if options.video != "none" and options.shows(step.index):
         height, width = _fit(technique.final_size(options), options.video_size)
         folder.add_frame(step.generator.render(height, width)[:1], step.index)
     if (step.index + 1) % options.save_every == 0 and not last:
@@ -212,7 +213,7 @@ def _finish(
     for number, one in enumerate(image):
         folder.save_image(one, "image.png" if number == 0 else f"image-{number + 1}.png", text)
     folder.save_extras(generator.artefacts())
-    folder.save_video(options.video, options.fps)
+    folder.save_video(options.video, options.speed())
 
 
 class _Record:
@@ -267,7 +268,7 @@ def _progress(options: GuidedOptions, done: int) -> Iterator[Callable[[Step], No
     from tqdm import tqdm
 
     with tqdm(
-        total=options.steps, initial=done, unit="step", disable=options.quiet, dynamic_ncols=True
+        total=options.total(), initial=done, unit="step", disable=options.quiet, dynamic_ncols=True
     ) as bar:
 
         def show(step: Step) -> None:
