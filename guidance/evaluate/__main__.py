@@ -1,11 +1,14 @@
-"""``python -m guidance.evaluate clip``."""
+"""``python -m guidance.evaluate clip`` and ``vqgan``."""
 
 import sys
 
 from guidance.cli import main
-from guidance.evaluate.clip import ClipEvaluation, run
+from guidance.evaluate import clip, vqgan
 
-COMMANDS = {"clip": (ClipEvaluation, run)}
+COMMANDS = {
+    "clip": (clip.ClipEvaluation, clip.run),
+    "vqgan": (vqgan.VqganEvaluation, vqgan.run),
+}
 
 if __name__ == "__main__":
     name, *rest = sys.argv[1:] or [""]

@@ -80,12 +80,24 @@ def load_judge(name: str, texts: list[str], device: torch.device) -> Classifier 
     check_judge(name)
     if name not in CLASSIFIERS:
         return ClipJudge(name, texts, device)
-    model, size = CLASSIFIERS[name]
+    return Classifier(load_classifier(name), CLASSIFIERS[name][1], device)
+
+
+def load_classifier(name: str) -> nn.Module:
+    """Load the network of a key of `CLASSIFIERS` from its installed package.
+
+    Raises:
+        InputError: the name does not exist, or the package is missing.
+        ModelError: its weights are damaged.
+    """
+    if name not in CLASSIFIERS:
+        raise InputError(unknown("classifier", name, CLASSIFIERS))
+    check_judge(name)
     folder = Path(importlib.util.find_spec(_module(name)).origin).parent
     files = sorted((folder / "models").glob("*.pth"))
     if not files:
         raise ModelError(f"{folder} holds no weights of {name}")
-    return Classifier(image_classifier(files[0], model), size, device)
+    return image_classifier(files[0], CLASSIFIERS[name][0])
 
 
 def _module(name: str) -> str:

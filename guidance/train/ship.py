@@ -1,9 +1,11 @@
-"""A trained CLIP → a weights file of the package, with its hash in ``SHA256SUMS`` beside it.
+"""A trained model → a weights file of the package, with its hash in ``SHA256SUMS`` beside it.
 
     python -m guidance.train.ship --clip runs/mini/clip \\
         --out guidance/pretrained/mini-clip.safetensors
     python -m guidance.train.ship --clip runs/guide/clip --part image \
         --out guidance/pretrained/mini-clip-guide.safetensors
+    python -m guidance.train.ship --vqgan runs/vqgan/vqgan \
+        --out guidance/pretrained/mini-vqgan.safetensors
 """
 
 from __future__ import annotations
@@ -13,29 +15,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from guidance.clip.shipped import HASHES
 from guidance.errors import InputError
 from guidance.files import write
+from guidance.packaged import HASHES
 from guidance.train import model
 
 
 @dataclass(frozen=True)
 class ShipOptions:
-    """Write a trained CLIP, or its image tower alone, as float16."""
+    """Write a trained CLIP, its image tower alone, or a VQGAN as float16."""
 
-    clip: Path
-    """Folder ``clip`` of a run."""
     out: Path
     """The weights file."""
+    clip: Path | None = None
+    """Folder ``clip`` of a run of guidance.train.clip."""
+    vqgan: Path | None = None
+    """Folder ``vqgan`` of a run of guidance.train.vqgan."""
     part: Literal["all", "image"] = "all"
     """image writes the image tower alone, for the texts of another file."""
 
 
 def ship(options: ShipOptions) -> None:
     """Write the file and its hash."""
-    source = options.clip / "open_clip_model.safetensors"
+    if (options.clip is None) == (options.vqgan is None):
+        raise InputError("give one of --clip FOLDER and --vqgan FOLDER")
+    if options.vqgan is not None:
+        source = options.vqgan / "diffusion_pytorch_model.safetensors"
+    else:
+        source = options.clip / "open_clip_model.safetensors"
     if not source.is_file():
-        raise InputError(f"--clip: {source} does not exist")
+        raise InputError(f"--{'clip' if options.clip else 'vqgan'}: {source} does not exist")
     state = model.load_state(source)
     if options.part == "image":
         state = {k: v for k, v in state.items() if k.startswith("visual.")}

@@ -14,7 +14,7 @@ def test_ship(tmp_path):
     config = model.read_config("tiny")
     model.save_folder(config, model.build(config).state_dict(), tmp_path / "clip")
     for part, name in (("all", "a.safetensors"), ("image", "b.safetensors")):
-        ship.ship(ship.ShipOptions(tmp_path / "clip", tmp_path / name, part))
+        ship.ship(ship.ShipOptions(tmp_path / name, tmp_path / "clip", part=part))
     whole, image = load_file(tmp_path / "a.safetensors"), load_file(tmp_path / "b.safetensors")
     assert set(image) == {k for k in whole if k.startswith("visual.")} != set(whole)
     assert image["visual.head.proj.weight"].dtype == torch.float16
@@ -26,4 +26,6 @@ def test_ship(tmp_path):
     ship.list_hash(tmp_path / "b.safetensors")
     assert (tmp_path / "SHA256SUMS").read_text() == f"{digest}  b.safetensors\n"
     with pytest.raises(InputError, match="does not exist"):
-        ship.ship(ship.ShipOptions(tmp_path, tmp_path / "c.safetensors"))
+        ship.ship(ship.ShipOptions(tmp_path / "c.safetensors", tmp_path))
+    with pytest.raises(InputError, match="one of"):
+        ship.ship(ship.ShipOptions(tmp_path / "c.safetensors"))

@@ -1,0 +1,331 @@
+"""Pictures → a VQGAN: an autoencoder with a codebook, made to look sharp by a patch judge.
+
+    python -m guidance.train.vqgan --data "shards/photos-*.tar" --data "shards/drawings-*.tar" \\
+        --classifier efficientnet-lite0-57934424.pth --minutes 60 --out runs/vqgan
+
+Esser, Rombach and Ommer 2021, "Taming Transformers for High-Resolution Image Synthesis",
+arXiv:2012.09841, section 3.1: reconstruction and perceptual loss, a codebook, and from a part of
+the run on a patch discriminator. Different here: the codebook learns by moving averages
+(`guidance.train.codebook`), and the judge's weight balances the lengths of the two gradients in
+the picture rather than in the last layer (their equation 7), which needs no further backward pass.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import VQModel
+from torch import Tensor, nn
+
+from guidance.cli import Several
+from guidance.clip.classifier import image_classifier
+from guidance.conventions import MAX_SEED, check_range, derive_seed, make_generator, resolve_device
+from guidance.data import shards
+from guidance.errors import FileError, InputError
+from guidance.evaluate.perceptual import Perceptual
+from guidance.files import atomic, make_folder, write
+from guidance.train.codebook import Codebook, perplexity
+from guidance.train.parallel import Chunks
+from guidance.train.patches import PatchJudge, PatchLoader, hinge
+from guidance.train.tower import fast_depthwise
+
+CONFIG = Path(__file__).parents[1] / "models" / "configs" / "mini-vqgan.json"
+KEPT = 8  # steps whose vectors the codebook starts from
+
+
+@dataclass(frozen=True)
+class VqganTraining:
+    """Train a VQGAN on pictures."""
+
+    data: Several[tuple[str, ...]]
+    """Tar shards ("shards/*.tar") or folders of captioned pictures; may be repeated."""
+    out: Path
+    """Folder of the run: state.pt and the folder vqgan, which --vqgan takes."""
+    classifier: Path
+    """ImageNet weights of EfficientNet-Lite0, whose features are the perceptual loss."""
+    config: Path = CONFIG
+    """Architecture: the config.json of a diffusers VQModel."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """How often to show a source, group or tag, by pattern: --weights quickdraw 0.3 "*" 1."""
+    side: int = 64
+    """Side of the patches, pixels."""
+    batch: int = 16
+    """Patches in a step."""
+    minutes: float = 60.0
+    """Length of the run."""
+    steps: int = 0
+    """Length of the run in steps instead; 0 goes by the minutes."""
+    rate: float = 6e-4
+    """Learning rate at its highest; it rises for the first hundredth and falls as a cosine."""
+    perceptual: float = 1.0
+    """Weight of the perceptual loss; the absolute error has 1."""
+    commitment: float = 0.25
+    """Weight of the pull of vectors towards their codes."""
+    codes_from: float = 0.02
+    """Part of the run at which the codebook begins; until then nothing is quantised."""
+    judge: float = 0.4
+    """Length of the judge's gradient, relative to that of the other losses."""
+    judge_from: float = 0.4
+    """Part of the run at which the judge begins to be heard; a tenth later it is heard fully."""
+    ema: float = 0.999
+    """Decay of the weight average that is kept."""
+    precision: str = "bf16"
+    """Arithmetic: bf16 (autocast) or fp32."""
+    threads: int = 2
+    """CPU threads; each takes a part of the batch."""
+    seed: int = 0
+    """Seed of everything random."""
+    resume: bool = False
+    """Go on with the run in --out."""
+    log_every: int = 20
+    """Steps between log lines."""
+    log_dir: Path | None = None
+    """Write TensorBoard logs here."""
+    save_every: float = 5.0
+    """Minutes between checkpoints."""
+    device: str = "auto"
+    """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
+
+    def check(self) -> None:
+        """Raise `InputError` or `FileError` for what is not allowed; load nothing."""
+        for name in ("classifier", "config"):
+            if not getattr(self, name).is_file():
+                raise InputError(f"--{name}: {getattr(self, name)} does not exist")
+        check_range("side", self.side, 16, 1024)
+        check_range("batch", self.batch, 1, 65536)
+        check_range("minutes", self.minutes, 0)
+        check_range("steps", self.steps, 0)
+        check_range("rate", self.rate, 0, 1, above=True)
+        check_range("ema", self.ema, 0, 1)
+        check_range("judge_from", self.judge_from, 0, 1)
+        check_range("codes_from", self.codes_from, 0, 1)
+        for name in ("perceptual", "commitment", "judge"):
+            check_range(name, getattr(self, name), 0, 1000)
+        check_range("seed", self.seed, 0, MAX_SEED)
+        check_range("threads", self.threads, 0, 1024)
+        if self.precision not in ("bf16", "fp32"):
+            raise InputError(f"precision must be bf16 or fp32 but is {self.precision!r}")
+        if not self.minutes and not self.steps:
+            raise InputError("give the run a length: --minutes or --steps")
+        if self.out.exists() and not self.resume and (self.out / "state.pt").exists():
+            raise FileError(f"{self.out} holds a run already; --resume goes on with it")
+        resolve_device(self.device)
+
+
+class Trainer:
+    """One run: patches, autoencoder, codebook, judge, their optimisers and the weight average."""
+
+    def __init__(self, options: VqganTraining):
+        options.check()
+        self.options, self.device = options, resolve_device(options.device)
+        self.config = json.loads(options.config.read_text(encoding="utf-8"))
+        data = shards.read(options.data)
+        make_folder(options.out)
+        self.loader = PatchLoader(data, options.weights, options.side, options.batch, options.seed)
+        cpu = self.device.type == "cpu"
+        self.chunks = Chunks(options.threads if cpu else 0)
+        torch.manual_seed(options.seed)
+        self.network = VQModel.from_config(self.config)
+        self.judge = PatchJudge()
+        teacher = image_classifier(options.classifier)
+        if cpu and options.precision == "bf16":
+            fast_depthwise(teacher)
+        self.perceptual = Perceptual(teacher)
+        for part in (self.network, self.judge, self.perceptual):
+            part.to(self.device, memory_format=torch.channels_last)
+        codes = self.network.config
+        self.codebook = Codebook(codes.num_vq_embeddings, codes.vq_embed_dim).to(self.device)
+        learning = [p for n, p in self.network.named_parameters() if not n.startswith("quantize")]
+        self.optimisers = [
+            torch.optim.Adam(p, lr=options.rate, betas=(0.5, 0.95), fused=True)
+            for p in (learning, self.judge.parameters())
+        ]
+        self.averaged = {k: v.clone() for k, v in self.network.state_dict().items()}
+        self.kept: list[Tensor] = []
+        self.step, self.spent = 0, 0.0
+        if options.resume:
+            self._resume()
+
+    def _resume(self) -> None:
+        path = self.options.out / "state.pt"
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            for name in ("network", "judge", "codebook"):
+                getattr(self, name).load_state_dict(state[name])
+            for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(values)
+            self.averaged, self.kept = state["averaged"], state["kept"]
+            self.step, self.spent = state["step"], state["spent"]
+        except Exception as error:  # pickle, zip and torch raise a dozen types
+            raise FileError(f"resume: {path} does not fit these options: {error}") from None
+
+    def mixed(self) -> torch.autocast:
+        """Return the arithmetic of the run."""
+        enabled = self.options.precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    def train_step(self, images: Tensor, done: float) -> dict[str, float]:
+        """Make one step on `images` ``[N, 3, s, s]`` in [0, 1] at fraction `done` of the run."""
+        rng = make_generator(derive_seed(self.options.seed, "codes", self.step), self.device)
+        heard = self.options.judge * min(1.0, max(0.0, done - self.options.judge_from) / 0.1)
+        images = images.to(self.device, memory_format=torch.channels_last)
+        share = -(-len(images) // max(1, self.options.threads if self.chunks.pool else 1))
+        parts = images.split(share)
+        if not self.codebook.started and done >= self.options.codes_from and self.kept:
+            self.codebook.start(torch.cat(self.kept), rng)
+        self.judge.requires_grad_(False)
+        made = self.chunks.map(lambda part: self.rebuild(part, len(images), heard), parts)
+        self.judge.requires_grad_(True)
+        said = [m[3] for m in made]
+        values = {k: sum(s[k] for s in said) for k in said[0]}
+        if heard > 0:
+            pairs = [(part, m[0]) for part, m in zip(parts, made, strict=True)]
+            values["judge"] = sum(
+                self.chunks.map(lambda p: self.teach_judge(*p, len(images)), pairs)
+            )
+        vectors = torch.cat([m[1] for m in made])
+        self.kept = [*self.kept[-KEPT + 1 :], vectors]
+        if self.codebook.started:
+            numbers = torch.cat([m[2] for m in made])
+            values["moved"] = self.codebook.update(vectors, numbers, rng)
+            values["codes in use"] = perplexity(numbers, len(self.codebook.codes))
+        self.update(done, heard)
+        return values
+
+    def rebuild(
+        self, images: Tensor, total: int, heard: float
+    ) -> tuple[Tensor, Tensor, Tensor, dict[str, float]]:
+        """Encode, quantise and decode a part of the batch and send the gradient back.
+
+        Returns:
+            The pictures made, in [-1, 1]; the vectors before quantisation ``[P, C]``; the codes
+            they chose ``[P]``; and the parts of the loss, as their share of the batch's mean.
+        """
+        share, options = len(images) / total, self.options
+        with self.mixed():
+            z = self.network.encode(images * 2 - 1).latents.float()
+        numbers = torch.zeros(z.shape[:1] + z.shape[2:], dtype=torch.long, device=z.device)
+        latents, commitment = z, z.new_zeros(())
+        if self.codebook.started:
+            numbers = self.codebook(z.detach())
+            codes = self.codebook.look_up(numbers)
+            commitment = F.mse_loss(z, codes)
+            latents = z + (codes - z).detach()
+        with self.mixed():
+            made = self.network.decode(latents, force_not_quantize=True).sample.float()
+        picture = made.detach().requires_grad_()
+        error = (picture - (images * 2 - 1)).abs().mean()
+        with self.mixed():
+            look = self.perceptual((picture + 1) / 2, images).mean()
+        (grad,) = torch.autograd.grad(error + options.perceptual * look, picture)
+        values = {"error": float(error.detach()) * share, "look": float(look.detach()) * share}
+        if heard > 0:
+            with self.mixed():
+                fooled = -self.judge(picture).float().mean()
+            (push,) = torch.autograd.grad(fooled, picture)
+            grad = grad + push * (heard * grad.norm() / push.norm().clamp_min(1e-12))
+            values["fooled"] = float(fooled.detach()) * share
+        values["commitment"] = float(commitment.detach()) * share
+        outputs, grads = [made], [share * grad]
+        if self.codebook.started:
+            outputs.append(options.commitment * share * commitment)
+            grads.append(None)
+        torch.autograd.backward(outputs, grads)
+        vectors = z.detach().movedim(1, -1).reshape(-1, z.shape[1])
+        return made.detach(), vectors, numbers.flatten(), values
+
+    def teach_judge(self, images: Tensor, made: Tensor, total: int) -> float:
+        """Send the judge's own gradient back; return its loss as a share of the batch's mean."""
+        with self.mixed():
+            said = self.judge(torch.cat([images * 2 - 1, made])).float()
+        loss = hinge(*said.split(len(images))) * (len(images) / total)
+        loss.backward()
+        return float(loss.detach())
+
+    def update(self, done: float, heard: float) -> None:
+        """Step the optimisers (short warm-up, then cosine) and the weight average."""
+        warm = min(1.0, max(done, 1e-4) / 0.01)
+        rate = self.options.rate * warm * max(0.01, 0.5 + 0.5 * math.cos(math.pi * done))
+        for number, optimiser in enumerate(self.optimisers):
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            if number == 0:
+                nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            if number == 0 or heard > 0:
+                optimiser.step()
+            optimiser.zero_grad()
+        with torch.no_grad():
+            decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
+            for key, value in self.network.state_dict().items():
+                self.averaged[key].lerp_(value, 1 - decay)
+        self.step += 1
+
+    def save(self) -> None:
+        """Write ``state.pt`` and the folder ``vqgan``, each file in one move."""
+        state = {
+            "network": self.network.state_dict(), "judge": self.judge.state_dict(),
+            "codebook": self.codebook.state_dict(), "averaged": self.averaged, "kept": self.kept,
+            "optimisers": [o.state_dict() for o in self.optimisers], "step": self.step,
+            "spent": self.spent,
+        }  # fmt: skip
+        with atomic(self.options.out / "state.pt") as path:
+            torch.save(state, path)
+        save_folder(self.config, self.exported(), self.options.out / "vqgan")
+
+    def exported(self) -> dict[str, Tensor]:
+        """Return the state dict of a diffusers VQModel: averaged weights, and the codebook."""
+        return self.averaged | {"quantize.embedding.weight": self.codebook.codes.clone()}
+
+    def done(self) -> float:
+        """Return the fraction of the run that lies behind."""
+        if self.options.steps:
+            return self.step / self.options.steps
+        return self.spent / 60 / self.options.minutes
+
+    def run(self) -> None:
+        """Train to the end, with log lines and regular checkpoints."""
+        from guidance.train.log import Log
+
+        log = Log(self.options, self.device)
+        begin, saved = time.perf_counter() - self.spent, self.spent
+        for images in self.loader.batches(self.step):
+            self.spent = time.perf_counter() - begin
+            done = self.done()
+            if done >= 1:
+                break
+            values = self.train_step(images, done)
+            if self.step % self.options.log_every == 0:
+                log.step(self.step, done, values)
+            if self.spent - saved > 60 * self.options.save_every:
+                saved = self.spent
+                self.save()
+        self.save()
+        log.close()
+
+
+def save_folder(config: dict[str, Any], state: dict[str, Tensor], folder: Path) -> None:
+    """Write a folder that diffusers' ``VQModel.from_pretrained`` and ``--vqgan`` take."""
+    from safetensors.torch import save_file
+
+    make_folder(folder)
+    write(folder / "config.json", json.dumps(config, indent=2) + "\n")
+    with atomic(folder / "diffusion_pytorch_model.safetensors") as path:
+        save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, path)
+
+
+def train(options: VqganTraining) -> None:
+    """Run ``python -m guidance.train.vqgan``."""
+    Trainer(options).run()
+
+
+if __name__ == "__main__":
+    from guidance.cli import main
+
+    raise SystemExit(main(VqganTraining, train, prog="python -m guidance.train.vqgan"))
