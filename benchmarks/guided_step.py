@@ -129,10 +129,10 @@ def measure_memory(name: str, model: str, cuts: int) -> None:
     """Print what `memory` reads."""
     network, size = make_network(model)
     step = make_side(name, network, size, cuts)
-    before = _status("VmRSS")
+    before = status("VmRSS")
     for _ in range(3):
         step()
-    print(_status("VmHWM") - before)
+    print(status("VmHWM") - before)
 
 
 def differences(model: str, cuts: int) -> dict[str, float]:
@@ -184,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("\n".join(table(model, arguments.cuts, arguments.repeats)), end="\n\n", flush=True)
 
 
-def _status(field: str) -> float:
+def status(field: str) -> float:
     """Return a memory figure of this process in MB, from Linux' /proc."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))

@@ -82,3 +82,58 @@ class UsualStep:
         with torch.no_grad():
             pixels.clamp_(0, 1)
         return loss.item()
+
+
+class UsualPainting:
+    """One step of the VQGAN-CLIP tool that most people used, on the networks that are given.
+
+    Quantise against the whole codebook with a one-hot product, decode, pool the whole picture once
+    for each cut, augment, embed, compare; weights frozen, everything in float32, all cuts in one
+    graph.
+
+    Args:
+        vqgan: a diffusers `VQModel`.
+        z: ``[1, C, h, w]``, the latents to start from.
+        step: gives the CLIP network, its target, mean and std.
+    """
+
+    def __init__(self, vqgan: nn.Module, z: Tensor, step: UsualStep, lr: float = 0.1):
+        self.vqgan = vqgan.eval().requires_grad_(False)
+        self.codebook = vqgan.quantize.embedding.weight
+        self.low, self.high = (f(self.codebook, 0).values for f in (torch.min, torch.max))
+        self.z = z.clone().requires_grad_()
+        self.step = step
+        self.optimizer = torch.optim.Adam([self.z], lr=lr)
+
+    def __call__(self) -> float:
+        """Make one update; return the loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        picture = self._decode(self._quantize(self.z))
+        pools = self.step.cutouts
+        cuts = []
+        for _ in range(pools.cuts):
+            pooled = F.adaptive_avg_pool2d(picture, pools.size)
+            cuts.append((pooled + F.adaptive_max_pool2d(picture, pools.size)) / 2)
+        batch = pools.augment(torch.cat(cuts))
+        strength = torch.empty(pools.cuts, 1, 1, 1).uniform_(0, pools.noise)
+        batch = batch + strength * torch.randn_like(batch)
+        features = self.step.network.encode_image((batch - self.step.mean) / self.step.std)
+        features = F.normalize(features.float(), dim=-1)
+        distances = (features - self.step.target).norm(dim=-1).div(2).arcsin().pow(2).mul(2)
+        loss = distances.mean()
+        loss.backward()
+        self.optimizer.step()
+        with torch.no_grad():
+            bounds = self.low[None, :, None, None], self.high[None, :, None, None]
+            self.z.copy_(self.z.maximum(bounds[0]).minimum(bounds[1]))
+        return loss.item()
+
+    def _quantize(self, z: Tensor) -> Tensor:
+        x, codes = z.movedim(1, 3), self.codebook
+        distances = x.pow(2).sum(-1, keepdim=True) + codes.pow(2).sum(1) - 2 * x @ codes.T
+        chosen = F.one_hot(distances.argmin(-1), len(codes)).to(x.dtype) @ codes
+        return (x + (chosen - x).detach()).movedim(3, 1)
+
+    def _decode(self, z: Tensor) -> Tensor:
+        picture = self.vqgan.decode(z, force_not_quantize=True).sample
+        return picture.add(1).div(2).clamp(0, 1)

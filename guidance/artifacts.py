@@ -117,14 +117,18 @@ class RunFolder:
         with atomic(self._frames / f"{index:06d}.jpg") as temporary:
             to_pil(image).save(temporary, quality=95, subsampling=0)
 
-    def save_video(self, kind: str, fps: float) -> Path | None:
-        """Encode the frames as ``progress.mp4`` or ``progress.gif``; then they are deleted."""
+    def save_video(self, kind: str, fps: float, *, keep: bool = False) -> Path | None:
+        """Encode the frames as ``progress.mp4`` or ``progress.gif``.
+
+        Then they are deleted, unless `keep`: a run that will go on needs them.
+        """
         frames = [frame for _, frame in self._frame_files()]
         path = None
         if kind != "none" and frames:
             path = self.path / f"progress.{kind}"
             save_video(path, frames, fps)
-        shutil.rmtree(self._frames, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(self._frames, ignore_errors=True)
         return path
 
     def save_manifest(self, manifest: Mapping[str, Any]) -> None:

@@ -1,9 +1,11 @@
-"""Image → scalar loss, lower is better: prompts seen by CLIP, and regularisers.
+"""Image → scalar loss, lower is better: what an objective is, and prompts seen by CLIP.
 
 Objectives are callables that add, subtract and scale with operators::
 
     objective = PromptObjective(scorer, parse_prompts("a fox:2 | text:-0.3")) + 0.1 * Smoothness()
     objective(image).backward()
+
+The objectives that need no CLIP are in `guidance.regularisers`.
 """
 
 from __future__ import annotations
@@ -156,7 +158,7 @@ class PromptObjective(Objective):
         """Return loss and score of some of the cuts, as their share of the mean over all."""
         loss, score = image.new_zeros(()), image.new_zeros(())
         share = len(part) / total
-        index = [i for i, p in enumerate(self.prompts) if p.active(step)]
+        weights = {i: w for i, p in enumerate(self.prompts) if (w := p.weight_at(step))}
         crops: dict[int, Tensor] = {}  # models of one input size share their crops
         for model, weight, aims, texts in zip(
             self.scorer.models, self.scorer.weights, self._aims, self._texts, strict=True
@@ -165,32 +167,33 @@ class PromptObjective(Objective):
             if size not in crops:
                 crops[size] = apply_cuts(image, part, size)
             features = model.encode_image(crops[size])
-            loss = loss + share * weight * self._distance(features, aims, index)
-            score = score + share * weight * self._score(features.detach(), texts, index)
+            loss = loss + share * weight * self._distance(features, aims, weights)
+            score = score + share * weight * self._score(features.detach(), texts, weights)
         return loss, score
 
-    def _distance(self, features: Tensor, aims: Aims, index: list[int]) -> Tensor:
+    def _distance(self, features: Tensor, aims: Aims, weights: dict[int, float]) -> Tensor:
+        """Return the loss of the prompts that apply, given as weights by their number."""
         loss = features.new_zeros(())
-        if not index:
+        if not weights:
             return loss + 0 * features.sum()
-        distances = spherical_distance(features[:, None], aims.targets[index][None])  # [N, P]
-        for column, i in enumerate(index):
-            prompt = self.prompts[i]
-            signed = distances[:, column] * math.copysign(1, prompt.weight)
-            if prompt.stop > -math.inf:
-                signed = signed.clamp(min=prompt.stop)
-            loss = loss + abs(prompt.weight) * signed.mean()
+        targets = aims.targets[list(weights)]
+        distances = spherical_distance(features[:, None], targets[None])  # [N, P]
+        for column, (i, weight) in enumerate(weights.items()):
+            signed = distances[:, column] * math.copysign(1, weight)
+            if self.prompts[i].stop > -math.inf:
+                signed = signed.clamp(min=self.prompts[i].stop)
+            loss = loss + abs(weight) * signed.mean()
             if i in aims.rivals:
-                loss = loss + prompt.weight * aims.confusion(features, i)
+                loss = loss + weight * aims.confusion(features, i)
         return loss
 
-    def _score(self, features: Tensor, texts: Tensor, index: list[int]) -> Tensor:
+    def _score(self, features: Tensor, texts: Tensor, weights: dict[int, float]) -> Tensor:
         """Return the mean cosine to the active positive prompts, weighted (0 if there are none)."""
-        index = [i for i in index if self.prompts[i].weight > 0]
-        if not index:
+        weights = {i: weight for i, weight in weights.items() if weight > 0}
+        if not weights:
             return features.new_zeros(())
-        weights = torch.tensor([self.prompts[i].weight for i in index]).to(features)
-        return ((features @ texts[index].T).mean(0) * weights).sum() / weights.sum()
+        factors = torch.tensor(list(weights.values())).to(features)
+        return ((features @ texts[list(weights)].T).mean(0) * factors).sum() / factors.sum()
 
 
 def spherical_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -201,36 +204,6 @@ def spherical_distance(a: Tensor, b: Tensor) -> Tensor:
     # the norm has an infinite gradient at 0 and asin at 1: both are kept a rounding error away
     half = (a - b).pow(2).sum(-1).clamp(min=1e-12).sqrt() / 2
     return 2 * half.clamp(max=1 - 1e-6).asin().pow(2)
-
-
-class Smoothness(Objective):
-    """Total variation: mean squared difference of neighbouring pixels."""
-
-    name = "smoothness"
-
-    def evaluate(self, image: Tensor, step: int = 0) -> Evaluation:
-        """Return the mean over both directions."""
-        across, down = image.diff(dim=-1), image.diff(dim=-2)
-        loss = across.pow(2).mean() + down.pow(2).mean()
-        return Evaluation(loss, {self.name: loss.detach()})
-
-
-class Likeness(Objective):
-    """Mean squared error to a target image ``[1, 3, H, W]`` of the same size."""
-
-    name = "likeness"
-
-    def __init__(self, target: Tensor):
-        check_images("target", target)
-        self.target = target
-
-    def evaluate(self, image: Tensor, step: int = 0) -> Evaluation:
-        """Return the mean over pixels and channels."""
-        if image.shape[-2:] != self.target.shape[-2:]:
-            got, want = list(image.shape[-2:]), list(self.target.shape[-2:])
-            raise InputError(f"image must have the target's size {want} but has {got}")
-        loss = (image - self.target.to(image)).pow(2).mean()
-        return Evaluation(loss, {self.name: loss.detach()})
 
 
 class _InBatches(torch.autograd.Function):

@@ -18,6 +18,8 @@ from guidance.cutouts import CutoutOptions
 from guidance.errors import FileError, InputError, unknown
 from guidance.prompts import Prompt as ParsedPrompt
 from guidance.prompts import check_steps, parse_prompts
+from guidance.schedule import MAX_STEP
+from guidance.story import cross_fade, scene_steps, tell
 from guidance.subject import with_subjects
 
 T = TypeVar("T")
@@ -39,8 +41,12 @@ class GuidedOptions:
     prior: bool = True
     """Aim for the image that a CLIP's prior expects for the prompt, if it has one (mini does),
     rather than for the words themselves."""
+    story: Several[tuple[str, ...]] = ()
+    """The next scene after PROMPT; may be repeated. "a fox ^ a wolf" says the same."""
     change_every: Annotated[int | None, alias("-cpe")] = None
-    """Steps for each part of a story written "a fox ^ a wolf"."""
+    """Steps for each scene of a story; by default the scenes share the steps equally."""
+    fade: int = 0
+    """Steps in which one scene fades into the next, half of them before the change."""
 
     steps: Annotated[int, alias("-i", "--iterations")] = 250
     """Number of optimisation steps."""
@@ -80,8 +86,8 @@ class GuidedOptions:
     """Progress video."""
     video_size: int = 512
     """Longer side of the video, pixels."""
-    fps: float = 20.0
-    """Frames a second of the video."""
+    fps: float | None = None
+    """Frames a second of the video; by default 20, or those of a film that is restyled."""
     frame_every: int = 0
     """Steps between video frames; 0 means about 100 frames in all."""
     save_every: Annotated[int, alias("-se")] = 50
@@ -92,6 +98,7 @@ class GuidedOptions:
     def check(self) -> None:
         """Raise `InputError` or `FileError` for any value that is not allowed; load nothing."""
         check_range("subject", self.subject, 0, 100)
+        check_range("fade", self.fade, 0, MAX_STEP)
         prompts = self.prompts()
         self.cutouts()
         parse_specs(self.clip)
@@ -100,7 +107,7 @@ class GuidedOptions:
         check_steps(prompts, self.total())
         check_range("seed", self.seed, 0, MAX_SEED)
         check_range("video_size", self.video_size, 16, 4096)
-        check_range("fps", self.fps, 0.1, 240)
+        check_range("fps", 20.0 if self.fps is None else self.fps, 0.1, 240)
         check_range("frame_every", self.frame_every, 0)
         check_range("save_every", self.save_every, 1)
         if self.cuts_per_batch is not None:
@@ -119,17 +126,19 @@ class GuidedOptions:
 
     def speed(self) -> float:
         """Return the frames a second of the video."""
-        return self.fps
+        return 20.0 if self.fps is None else self.fps
 
     def prompts(self) -> tuple[ParsedPrompt, ...]:
         """Return the parsed prompts of all prompt options."""
+        text = tell(self.prompt, self.story)
+        every = self.change_every
         prompts = parse_prompts(
-            self.prompt,
+            text,
             negative=self.negative,
             image=self.image_prompt,
-            every=self.change_every,
+            every=scene_steps(text, self.total()) if every is None else every,
         )
-        return with_subjects(prompts, self.subject)
+        return with_subjects(cross_fade(prompts, self.fade, self.total()), self.subject)
 
     def cutouts(self) -> CutoutOptions:
         """Return how the image is cut."""

@@ -86,6 +86,8 @@ class Prompt:
         kind: ``"text"``, ``"image"`` or ``"noise"``.
         start: first step at which it applies.
         end: first step at which it no longer applies; None applies to the end.
+        rise: steps from the start in which the weight grows linearly, see `guidance.story`.
+        fall: steps up to the end in which it shrinks linearly. Neither has a form in the grammar.
     """
 
     text: str
@@ -94,6 +96,8 @@ class Prompt:
     kind: Literal["text", "image", "noise"] = "text"
     start: int = 0
     end: int | None = None
+    rise: int = 0
+    fall: int = 0
 
     def __post_init__(self):
         if not isinstance(self.text, str):
@@ -113,6 +117,12 @@ class Prompt:
         object.__setattr__(self, "weight", check_weight(self.weight))
         object.__setattr__(self, "stop", check_stop(self.stop, self.weight))
         schedule.check_span(self.start, self.end)
+        for name in ("rise", "fall"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise PromptError(f"{name} must be a number of steps but is {value!r}")
+        if self.fall and self.end is None:
+            raise PromptError(f"fall must be 0 without an end but is {self.fall}")
 
     def __repr__(self) -> str:
         shown = (f for f in fields(self) if getattr(self, f.name) != f.default)
@@ -124,6 +134,20 @@ class Prompt:
     def active(self, step: int) -> bool:
         """Return whether the prompt applies at `step`."""
         return self.start <= step and (self.end is None or step < self.end)
+
+    def weight_at(self, step: int) -> float:
+        """Return the weight that applies at `step`, 0 where none does.
+
+        The weights of two prompts of weight 1 that fade into each other sum to 1 at every step.
+        """
+        if not self.active(step):
+            return 0.0
+        share = 1.0
+        if self.rise:
+            share = min(share, (step - self.start + 0.5) / self.rise)
+        if self.fall:
+            share = min(share, (self.end - step - 0.5) / self.fall)
+        return self.weight * share
 
     @property
     def plain(self) -> bool:

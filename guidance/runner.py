@@ -156,7 +156,7 @@ def execute(technique: Technique[O], options: O, *, resume: Path | None = None) 
         except DivergedError as error:
             status = "diverged"
             print(f"guidance.{technique.name}: {error}", file=sys.stderr)
-    _finish(technique, options, folder, generator, done)
+    _finish(technique, options, folder, generator, done, keep=status == "interrupted")
     record.save(status, last, time.monotonic() - started)
     if not options.quiet:
         print(f"{status} after {done} of {options.total()} steps: {folder.path}")
@@ -196,8 +196,10 @@ def _finish(
     folder: RunFolder,
     generator: Generator,
     done: int,
+    *,
+    keep: bool,
 ) -> None:
-    """Write everything a run leaves behind except the manifest."""
+    """Write everything a run leaves behind except the manifest; `keep` its video frames too."""
     folder.save_steps()
     _save_checkpoint(technique, options, folder, generator, done)
     image = generator.render(*technique.final_size(options))
@@ -213,7 +215,7 @@ def _finish(
     for number, one in enumerate(image):
         folder.save_image(one, "image.png" if number == 0 else f"image-{number + 1}.png", text)
     folder.save_extras(generator.artefacts())
-    folder.save_video(options.video, options.speed())
+    folder.save_video(options.video, options.speed(), keep=keep)
 
 
 class _Record:

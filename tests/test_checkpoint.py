@@ -13,8 +13,9 @@ from guidance import checkpoint
 from guidance.cutouts import CutoutOptions
 from guidance.errors import CheckpointError, FileError
 from guidance.loop import run
-from guidance.objective import PromptObjective, Smoothness
+from guidance.objective import PromptObjective
 from guidance.prompts import Prompt
+from guidance.regularisers import Smoothness
 from guidance.scorer import ClipScorer
 
 

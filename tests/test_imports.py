@@ -10,14 +10,16 @@ FILES = sorted(ROOT.rglob("*.py"))
 TECHNIQUES = {p.parent.name for p in ROOT.glob("*/__main__.py")} - {"train", "evaluate"}
 # a module may import modules of its own layer and of the layers below it
 LAYERS = (
-    {"conventions", "errors", "files", "images", "schedule", "slug", "weights"},
-    {"clip", "data", "models", "prompts"},
+    {"conventions", "errors", "files", "images", "packaged", "parse", "schedule", "slug",
+     "weights"},
+    {"clip", "data", "models", "prompts", "story"},
     {"scorer", "cutouts", "generator"},
-    {"aims", "loop", "objective", "ranking", "artifacts", "checkpoint", "cli", "options", "runner"},
+    {"aims", "loop", "objective", "ranking", "artifacts", "checkpoint", "cli", "options",
+     "regularisers", "runner"},
     TECHNIQUES,
     {"evaluate"},
     {"train"},
-)
+)  # fmt: skip
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 

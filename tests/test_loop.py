@@ -9,8 +9,9 @@ from pixel_generator import Pixels
 from guidance.cutouts import CutoutOptions
 from guidance.errors import DivergedError, InputError
 from guidance.loop import fast_matmul, run
-from guidance.objective import Evaluation, Likeness, Objective, PromptObjective, Smoothness
+from guidance.objective import Evaluation, Objective, PromptObjective
 from guidance.prompts import Prompt
+from guidance.regularisers import Likeness, Smoothness
 from guidance.scorer import ClipScorer
 
 

@@ -12,15 +12,9 @@ from guidance.clip import load_clip
 from guidance.conventions import derive_seed, make_generator
 from guidance.cutouts import CutoutOptions, apply_cuts, sample_cuts
 from guidance.errors import FileError, InputError
-from guidance.objective import (
-    Evaluation,
-    Likeness,
-    Objective,
-    PromptObjective,
-    Smoothness,
-    spherical_distance,
-)
+from guidance.objective import Evaluation, Objective, PromptObjective, spherical_distance
 from guidance.prompts import Prompt
+from guidance.regularisers import Likeness, Smoothness
 from guidance.scorer import ClipScorer
 
 PLAIN = CutoutOptions(cuts=4, overview=1, min_cut=0.3, augment=())
@@ -249,16 +243,6 @@ def test_a_sum_has_the_score_of_its_prompts(tiny_clip):
     want = prompts.evaluate(image()).score
     assert (0.1 * Smoothness() - 3 * prompts).evaluate(image()).score == want
     assert (Smoothness() + Smoothness()).evaluate(image()).score is None
-
-
-def test_smoothness_and_likeness_by_hand():
-    x = torch.zeros(1, 3, 2, 2)
-    x[..., 0, 0] = 1
-    assert float(Smoothness()(x)) == pytest.approx(0.5 + 0.5)
-    target = torch.full((1, 3, 2, 2), 0.5)
-    assert float(Likeness(target)(x)) == pytest.approx(0.25)
-    with pytest.raises(InputError, match=r"target's size \[2, 2\] but has \[2, 3\]"):
-        Likeness(target)(torch.zeros(1, 3, 2, 3))
 
 
 def test_argument_errors(tiny_clip):

@@ -131,6 +131,8 @@ def test_ctrl_c_leaves_the_last_step_and_resumes(tmp_path, tiny_clip_path):
     assert done["steps"] >= 3
     assert (out / "image.png").exists()
     assert (out / "drawing.svg").exists()
+    assert (out / "progress.mp4").exists()
+    assert (out / ".frames/000000.jpg").exists(), "a run that goes on needs its frames"
 
 
 def test_from_manifest_repeats_a_run(tmp_path, tiny_clip_path):

@@ -1,22 +1,15 @@
-"""The CLIP weights inside the package, checked against their hashes."""
+"""The CLIP models inside the package: their files, and how they are put together."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-from collections.abc import Iterator
-from importlib import resources
-from pathlib import Path
 from typing import NamedTuple
 
 from safetensors.torch import load_file
 
 from guidance.clip.build import Parts, assemble, load_local
 from guidance.clip.prior import Prior, load_prior
-from guidance.errors import ModelError
-
-HASHES = "SHA256SUMS"
+from guidance.packaged import packaged, pretrained
 
 
 class Shipped(NamedTuple):
@@ -51,7 +44,7 @@ def load_parts(name: str) -> Parts:
         ModelError: a file is missing or not the one that was shipped.
     """
     files = SHIPPED[name]
-    with _file(f"clip/configs/{files.config}") as config, pretrained(files.weights) as weights:
+    with packaged(f"clip/configs/{files.config}") as config, pretrained(files.weights) as weights:
         if not files.image:
             return load_local(config, weights)
         content, state = json.loads(config.read_text(encoding="utf-8")), load_file(weights)
@@ -66,28 +59,3 @@ def load_prior_of(name: str) -> Prior | None:
         return None
     with pretrained(SHIPPED[name].prior) as path:
         return load_prior(path)
-
-
-@contextlib.contextmanager
-def pretrained(name: str) -> Iterator[Path]:
-    """Give the path of the weights file `name`, after a look at its SHA-256.
-
-    Raises:
-        ModelError: the file is missing or not the one that was shipped.
-    """
-    with _file(f"pretrained/{HASHES}") as sums, _file(f"pretrained/{name}") as path:
-        if not path.is_file():
-            raise ModelError(f"the weights {name} are missing; install the package again")
-        lines = (line.split() for line in sums.read_text(encoding="utf-8").splitlines())
-        known = {file: digest for digest, file in lines}
-        with path.open("rb") as file:
-            digest = hashlib.sha256(file.read())
-        if known.get(name) != digest.hexdigest():
-            raise ModelError(
-                f"the weights {name} are not the ones that were shipped; install the package again"
-            )
-        yield path
-
-
-def _file(name: str):
-    return resources.as_file(resources.files("guidance") / name)

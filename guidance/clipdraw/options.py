@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
-
-from PIL import ImageColor
 
 from guidance.cli import Several, alias
 from guidance.conventions import check_range, check_size
 from guidance.errors import InputError
 from guidance.options import GuidedOptions, check_files
+from guidance.parse import parse_canvas, parse_color, parse_palette
 
 # CLIPDraw's notebook pushes away from these two with a factor of 0.3 each
 CLIPDRAW_NEGATIVES = ("A badly drawn sketch.:0.3", "Many ugly, messy drawings.:0.3")
@@ -74,8 +72,7 @@ class ClipDrawOptions(GuidedOptions):
         check_range("opacity", self.opacity[1], self.opacity[0], 1)
         for name in ("points_lr", "width_lr", "color_lr"):
             check_range(name, getattr(self, name), 0, 1000)
-        for side in self.canvas():
-            check_size("size", side)
+        self.canvas()
         check_size("render_size", self.render_size)
         parse_color("background", self.background)
         self.colors()
@@ -94,11 +91,7 @@ class ClipDrawOptions(GuidedOptions):
 
     def canvas(self) -> tuple[int, int]:
         """Return height and width of the canvas CLIP sees, pixels."""
-        match = re.fullmatch(r"(\d{1,6})(?:[xX×](\d{1,6}))?", self.size.strip())
-        if not match:
-            raise InputError(f"size must be SIDE or WIDTHxHEIGHT in pixels but is {self.size!r}")
-        width = int(match[1])
-        return int(match[2] or width), width
+        return parse_canvas("size", self.size)
 
     def final(self) -> tuple[int, int]:
         """Return height and width of ``image.png``, pixels."""
@@ -108,27 +101,8 @@ class ClipDrawOptions(GuidedOptions):
 
     def colors(self) -> tuple[tuple[float, float, float], ...]:
         """Return the palette as RGB in [0, 1]; empty if every colour is allowed."""
-        names = [c.strip() for entry in self.palette for c in entry.split(",") if c.strip()]
-        return tuple(parse_color("palette", name) for name in names)
+        return parse_palette("palette", self.palette)
 
     def init_is_svg(self) -> bool:
         """Return whether `init` is a drawing rather than an image."""
         return self.init is not None and Path(self.init).suffix.lower() in (".svg", ".svgz")
-
-
-def parse_color(option: str, text: str) -> tuple[float, float, float]:
-    """Return RGB in [0, 1] of a CSS colour.
-
-    Raises:
-        InputError: it is not one.
-    """
-    from guidance.errors import nearest
-
-    try:
-        red, green, blue = ImageColor.getrgb(text.strip())[:3]
-    except ValueError:
-        hint = nearest(text, ImageColor.colormap)
-        raise InputError(
-            f"{option} must be a colour name or #rrggbb but is {text!r}{hint}"
-        ) from None
-    return red / 255, green / 255, blue / 255

@@ -8,12 +8,13 @@ from dataclasses import replace
 import torch
 
 from guidance.clipdraw.generator import REFERENCE, Drawing, random_scene, take_colors
-from guidance.clipdraw.options import ClipDrawOptions, parse_color
+from guidance.clipdraw.options import ClipDrawOptions
 from guidance.clipdraw.scene import Scene
 from guidance.clipdraw.svg import from_svg
 from guidance.conventions import derive_seed, make_generator
 from guidance.images import as_tensor
 from guidance.loop import Step
+from guidance.parse import parse_color
 from guidance.runner import Technique
 
 # Widths move by a tenth of a pixel a step. CLIPDraw starts all at 1 pixel and takes 1,000 steps to

@@ -11,7 +11,7 @@ from guidance.clipdraw.generator import Drawing, random_scene, take_colors
 from guidance.clipdraw.technique import build
 from guidance.errors import InputError
 from guidance.loop import run
-from guidance.objective import Likeness
+from guidance.regularisers import Likeness
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,151 @@
+"""One step of VQGAN painting: ours beside the usual loop, on the same networks.
+
+The networks are those of the public tools with random weights: taming's f16 VQGAN with 1,024 codes
+as a diffusers `VQModel`, and CLIP ViT-B/32; 32 cuts of a picture of 256 x 256 pixels.
+
+    python -m benchmarks.vqgan_step
+    python -m benchmarks.vqgan_step --cuts 8 --size 128 --repeats 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from benchmarks.guided_step import MEAN, PROMPT, STD, make_network, status
+from benchmarks.peers import UsualPainting, UsualStep
+from guidance.clip.model import ClipModel
+from guidance.clip.preprocess import Preprocess
+from guidance.cutouts import CutoutOptions
+from guidance.loop import run
+from guidance.models.latents import wrap
+from guidance.objective import PromptObjective
+from guidance.prompts import Prompt
+from guidance.scorer import ClipScorer
+from guidance.vqgan.generator import Painting
+
+# name → (precision, cuts in memory at once; None for all)
+SIDES = {
+    "usual": None,
+    "ours, fp32": ("fp32", None),
+    "ours, fp32, 8 cuts at once": ("fp32", 8),
+    "ours, bf16": ("bf16", None),
+    "ours, bf16, 8 cuts at once": ("bf16", 8),
+}
+AUGMENT = ("affine", "perspective", "colour", "erase", "noise")
+
+
+def make_vqgan() -> nn.Module:
+    """Return taming's f16 architecture with 1,024 codes (76 M weights), random weights."""
+    from diffusers import VQModel
+
+    torch.manual_seed(0)
+    kinds = ["DownEncoderBlock2D"] * 4 + ["AttnDownEncoderBlock2D"]
+    return VQModel(
+        down_block_types=kinds,
+        up_block_types=["AttnUpDecoderBlock2D"] + ["UpDecoderBlock2D"] * 4,
+        block_out_channels=[128, 128, 256, 256, 512],
+        layers_per_block=2,
+        latent_channels=256,
+        num_vq_embeddings=1024,
+        vq_embed_dim=256,
+        norm_num_groups=32,
+    )
+
+
+def make_side(
+    name: str, vqgan: nn.Module, clip: nn.Module, clip_size: int, size: int, cuts: int
+) -> Callable[[], object]:
+    """Return a function that makes one step of one side of the comparison."""
+    import open_clip
+
+    tokenizer = open_clip.SimpleTokenizer()
+    latents = wrap(vqgan, "random")
+    start = latents.random(size // 16, size // 16, torch.Generator().manual_seed(0))
+    if SIDES[name] is None:
+        with torch.no_grad():
+            target = F.normalize(clip.encode_text(tokenizer([PROMPT])), dim=-1)[0]
+        step = UsualStep(clip, target, clip_size, cuts, MEAN, STD)
+        return UsualPainting(vqgan, start, step)
+    precision, at_once = SIDES[name]
+    preprocess = Preprocess(clip_size, MEAN, STD)
+    model = ClipModel(clip, tokenizer, preprocess, name="random", precision=precision)
+    objective = PromptObjective(
+        ClipScorer([model]),
+        [Prompt(PROMPT)],
+        CutoutOptions(cuts=cuts, overview=cuts, augment=AUGMENT),
+        cuts_per_batch=at_once,
+    )
+    painting = Painting(latents.place(torch.device("cpu"), precision), start, (size, size))
+    stream = run(painting, objective, steps=10**6)
+    return lambda: next(stream)
+
+
+def times(size: int, cuts: int, repeats: int) -> dict[str, float]:
+    """Return the seconds of a step for each side: the least of `repeats`, sides taking turns."""
+    vqgan, (clip, clip_size) = make_vqgan(), make_network("ViT-B-32")
+    steps = {
+        name: make_side(name, copy.deepcopy(vqgan), copy.deepcopy(clip), clip_size, size, cuts)
+        for name in SIDES
+    }
+    best = dict.fromkeys(SIDES, float("inf"))
+    for repeat in range(repeats + 1):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            if repeat:  # the first is for warming up
+                best[name] = min(best[name], time.perf_counter() - start)
+    return best
+
+
+def memory(name: str, size: int, cuts: int) -> float:
+    """Return the peak memory of two steps in MB over that of the networks, in a process."""
+    command = [sys.executable, "-m", "benchmarks.vqgan_step", "--size", str(size)]
+    command += ["--cuts", str(cuts), "--memory-of", name]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def measure_memory(name: str, size: int, cuts: int) -> None:
+    """Print what `memory` reads."""
+    step = make_side(name, make_vqgan(), *make_network("ViT-B-32"), size, cuts)
+    before = status("VmRSS")
+    for _ in range(2):
+        step()
+    print(status("VmHWM") - before)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--cuts", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory-of", choices=SIDES, help=argparse.SUPPRESS)
+    given = parser.parse_args(argv)
+    warnings.filterwarnings("ignore")  # open_clip's and kornia's, about their own future
+    if given.memory_of:
+        measure_memory(given.memory_of, given.size, given.cuts)
+        return
+    seconds = times(given.size, given.cuts, given.repeats)
+    peaks = {name: memory(name, given.size, given.cuts) for name in SIDES}
+    print(
+        f"VQGAN f16-1024 and ViT-B-32, {given.cuts} cuts, {given.size} px, "
+        f"{torch.get_num_threads()} threads, least of {given.repeats} steps"
+    )
+    print(f"{'':32}{'ms/step':>9}{'speed':>8}{'peak MB':>9}{'share':>8}")
+    for name, value in seconds.items():
+        speed, share = seconds["usual"] / value, peaks[name] / peaks["usual"]
+        print(f"{name:32}{value * 1000:9.0f}{speed:7.2f}x{peaks[name]:9.0f}{share:8.2f}")
+
+
+if __name__ == "__main__":
+    main()

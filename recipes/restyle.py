@@ -1,0 +1,67 @@
+"""Restyle a photo in several manners: the things in it stay where they are, the surfaces change.
+
+Usage:
+    python recipes/restyle.py photo.jpg
+    python recipes/restyle.py photo.jpg --style "a stained glass window" --style "a woodcut"
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import guidance
+from guidance.artifacts import contact_sheet
+from guidance.files import make_folder
+from guidance.images import load_image, to_pil
+from guidance.prompts import slug
+
+STYLES = (
+    "an oil painting by Van Gogh",
+    "a watercolor painting",
+    "a woodblock print by Hokusai",
+    "a stained glass window",
+)
+
+
+def main() -> None:
+    """Run the recipe."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--style", action="append", help="may be repeated")
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--keep", type=float, default=2.0, help="pull back to the photo")
+    parser.add_argument("--size", default="224")
+    parser.add_argument("--clip", default="mini")
+    parser.add_argument("--vqgan", default="mini")
+    parser.add_argument("--output", help="folder; by default under outputs/")
+    options = parser.parse_args()
+    if not options.photo.is_file():
+        parser.error(f"the file {str(options.photo)!r} does not exist")
+
+    styles = options.style or STYLES
+    folder = make_folder(options.output or Path("outputs") / f"restyle-{slug(options.photo.stem)}")
+    pictures, labels = [load_image(options.photo)], ["photo"]
+    for style in styles:
+        for step in guidance.paint(
+            style,
+            init=str(options.photo),
+            init_weight=options.keep,
+            steps=options.steps,
+            size=options.size,
+            clip=options.clip,
+            vqgan=options.vqgan,
+        ):
+            pass  # only the last step is wanted
+        picture = to_pil(step.generator.picture())
+        picture.save(folder / f"{slug(style)}.png")
+        pictures.append(picture)
+        labels.append(style)
+        print(f"{style}: score {step.score:.3f}")
+    sheet = contact_sheet(pictures, labels, tile=256, columns=len(pictures))
+    sheet.save(folder / "styles.png")
+    print(folder / "styles.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""Stories: scenes, their lengths, cross-fades, and what they do to a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import doctest
+
+import pytest
+import torch
+
+from guidance import story as module
+from guidance.clipdraw import ClipDrawOptions
+from guidance.clipdraw.technique import CLIPDRAW
+from guidance.cutouts import CutoutOptions
+from guidance.errors import InputError, PromptError
+from guidance.objective import PromptObjective
+from guidance.options import from_table
+from guidance.prompts import Prompt, parse_prompts
+from guidance.runner import command
+from guidance.scorer import ClipScorer
+from guidance.story import cross_fade, scene_steps
+
+SMALL = ["--strokes", "8", "--size", "48", "--render-size", "48", "--cuts", "4",
+         "--video", "none", "-q"]  # fmt: skip
+
+
+def options(prompt: str = "dawn", **more: object) -> ClipDrawOptions:
+    return ClipDrawOptions(prompt=prompt, subject=0, **more)
+
+
+def spans(prompts) -> list[tuple[str, int, int | None]]:
+    return [(p.text, p.start, p.end) for p in prompts]
+
+
+def test_examples():
+    result = doctest.testmod(module)
+    assert result.attempted > 3
+    assert not result.failed
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("dawn", None),
+        (r"a \^ b", None),
+        (r"a \|| b", None),
+        ("a | b", None),
+        ("dawn ^ noon", 50),
+        ("dawn || noon ^ night", 33),
+        ("a ^ b ^ c ^ d:2 | e", 25),
+    ],
+)
+def test_scenes_share_the_steps(text, expected):
+    assert scene_steps(text, 100) == expected
+
+
+def test_a_scene_has_at_least_a_step():
+    assert scene_steps("a ^ b ^ c", 2) == 1
+
+
+def test_story_options_say_what_the_grammar_says():
+    written = options("dawn | ink ^ noon:2 ^ night", steps=10, change_every=3).prompts()
+    told = options("dawn | ink", story=("noon:2", "night"), steps=10).prompts()
+    assert told == written
+    assert spans(told) == [("dawn", 0, 3), ("ink", 0, 3), ("noon", 3, 6), ("night", 6, None)]
+    assert options("dawn", story=("noon ^ night",), steps=9).prompts()[-1].start == 6
+
+
+def test_weights_cross_linearly_and_sum_to_one():
+    for fade in (1, 2, 7, 100):
+        faded = cross_fade(parse_prompts("a ^ b ^ c", every=100), fade, 300)
+        weights = torch.tensor([[p.weight_at(step) for p in faded] for step in range(300)])
+        torch.testing.assert_close(weights.sum(1), torch.ones(300))
+        first = 100 - fade // 2
+        rise = (torch.arange(fade) + 0.5) / fade
+        torch.testing.assert_close(weights[first : first + fade, 1], rise)
+        assert weights[first - 1].tolist() == [1, 0, 0]
+        assert weights[first + fade, 0] == 0
+        changing = ((weights > 0) & (weights < 1)).any(1).sum()
+        assert changing == 2 * fade
+
+
+def test_no_fade_changes_nothing():
+    prompts = parse_prompts("a:2 ^ b:-1", every=5)
+    assert cross_fade(prompts, 0, 10) == prompts
+    assert [prompts[0].weight_at(step) for step in (0, 4, 5)] == [2, 2, 0]
+
+
+def test_steps_and_negatives_fade_too():
+    given = parse_prompts("ink | 0: a | 50: b:2", negative="0-50: fog | 50-: rain")
+    faded = cross_fade(given, 10, 100)
+    assert faded[0] == given[0]  # it neither ends nor starts at the change
+    assert [p.weight_at(50) for p in faded] == pytest.approx([1, 0.45, 1.1, -0.45, -0.55])
+
+
+def test_an_end_that_nothing_follows_stays_sudden():
+    given = parse_prompts("ink | 10-50: fog | 60-80: a | 80-90: b")
+    faded = cross_fade(given, 6, 100)
+    assert faded[:2] == given[:2]
+    assert faded[3].fall == 0
+    assert faded[3].rise == 6
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"fade": 10}, "--fade needs a story"),
+        ({"fade": -1, "prompt": ""}, "fade must be at least 0"),  # before the prompt's own error
+        ({"story": ("noon",), "steps": 100, "fade": 51}, "'dawn' has 50 steps"),
+        ({"story": ("noon",), "steps": 100, "change_every": 80, "fade": 21}, "'noon' has 20 steps"),
+        ({"story": ("noon", " ")}, "entry 2 is empty"),
+        ({"story": ("noon",), "steps": 1}, "starts at step 1 but the run has 1"),
+        ({"story": ("10: noon",)}, "cannot be combined"),
+        ({"story": ("noon",), "change_every": 0}, "--change-every must be"),
+    ],
+)
+def test_bad_stories(values, message):
+    with pytest.raises(InputError, match=message):
+        options(**({"prompt": "dawn", "device": "cpu"} | values)).check()
+
+
+@pytest.mark.parametrize("values", [{"rise": -1}, {"rise": 1.5}, {"fall": True}, {"fall": 3}])
+def test_bad_fades_of_a_prompt(values):
+    with pytest.raises(PromptError, match="must be"):
+        Prompt("a", **values)
+
+
+def test_the_loss_is_the_blend_of_the_scenes(tiny_clip):
+    cuts = CutoutOptions(cuts=3, augment=())
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+    def judge(prompts, step):
+        said = PromptObjective(ClipScorer([tiny_clip]), prompts, cuts).evaluate(image, step)
+        return float(said.loss), float(said.score)
+
+    a, b = parse_prompts("a fox ^ a wolf:3", every=8)
+    faded = cross_fade((a, b), 4, 16)
+    for step, share in ((6, 0.125), (7, 0.375), (9, 0.875)):
+        one = judge([Prompt("a fox")], step)
+        two = judge([Prompt("a wolf")], step)
+        weights = (1 - share, 3 * share)
+        loss, score = judge(faded, step)
+        assert loss == pytest.approx(weights[0] * one[0] + weights[1] * two[0], rel=1e-5)
+        mean = (weights[0] * one[1] + weights[1] * two[1]) / sum(weights)
+        assert score == pytest.approx(mean, rel=1e-4, abs=1e-6)
+    for step in (0, 5, 10, 15):  # outside of the fade nothing differs, bit for bit
+        assert judge(faded, step) == judge((a, b), step)
+
+
+def test_story_round_trips_through_a_table():
+    given = options("dawn", story=("noon", "night"), fade=7)
+    table = {k: v for k, v in dataclasses.asdict(given).items() if v is not None}
+    table |= {k: list(v) for k, v in table.items() if isinstance(v, tuple)}
+    assert from_table(ClipDrawOptions, table, "here") == given
+
+
+def test_a_story_run_repeats_from_its_manifest(tmp_path, tiny_clip_path):
+    arguments = ["dawn", *SMALL, "--story", "noon", "--story", "night", "--steps", 12]
+    for name, more in (("told", ["--fade", 4]), ("sudden", [])):
+        call = [*arguments, *more, "--clip", tiny_clip_path, "-o", tmp_path / name]
+        assert command(CLIPDRAW, [str(a) for a in call]) == 0
+    again = ["--from", str(tmp_path / "told"), "-o", str(tmp_path / "again")]
+    assert command(CLIPDRAW, again) == 0
+    told, sudden, repeated = (
+        (tmp_path / name / "drawing.svg").read_bytes() for name in ("told", "sudden", "again")
+    )
+    assert told == repeated != sudden
