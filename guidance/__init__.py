@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from guidance.ranking import Ranked as Ranked
     from guidance.ranking import rank as rank
     from guidance.scorer import ClipScorer as ClipScorer
+    from guidance.vqgan.technique import paint as paint
 
 # Imported on first use: `import guidance` stays instant, and one part does not load all others.
 _HOME = {
@@ -48,6 +49,7 @@ _HOME = {
     "Step": "loop",
     "draw": "clipdraw.technique",
     "load_clip": "clip.registry",
+    "paint": "vqgan.technique",
     "parse_prompts": "prompts",
     "rank": "ranking",
     "run": "loop",
@@ -65,6 +67,7 @@ __all__ = [
     "Step",
     "draw",
     "load_clip",
+    "paint",
     "parse_prompts",
     "rank",
     "run",

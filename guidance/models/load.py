@@ -1,0 +1,267 @@
+"""The name of a latent space → `Latents`.
+
+==============================================  =================================================
+``mini``                                        ours, shipped inside the package (works offline)
+``FILE.ckpt``, ``.pt``, ``.pth``,               a VQGAN of taming-transformers, with or without
+``.safetensors``                                its .yaml
+``FOLDER``                                      a diffusers model or pipeline
+``owner/name``, ``owner/name/subfolder``        the same, from the hub or its cache
+==============================================  =================================================
+
+A diffusers model is a `VQModel`, `AutoencoderKL` or `AutoencoderTiny`; of a pipeline the part
+``vqvae``, ``vqgan``, ``movq`` or ``vae`` is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from guidance.clip.build import line
+from guidance.clip.registry import _quiet
+from guidance.errors import FileError, GuidanceError, InputError, ModelError, nearest, unknown
+from guidance.models.architecture import read_config
+from guidance.models.foreign import SUFFIXES
+from guidance.models.latents import Latents, wrap
+from guidance.packaged import packaged, pretrained
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MINI = "mini"
+CLASSES = ("VQModel", "AutoencoderKL", "AutoencoderTiny")
+CONFIG, INDEX = "config.json", "model_index.json"
+WEIGHTS, PICKLED = "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"
+PARTS = ("vqvae", "vqgan", "movq", "vae")
+# for suggestions; any other repository may be named as well
+KNOWN = (
+    MINI,
+    "amused/amused-256",
+    "amused/amused-512",
+    "CompVis/ldm-celebahq-256",
+    "madebyollin/taesd",
+    "stabilityai/sd-vae-ft-mse",
+    "vqgan_imagenet_f16_1024.ckpt",
+    "vqgan_imagenet_f16_16384.ckpt",
+    "vqgan_gumbel_f8_8192.ckpt",
+    "wikiart_16384.ckpt",
+)
+OFFLINE_HINT = "use --vqgan mini, which ships with the package, or a local file or folder"
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(/[\w.-]+)*", re.ASCII)
+
+Fetch = Callable[[str], Path | None]  # a file's name in a folder or repository → its path
+
+
+def check_latents(name: str, config: str | None = None) -> None:
+    """Check the name of a latent space and its config; no weights are read or downloaded.
+
+    Raises:
+        InputError: an unknown name, or a config that is wrong or does not belong to the name.
+        FileError: a file or folder does not exist.
+    """
+    path = Path(name)
+    if not name:
+        raise InputError("the name of the VQGAN must not be empty; the default is mini")
+    is_file = path.suffix.lower() in SUFFIXES and not path.is_dir()
+    if config is not None and not is_file:
+        raise InputError(
+            f"a config belongs to a taming-transformers checkpoint ({', '.join(SUFFIXES)}) but the "
+            f"VQGAN is {name!r}"
+        )
+    if name == MINI:
+        return
+    if is_file:
+        _check_file(path, config)
+    elif path.is_dir():
+        _part(_in_folder(path), name)
+    elif path.is_file():
+        raise InputError(f"a VQGAN's file must be one of {', '.join(SUFFIXES)} but is {name!r}")
+    elif path.is_absolute() or name.startswith((".", "~")) or name.endswith(("/", "\\")):
+        raise FileError(f"the VQGAN's folder {name!r} does not exist")
+    elif not _REPOSITORY.fullmatch(name):
+        raise InputError(unknown("VQGAN", name, KNOWN))
+
+
+def load_latents(
+    name: str,
+    config: str | None = None,
+    *,
+    device: torch.device | str,
+    precision: str = "fp32",
+) -> Latents:
+    """Load a latent space by name.
+
+    Args:
+        name: as in the table above.
+        config: the .yaml of a taming-transformers checkpoint; its weights are checked against it.
+        device: where it runs.
+        precision: arithmetic of decoding, see `Latents.place`.
+
+    Raises:
+        InputError, FileError: as `check_latents`.
+        ModelError: the weights are damaged or incomplete, or cannot be had offline.
+    """
+    check_latents(name, config)
+    return wrap(_network(name, config), name).place(device, precision)
+
+
+def _network(name: str, config: str | None) -> nn.Module:
+    path = Path(name)
+    if name == MINI:
+        return _mini()
+    if path.is_dir():
+        return _local(path, name)
+    if path.suffix.lower() in SUFFIXES:
+        from guidance.models.taming import load_taming
+
+        return load_taming(path, config)
+    return _hub(name)
+
+
+def _mini() -> nn.Module:
+    from diffusers import VQModel
+    from safetensors.torch import load_file
+
+    with (
+        packaged("models/configs/mini-vqgan.json") as file,
+        pretrained("mini-vqgan.safetensors") as weights,
+    ):
+        content, state = json.loads(file.read_text(encoding="utf-8")), load_file(weights)
+    network = VQModel.from_config(content)
+    network.load_state_dict(state)  # half precision is converted
+    return network
+
+
+def _check_file(path: Path, config: str | None) -> None:
+    if not path.is_file():
+        beside = [p.name for p in path.parent.glob("*") if p.suffix in SUFFIXES]
+        raise FileError(f"the checkpoint {path} does not exist{nearest(path.name, beside)}")
+    if config is not None:
+        if not Path(config).is_file():
+            beside = [p.name for p in Path(config).parent.glob("*.y*ml")]
+            raise FileError(
+                f"the config {config} does not exist{nearest(Path(config).name, beside)}"
+            )
+        read_config(config)
+
+
+def _part(fetch: Fetch, name: str) -> tuple[str, str]:
+    """Return subfolder (or "") and class of the picture decoder in a folder or repository."""
+    kind = ""
+    if (file := fetch(CONFIG)) is not None:
+        kind = _json(file).get("_class_name", "of another library")
+        if kind in CLASSES:
+            return "", kind
+    if (file := fetch(INDEX)) is None:
+        if kind:
+            raise InputError(
+                f"{name} must hold one of {', '.join(CLASSES)} but its model is {kind}"
+            )
+        raise InputError(
+            f"{name} holds no diffusers model: it has neither {CONFIG} nor {INDEX} "
+            f"(a taming-transformers checkpoint is named by its file: {', '.join(SUFFIXES)})"
+        )
+    index = _json(file)
+    for part in PARTS:
+        entry = index.get(part)
+        if isinstance(entry, list) and entry and entry[-1] in CLASSES:
+            return part, entry[-1]
+    parts = ", ".join(k for k, v in index.items() if isinstance(v, list)) or "none"
+    raise InputError(
+        f"{name} must have a part {', '.join(PARTS)} of class {', '.join(CLASSES)} but its parts "
+        f"are {parts}"
+    )
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read {file}: {line(error)}") from error
+    if not isinstance(content, dict):
+        raise FileError(f"cannot read {file}: it is no JSON object")
+    return content
+
+
+def _in_folder(folder: Path) -> Fetch:
+    def fetch(file: str) -> Path | None:
+        return folder / file if (folder / file).is_file() else None
+
+    return fetch
+
+
+def _local(path: Path, name: str) -> nn.Module:
+    """Load a folder of diffusers, safetensors or else pickles that hold only tensors."""
+    import diffusers
+
+    subfolder, kind = _part(_in_folder(path), name)
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)  # diffusers reports at length what is raised below
+    try:
+        network, report = getattr(diffusers, kind).from_pretrained(
+            str(path / subfolder),
+            torch_dtype=torch.float32,
+            low_cpu_mem_usage=False,
+            output_loading_info=True,
+        )
+    except Exception as error:  # diffusers, safetensors and torch raise unrelated types
+        raise ModelError(f"{name} is not a usable {kind}: {line(error)}") from error
+    finally:
+        logging.disable(before)
+    if missing := sorted(report["missing_keys"]):  # diffusers would leave them random
+        raise ModelError(
+            f"the weights of {name} do not fit its config: they lack {len(missing)} entries, first "
+            f"{missing[0]!r}"
+        )
+    return network
+
+
+def _hub(name: str) -> nn.Module:
+    with _quiet():  # no retries when the hub is out of reach
+        try:
+            folder = _download(name)
+        except GuidanceError:
+            raise
+        except Exception as error:  # the hub client raises unrelated types
+            repositories = [k for k in KNOWN if _REPOSITORY.fullmatch(k)]
+            near = "" if name in repositories else nearest(name, repositories)
+            raise ModelError(
+                f"the VQGAN {name} is no local file or folder, is not in the hub's cache and could "
+                f"not be downloaded ({line(error)}){near}; {OFFLINE_HINT}"
+            ) from error
+        return _local(folder, name)
+
+
+def _download(name: str) -> Path:
+    """Return the cache's folder of a model in the hub, after a download where it is not there."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    owner, repository, *inside = name.split("/")
+    absent: set[str] = set()
+
+    def get(file: str) -> Path:
+        return Path(hf_hub_download(f"{owner}/{repository}", "/".join((*inside, file))))
+
+    def fetch(file: str) -> Path | None:
+        try:
+            return get(file)
+        except EntryNotFoundError as error:  # not in the repository or, offline, not in the cache
+            absent.add(file)
+            if absent >= {CONFIG, INDEX} and isinstance(error, FileNotFoundError):
+                raise
+            return None
+
+    part, _ = _part(fetch, name)
+    if part:
+        inside.append(part)
+    config = get(CONFIG)
+    if fetch(WEIGHTS) is None:
+        get(PICKLED)
+    return config.parent

@@ -1,0 +1,67 @@
+"""Image file → picture or mask of the painting's size."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from guidance.conventions import check_count, check_shape
+from guidance.errors import InputError
+from guidance.images import load_image, to_tensor
+
+
+def load_picture(source: str | os.PathLike | Image.Image, size: tuple[int, int]) -> Tensor:
+    """Return an image ``[1, 3, H, W]`` in [0, 1] that covers `size`, cropped about its middle.
+
+    An image of that size is taken as it is, bit for bit.
+
+    Args:
+        size: height and width, pixels.
+
+    Raises:
+        FileError: it cannot be read.
+    """
+    height, width = size
+    image = load_image(source)
+    return to_tensor(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
+
+
+def load_mask(path: str | os.PathLike, size: tuple[int, int], *, feather: int = 0) -> Tensor:
+    """Return a mask ``[1, 1, H, W]``: above 0 where the image is nearer to white than to black.
+
+    Args:
+        size: height and width, pixels; the image is fitted as by `load_picture`.
+        feather: see `soften`.
+
+    Raises:
+        FileError: it cannot be read.
+        InputError: nothing in it is white.
+    """
+    mask = (load_picture(path, size).mean(dim=1, keepdim=True) > 0.5).float()
+    if not mask.any():
+        raise InputError(f"mask must be white where to paint but {path} is black everywhere")
+    return soften(mask, feather)
+
+
+def soften(mask: Tensor, feather: int) -> Tensor:
+    """Return a mask of 0 and 1 with a ramp of `feather` pixels inside its border.
+
+    What is 0 stays 0; the picture's own border is no border of the mask.
+
+    Args:
+        mask: ``[1, 1, H, W]``.
+        feather: width of the ramp, pixels; 0 leaves the mask as it is.
+    """
+    check_shape("mask", mask, [1, 1, "H", "W"])
+    check_count("feather", feather, 0)
+    total, inner = mask.clone(), mask
+    for _ in range(feather):
+        inner = -F.max_pool2d(-inner, 3, stride=1, padding=1)  # a pixel smaller on all sides
+        total = total + inner
+    soft = total / (feather + 1)
+    # so narrow a mask that its middle is faint is painted in full there
+    return soft / soft.max() if bool(soft.max() > 0) else torch.zeros_like(mask)

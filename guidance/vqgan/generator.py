@@ -1,0 +1,233 @@
+"""Painting: a latent grid whose decoded picture follows the gradient (VQGAN-CLIP).
+
+Crowson, Biderman, Kornis, Stander, Hallahan, Castricato and Raff 2022, "VQGAN-CLIP: Open Domain
+Image Generation and Editing with Natural Language Guidance", arXiv:2204.08583, section 3.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from guidance.conventions import check_range, check_shape, derive_seed, make_generator
+from guidance.errors import InputError, unknown
+from guidance.generator import Generator
+from guidance.models.latents import Latents
+from guidance.models.quantize import clamp_channels
+
+OPTIMIZERS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "adagrad": torch.optim.Adagrad,
+    "adamax": torch.optim.Adamax,
+    "nadam": torch.optim.NAdam,
+    "radam": torch.optim.RAdam,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+}
+TAIL = 1 / 3  # share of a run over which the learning rate falls
+
+
+class Camera:
+    """Moves what is painted between steps, e.g. zooms into it; this one stands still."""
+
+    def before(self, painting: Painting, index: int) -> None:
+        """Change `painting` before step `index`; depends on both only, so that resume is exact."""
+
+    def view(self, image: Tensor) -> Tensor:
+        """Return how the picture ``[1, 3, H, W]`` is seen after the current step."""
+        return image
+
+
+class Painting(Generator):
+    """A latent grid under optimisation.
+
+    With `ema`, what is rendered and saved is the average of the latents, which is calmer than the
+    latest ones that are scored; without it, what is scored is what is saved. With `temperature`,
+    codes are drawn at random while painting, and the nearest ones are saved.
+
+    Args:
+        latents: the decoder; it is not part of this module's state.
+        z: ``[1, C, H / factor, W / factor]`` to start from.
+        size: height and width of the picture, pixels; multiples of the decoder's factor.
+        lr: learning rate, in units of the latents.
+        lr_end: the last step's learning rate as a fraction of `lr`; it falls linearly over the
+            last third of a run. A painting with a camera keeps `lr`.
+        optimizer: one of `OPTIMIZERS`, in any case.
+        ema: decay of the average per step, below 1; 0 for none.
+        mask: ``[1, 1, H, W]`` in [0, 1], 1 where to paint; elsewhere `original` stays, bit for bit.
+        original: ``[1, 3, H, W]`` in [0, 1]; needed with `mask`.
+        temperature: above 0, draw codes by the Gumbel-softmax trick, see `Latents.quantize`.
+        seed: of these draws.
+        camera: called before each step.
+
+    Raises:
+        InputError: shapes that do not fit or numbers out of range.
+    """
+
+    mask: Tensor | None
+    original: Tensor | None
+    total: Tensor | None
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        latents: Latents,
+        z: Tensor,
+        size: tuple[int, int],
+        *,
+        lr: float = 0.1,
+        lr_end: float = 1.0,
+        optimizer: str = "adam",
+        ema: float = 0.0,
+        mask: Tensor | None = None,
+        original: Tensor | None = None,
+        temperature: float = 0.0,
+        seed: int = 0,
+        camera: Camera | None = None,
+    ):
+        super().__init__()
+        check_painting_size(latents, size)
+        height, width = size
+        factor = latents.factor
+        check_shape("z", z, [1, latents.channels, height // factor, width // factor])
+        check_range("ema", ema, 0, 0.99999)
+        check_range("temperature", temperature, 0)
+        _check_mask(mask, original, size)
+        self._latents = (latents,)  # in a tuple: its weights do not belong into checkpoints
+        self.size = size
+        self.ema = ema
+        self.temperature = temperature
+        self.seed = seed
+        self.camera = camera
+        self.z = nn.Parameter(clamp_channels(z.detach(), latents.low, latents.high).clone())
+        self.register_buffer("mask", None if mask is None else mask.to(self.z), persistent=False)
+        fixed = None if original is None else original.to(self.z)
+        self.register_buffer("original", fixed, persistent=False)
+        # the average is total / weight, free of the bias towards its start
+        self.register_buffer("total", torch.zeros_like(self.z.data) if ema else None)
+        self.register_buffer("weight", torch.zeros_like(self.z.data[0, 0, 0, 0]) if ema else None)
+        self._rate, self._rate_end = lr, lr if camera else lr * lr_end
+        self._index = 0
+        group = {"name": "z", "params": [self.z], "lr": lr}
+        self.optimizer = make_optimizer(optimizer, group)
+
+    @property
+    def latents(self) -> Latents:
+        """The decoder."""
+        return self._latents[0]
+
+    def image(self) -> Tensor:
+        """Return the decoded picture ``[1, 3, H, W]`` in [0, 1], over the original if masked."""
+        if not self.temperature:
+            return self._decode(self.z)
+        generator = make_generator(derive_seed(self.seed, "codes", self._index))
+        return self._decode(self.z, self.temperature, generator)
+
+    def prepare(self, index: int, steps: int) -> None:
+        """Set the learning rate of step `index` of `steps` and let the camera move."""
+        self._index = index
+        left = min(1.0, (steps - 1 - index) / max(1.0, steps * TAIL))
+        rate = self._rate_end + (self._rate - self._rate_end) * left
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if self.camera is not None:
+            self.camera.before(self, index)
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Keep the latents in the range of the codebook; count them into the average."""
+        self.z.copy_(clamp_channels(self.z, self.latents.low, self.latents.high))
+        if self.ema:
+            self.total.mul_(self.ema).add_(self.z, alpha=1 - self.ema)
+            self.weight.mul_(self.ema).add_(1 - self.ema)
+
+    @torch.no_grad()
+    def take(self, image: Tensor) -> None:
+        """Go on from another picture: encode it, forget the average, keep the optimiser's state.
+
+        Args:
+            image: ``[1, 3, H, W]`` in [0, 1], of the painting's size.
+        """
+        check_shape("image", image, [1, 3, *self.size])
+        self.z.copy_(self.latents.encode(image))
+        self.z.copy_(clamp_channels(self.z, self.latents.low, self.latents.high))
+        if self.ema:
+            self.total.zero_()
+            self.weight.zero_()
+
+    @torch.no_grad()
+    def average(self) -> Tensor:
+        """Return the average of the latents, or the latents themselves if none is kept."""
+        if not self.ema or self.weight == 0:
+            return self.z.detach()
+        return self.total / self.weight
+
+    @torch.no_grad()
+    def picture(self) -> Tensor:
+        """Return what is saved, ``[1, 3, H, W]`` in [0, 1]: see the class about `ema`."""
+        return self._decode(self.average())
+
+    @torch.no_grad()
+    def render(self, height: int, width: int) -> Tensor:
+        """Return what the camera sees of `picture`, ``[1, 3, height, width]``."""
+        image = self.picture() if self.camera is None else self.camera.view(self.picture())
+        if image.shape[-2:] == (height, width):
+            return image
+        image = F.interpolate(
+            image, (height, width), mode="bicubic", antialias=True, align_corners=False
+        )
+        return image.clamp(0, 1)
+
+    def _decode(
+        self, z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
+    ) -> Tensor:
+        picture = self.latents.decode(z, temperature, generator)
+        if self.mask is None:
+            return picture
+        return self.mask * picture + (1 - self.mask) * self.original
+
+
+def make_optimizer(name: str, group: dict[str, object]) -> torch.optim.Optimizer:
+    """Return the optimiser called `name` over one parameter group; gradient descent has momentum.
+
+    Raises:
+        InputError: it is not one of `OPTIMIZERS`.
+    """
+    kind = check_optimizer(name)
+    more = {"momentum": 0.9} if kind == "sgd" else {}
+    return OPTIMIZERS[kind]([group], **more)
+
+
+def check_optimizer(name: str) -> str:
+    """Return `name` in lower case; raise `InputError` unless it is one of `OPTIMIZERS`."""
+    if name.lower() not in OPTIMIZERS:
+        raise InputError(unknown("optimizer", name, OPTIMIZERS))
+    return name.lower()
+
+
+def check_painting_size(latents: Latents, size: tuple[int, int]) -> None:
+    """Raise `InputError` unless `size` (height, width) is a multiple of the decoder's factor."""
+    check_multiple(latents.name, latents.factor, size)
+
+
+def check_multiple(name: str, factor: int, size: tuple[int, int]) -> None:
+    """Raise `InputError`, naming the nearest valid size, unless `factor` divides both sides."""
+    if any(side % factor or side == 0 for side in size):
+        height, width = size
+        down, across = (max(1, round(side / factor)) * factor for side in size)
+        raise InputError(
+            f"size must be a multiple of {factor} pixels for {name} but is {width}x{height}; the "
+            f"nearest is {across}x{down}"
+        )
+
+
+def _check_mask(mask: Tensor | None, original: Tensor | None, size: tuple[int, int]) -> None:
+    if (mask is None) != (original is None):
+        raise InputError("mask and original must be given together")
+    if mask is not None:
+        check_shape("mask", mask, [1, 1, *size])
+        check_shape("original", original, [1, 3, *size])
+        if not bool(((mask >= 0) & (mask <= 1)).all()):
+            raise InputError("mask must be in [0, 1]")

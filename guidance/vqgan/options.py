@@ -1,0 +1,173 @@
+"""The options of VQGAN painting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+from guidance.cli import Several, alias
+from guidance.conventions import MAX_SIDE, check_range, check_size
+from guidance.cutouts import CutoutOptions
+from guidance.errors import InputError, unknown
+from guidance.models.load import check_latents
+from guidance.options import GuidedOptions, check_files
+from guidance.parse import Rgb, parse_canvas, parse_palette
+from guidance.prompts import Prompt as ParsedPrompt
+from guidance.vqgan.generator import check_multiple, check_optimizer
+from guidance.vqgan.motion_options import MotionOptions
+
+FACTORS = {"mini": 8}  # pixels a latent cell of the names that tell it before loading
+AUGMENT = ("perspective", "affine", "noise")
+# what the cut methods of VQGAN-CLIP's tools come to here: whether cuts are crops or show the
+# whole picture, and how they are augmented
+CUT_METHODS: dict[str, tuple[Literal["crops", "whole", "both"], tuple[str, ...]]] = {
+    "own": ("both", AUGMENT),
+    "latest": ("whole", ("affine", "perspective", "colour", "erase", "noise")),
+    "updatedpooling": ("whole", ("affine", "perspective", "colour", "erase", "noise")),
+    "nrupdated": ("crops", ("affine", "perspective", "colour", "erase", "noise")),
+    "updated": ("crops", ("flip", "perspective", "colour", "noise")),
+    "original": ("crops", ()),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VqganOptions(MotionOptions, GuidedOptions):
+    """Paint a prompt with the codes of a VQGAN (VQGAN-CLIP, Crowson et al. 2022, arXiv:2204.08583).
+
+    Leaves image.png and a progress video in a folder under outputs/.
+    "--from FOLDER" starts from the options of an earlier run, "--resume FOLDER" continues one.
+    """
+
+    vqgan: Annotated[str, alias("--model", "-ckpt", "--vqgan-checkpoint")] = "mini"
+    """Decoder: "mini", a checkpoint ("vqgan_imagenet_f16_16384.ckpt"), a folder or repository of
+    diffusers ("owner/name"); VQGANs, and the autoencoders of Stable Diffusion and TAESD."""
+    vqgan_config: Annotated[str | None, alias("-conf")] = None
+    """The .yaml that belongs to a checkpoint of taming-transformers."""
+
+    size: Annotated[str, alias("-s")] = "224"
+    """Size of the painting, pixels: "224" or "320x224" (width x height); multiples of the
+    decoder's factor, 8 or 16."""
+    render_size: int = 0
+    """Longer side of image.png, pixels; 0 leaves it as it is painted."""
+    steps: Annotated[int, alias("-i", "--iterations")] = 150
+    """Number of optimisation steps."""
+
+    init: Annotated[str | None, alias("-ii", "--init-image")] = None
+    """Image to start from; cropped about its middle to the shape of the painting."""
+    init_weight: Annotated[float, alias("-iw")] = 0.0
+    """Weight of the mean squared difference from the init image, which pulls back to it."""
+    init_noise: Annotated[Literal["none", "pixels", "gradient", "perlin"], alias("-in")] = "none"
+    """Picture to start from without an init image; none starts from random codes."""
+    mask: str | None = None
+    """Image that is white where to paint; elsewhere the init image stays as it is."""
+    noise_prompt_seeds: Annotated[tuple[int, ...], alias("-nps")] = ()
+    """Seeds of random directions that are prompts too; "[noise 5]:0.1" in a prompt is the same."""
+    noise_prompt_weights: Annotated[tuple[float, ...], alias("-npw")] = ()
+    """Weights of these, one for each; 1 if none are given."""
+
+    lr: Annotated[float, alias("-lr", "--learning-rate", "--step-size")] = 0.1
+    """Learning rate, in units of the latents."""
+    lr_end: float = 0.1
+    """The last step's learning rate as a fraction of the first one's; it falls over the last
+    third. 1 keeps it."""
+    optimizer: Annotated[str, alias("-opt", "--optimiser")] = "adam"
+    """adam, adamw, adagrad, adamax, nadam, radam, rmsprop or sgd."""
+    ema: float = 0.0
+    """Decay of an average of the latents, which is what is then saved; e.g. 0.95, 0 for none."""
+    gumbel: float = 0.0
+    """Temperature at which codes are drawn at random, the nearer the likelier; 0 takes the nearest
+    ones."""
+
+    palette: Several[tuple[str, ...]] = ()
+    """Colours to come close to: "red", "#ffcc00", several with commas; may be repeated."""
+    palette_weight: float = 1.0
+    """Weight of the mean squared distance from the palette."""
+    smoothness: float = 0.0
+    """Weight of the total variation, which evens out the picture."""
+    saturation: float = 0.0
+    """Above 0 for vivid colours, below for muted ones."""
+
+    cut_method: Annotated[str, alias("-cutm")] = "own"
+    """own; or as in older tools: latest and updatedpooling (all cuts show the whole picture,
+    augmented), nrupdated (crops, augmented likewise), updated (crops, flipped and jittered),
+    original (plain crops). --augment changes the augmentations of any."""
+    augment: Annotated[tuple[str, ...], alias("-aug")] = AUGMENT
+    """Augmentations of the cuts: perspective, affine, flip, colour, noise, erase."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of the decoder and of the CLIP image towers."""
+
+    def check(self) -> None:
+        """Raise `InputError` or `FileError` for any value that is not allowed; load nothing."""
+        if self.cut_method not in CUT_METHODS:
+            raise InputError(unknown("cut method", self.cut_method, CUT_METHODS))
+        self.check_motion()
+        super().check()
+        size = self.canvas()
+        if self.vqgan in FACTORS:
+            check_multiple(self.vqgan, FACTORS[self.vqgan], size)
+        if self.render_size:
+            check_size("render_size", self.render_size)
+        check_range("lr", self.lr, 0, 1000)
+        check_range("lr_end", self.lr_end, 0, 1)
+        check_optimizer(self.optimizer)
+        check_range("ema", self.ema, 0, 0.99999)
+        check_range("gumbel", self.gumbel, 0, 1000)
+        check_range("init_weight", self.init_weight, 0, 1e6)
+        check_range("palette_weight", self.palette_weight, 0, 1e6)
+        check_range("smoothness", self.smoothness, 0, 1e6)
+        check_range("saturation", self.saturation, -1e6, 1e6)
+        self.colors()
+        check_files(init=self.init, mask=self.mask)
+        self._check_start()
+        check_latents(self.vqgan, self.vqgan_config)
+
+    def _check_start(self) -> None:
+        if self.mask is not None and (self.zoom or self.video_in is not None):
+            raise InputError("--mask keeps a part still and cannot be combined with a camera")
+        if self.video_in is not None and (self.init is not None or self.init_noise != "none"):
+            raise InputError("--video-in starts from its frames; leave --init and --init-noise out")
+        if self.video_in is not None and self.init_weight:
+            raise InputError("--video-in takes --frame-weight instead of --init-weight")
+        if self.init is not None and self.init_noise != "none":
+            raise InputError("--init and --init-noise contradict each other; give one of them")
+        if self.mask is not None and self.init is None:
+            raise InputError("--mask needs --init IMAGE, which stays where nothing is painted")
+        if self.init_weight and self.init is None:
+            raise InputError("--init-weight needs --init IMAGE to pull back to")
+
+    def prompts(self) -> tuple[ParsedPrompt, ...]:
+        """Return the parsed prompts of all prompt options."""
+        seeds, weights = self.noise_prompt_seeds, self.noise_prompt_weights
+        if not seeds and not weights:
+            return super().prompts()
+        if weights and len(weights) != len(seeds):
+            raise InputError(
+                f"noise_prompt_weights must be as many as noise_prompt_seeds ({len(seeds)}) but "
+                f"are {len(weights)}"
+            )
+        pairs = zip(seeds, weights or (1.0,) * len(seeds), strict=True)
+        return super().prompts() + tuple(ParsedPrompt(str(s), w, kind="noise") for s, w in pairs)
+
+    def cutouts(self) -> CutoutOptions:
+        """Return how the picture is cut; `augment` counts where it differs from its default."""
+        options = super().cutouts()
+        shows, augment = CUT_METHODS[self.cut_method]
+        if self.augment != AUGMENT:
+            augment = options.augment
+        overview = {"both": options.overview, "whole": options.cuts, "crops": 0}[shows]
+        return replace(options, overview=overview, augment=augment)
+
+    def canvas(self) -> tuple[int, int]:
+        """Return height and width of the painting, pixels."""
+        return parse_canvas("size", self.size)
+
+    def final(self) -> tuple[int, int]:
+        """Return height and width of ``image.png``, pixels."""
+        height, width = self.canvas()
+        scale = (self.render_size or max(height, width)) / max(height, width)
+        sides = (min(MAX_SIDE, max(1, round(side * scale))) for side in (height, width))
+        return next(sides), next(sides)
+
+    def colors(self) -> tuple[Rgb, ...]:
+        """Return the palette as RGB in [0, 1]; empty without one."""
+        return parse_palette("palette", self.palette)

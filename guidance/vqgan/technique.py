@@ -1,0 +1,108 @@
+"""VQGAN painting as a technique: options → generator, and `paint` for Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from guidance.conventions import derive_seed, make_generator
+from guidance.loop import Step
+from guidance.models.latents import Latents
+from guidance.models.load import load_latents
+from guidance.objective import Objective
+from guidance.regularisers import Likeness, PaletteDistance, Saturation, Smoothness
+from guidance.runner import Technique
+from guidance.vqgan.canvas import load_mask, load_picture
+from guidance.vqgan.generator import Painting, check_painting_size
+from guidance.vqgan.noise import noise_image
+from guidance.vqgan.options import VqganOptions
+
+
+def paint(prompt: str, **options: object) -> Iterator[Step]:
+    """Paint `prompt` with the codes of a VQGAN and yield every step.
+
+    Args:
+        prompt: as on the command line, e.g. ``"a fox at sunrise"``.
+        **options: fields of `VqganOptions`, e.g. ``size="256x192", steps=100, seed=3``.
+
+    Returns:
+        An iterator of `Step`; ``step.image`` is ``[1, 3, H, W]`` in [0, 1], ``step.generator``
+        gives any size (``.render(1024, 1024)``).
+
+    Raises:
+        InputError: an option is unknown or not allowed; before anything is loaded.
+
+    Example:
+        >>> for step in paint("a fox at sunrise", size="96x64", steps=2, device="cpu"):
+        ...     print(step.index, tuple(step.image.shape))
+        0 (1, 3, 64, 96)
+        1 (1, 3, 64, 96)
+    """
+    from guidance.options import from_table
+
+    return VQGAN.steps(from_table(VqganOptions, {"prompt": prompt, **options}, "paint"))
+
+
+def build(options: VqganOptions, device: torch.device) -> Painting:
+    """Return the painting that `options` start with."""
+    latents = load_latents(
+        options.vqgan, options.vqgan_config, device=device, precision=options.precision
+    )
+    size = options.canvas()
+    check_painting_size(latents, size)
+    mask = original = None
+    if options.mask is not None:
+        original = load_picture(options.init, size)
+        # half a cell: the ramp is narrower than what one code paints
+        mask = load_mask(options.mask, size, feather=latents.factor // 2)
+    return Painting(
+        latents,
+        _start(options, latents),
+        size,
+        lr=options.lr,
+        lr_end=options.lr_end,
+        optimizer=options.optimizer,
+        ema=options.ema,
+        mask=mask,
+        original=original,
+        temperature=options.gumbel,
+        seed=options.seed,
+        camera=options.camera(size),
+    )
+
+
+def regularisers(options: VqganOptions, device: torch.device) -> Objective | None:
+    """Return what is added to the prompts' objective, None for nothing."""
+    size = options.canvas()
+    parts: list[Objective] = []
+    if options.init_weight:
+        mask = None if options.mask is None else load_mask(options.mask, size).to(device)
+        target = load_picture(options.init, size).to(device)
+        parts.append(options.init_weight * Likeness(target, mask))
+    film = options.like_film(size)
+    if film is not None:
+        parts.append(film)
+    if options.smoothness:
+        parts.append(options.smoothness * Smoothness())
+    if options.saturation:
+        parts.append(options.saturation * Saturation())
+    if options.palette and options.palette_weight:
+        palette = torch.tensor(options.colors(), device=device)
+        parts.append(options.palette_weight * PaletteDistance(palette))
+    return sum(parts[1:], parts[0]) if parts else None
+
+
+def _start(options: VqganOptions, latents: Latents) -> Tensor:
+    """Return the first latents: of the init image, of noise, or random codes."""
+    height, width = options.canvas()
+    generator = make_generator(derive_seed(options.seed, "start"))
+    if options.init is not None:
+        return latents.encode(load_picture(options.init, (height, width)))
+    if options.init_noise != "none":
+        return latents.encode(noise_image(options.init_noise, height, width, generator))
+    return latents.random(height // latents.factor, width // latents.factor, generator)
+
+
+VQGAN = Technique("vqgan", VqganOptions, build, VqganOptions.final, regularisers)

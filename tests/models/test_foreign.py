@@ -1,0 +1,99 @@
+"""Checkpoint files: what is damaged is named, and code that a file brings never runs."""
+
+import io
+import os
+import sys
+import types
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from taming_files import F16, narrow, saved
+
+from guidance.errors import FileError, ModelError
+from guidance.models.foreign import Inert, read_state
+from guidance.models.taming import load_taming
+
+
+def test_a_file_that_is_damaged_is_named(tmp_path):
+    path = tmp_path / "a.ckpt"
+    with pytest.raises(FileError, match="does not exist"):
+        load_taming(path)
+    whole = saved(path, narrow(**F16)).read_bytes()
+    for content, message in (
+        (whole[: len(whole) // 2], "is cut short: its download did not finish"),
+        (b"", "is empty"),
+        (b"<!DOCTYPE html><html>404</html>", "is a web page, not a checkpoint"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "pointer of git LFS"),
+        (b"\x80\x02nonsense" * 9, "cannot be read as weights"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=message):
+            load_taming(path)
+    torch.save([1, 2], path)
+    with pytest.raises(ModelError, match="holds no named tensors"):
+        load_taming(path)
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(whole)
+    with pytest.raises(ModelError, match="not a readable checkpoint"):
+        load_taming(path)
+
+
+class Touch:
+    """A pickle of it creates a file when it is read by an ordinary unpickler."""
+
+    def __init__(self, path: Path, how):
+        self.path, self.how = path, how
+
+    def __reduce__(self):
+        if self.how is eval:
+            return eval, (f"open({str(self.path)!r}, 'w').close()",)
+        return self.how, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("how", [eval, os.system], ids=["eval", "system"])
+def test_code_in_a_pickle_never_runs(tmp_path, how):
+    mark = tmp_path / "ran"
+    path = saved(tmp_path / "a.ckpt", {"a": torch.ones(1)}, callbacks=Touch(mark, how))
+    if how is eval:
+        assert next(iter(read_state(path))) == "a"
+    else:  # torch knows it as dangerous and refuses the file
+        with pytest.raises(ModelError, match=r"cannot be read as weights \(.*system"):
+            read_state(path)
+    assert not mark.exists()
+    with zipfile.ZipFile(path) as file:  # the pickle would have run elsewhere
+        pickled = file.read("a/data.pkl")
+    assert how.__name__.encode() in pickled
+    buffer = io.BytesIO()
+    torch.save({"a": Touch(mark, eval)}, buffer)
+    buffer.seek(0)
+    torch.load(buffer, weights_only=False)
+    assert mark.exists()
+
+
+def test_lightning_s_own_objects_are_passed_over(tmp_path, monkeypatch):
+    name = "pytorch_lightning.callbacks.model_checkpoint"
+    module = types.ModuleType(name)
+
+    class ModelCheckpoint:
+        pass
+
+    class Options:
+        def __init__(self):
+            self.rate = torch.ones(2)
+
+    for kind in (ModelCheckpoint, Options):
+        kind.__module__, kind.__qualname__ = name, kind.__name__
+        setattr(module, kind.__name__, kind)
+    for parent in (name, *(name.rsplit(".", n)[0] for n in (1, 2))):
+        monkeypatch.setitem(sys.modules, parent, module)
+    state = narrow(ch_mult=(1, 2), attended=())
+    callbacks = {ModelCheckpoint: {"monitor": "val/rec_loss", "best": torch.ones(())}}
+    path = saved(tmp_path / "a.ckpt", state, callbacks=callbacks, hyper_parameters=Options())
+    monkeypatch.undo()
+    with pytest.raises(ModuleNotFoundError):
+        torch.load(path, weights_only=False)
+    assert load_taming(path)
+    allowed = torch.serialization.get_safe_globals()  # an entry is a class, or a class and a name
+    assert Inert not in [g[0] if isinstance(g, tuple) else g for g in allowed]

@@ -1,0 +1,228 @@
+"""Behaviour of the painting: it fits a target, keeps its limits, mask and average."""
+
+from __future__ import annotations
+
+import pytest
+import tiny_vqgan
+import torch
+
+from guidance import checkpoint
+from guidance.errors import InputError
+from guidance.loop import run
+from guidance.models import wrap
+from guidance.regularisers import Likeness
+from guidance.vqgan.generator import OPTIMIZERS, Camera, Painting
+
+SIZE = (16, 24)
+
+
+@pytest.fixture(scope="module")
+def spaces():
+    return {k: wrap(tiny_vqgan.build(k), k).place("cpu") for k in tiny_vqgan.NAMES}
+
+
+@pytest.fixture
+def space(spaces):
+    return spaces["vq"]
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def start(space, seed: int = 0) -> torch.Tensor:
+    return space.random(SIZE[0] // space.factor, SIZE[1] // space.factor, seeded(seed))
+
+
+def target(space, seed: int = 9) -> torch.Tensor:
+    """Return a picture that the decoder can make."""
+    with torch.no_grad():
+        return space.decode(start(space, seed))
+
+
+def fit(painting: Painting, wanted: torch.Tensor, steps: int, first: int = 0) -> list[float]:
+    return [step.loss for step in run(painting, Likeness(wanted), steps, start=first)]
+
+
+@pytest.mark.parametrize(("kind", "share"), [("vq", 0.3), ("kl", 0.03), ("tiny", 0.08)])
+def test_fits_a_target_image_through_the_latents(spaces, kind, share):
+    space = spaces[kind]
+    losses = fit(Painting(space, start(space), SIZE, lr=0.1), target(space), 150)
+    assert losses[0] > 1e-4
+    assert losses[-1] < share * losses[0]
+
+
+def test_a_picture_of_codes_stays_where_it_fits(space):
+    losses = fit(Painting(space, start(space, 9), SIZE, lr=0.0), target(space), 2)
+    assert losses[0] < 1e-12
+
+
+@pytest.mark.parametrize("name", [*OPTIMIZERS, "Adam", "RMSprop"])
+def test_every_optimizer_lowers_the_loss(spaces, name):
+    space = spaces["kl"]
+    rates = {"sgd": 300.0, "adagrad": 0.3, "radam": 0.15}
+    painting = Painting(space, start(space), SIZE, lr=rates.get(name, 0.05), optimizer=name)
+    losses = fit(painting, target(space), 40)
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_resume_is_exact_with_every_optimizer(space, name, ema, tmp_path):
+    def painting():
+        return Painting(
+            space, start(space), SIZE, lr=0.3, lr_end=0.1, optimizer=name, ema=ema, temperature=0.5
+        )
+
+    whole, first, second = painting(), painting(), painting()
+    fit(whole, target(space), 8)
+    stream = run(first, Likeness(target(space)), 8)
+    for _ in range(4):
+        next(stream)
+    checkpoint.save(tmp_path / "run", first, 4, "x")
+    done = checkpoint.load(tmp_path / "run", second, "x")
+    fit(second, target(space), 8, first=done)
+    assert torch.equal(whole.z, second.z)
+    assert torch.equal(whole.render(*SIZE), second.render(*SIZE))
+    assert not torch.equal(whole.z, first.z)
+
+
+def test_the_decoder_is_not_in_the_checkpoint(space):
+    painting = Painting(space, start(space), SIZE, ema=0.5)
+    assert set(painting.state_dict()) == {"z", "total", "weight"}
+    assert set(Painting(space, start(space), SIZE).state_dict()) == {"z"}
+
+
+def test_latents_stay_in_the_range_of_the_codebook(space):
+    painting = Painting(space, 100 * torch.randn(1, 4, 4, 6, generator=seeded(1)), SIZE, lr=50.0)
+    for _ in run(painting, Likeness(target(space)), 3):
+        z = painting.z.detach()[0].flatten(1).T
+        assert (z >= space.low).all()
+        assert (z <= space.high).all()
+
+
+def test_mask_keeps_the_original_bit_for_bit(space):
+    original = torch.rand(1, 3, *SIZE, generator=seeded(3))
+    mask = torch.zeros(1, 1, *SIZE)
+    mask[..., 10:] = torch.rand(14, generator=seeded(4))
+    mask[..., 12:] = 1
+    painting = Painting(space, start(space), SIZE, lr=0.3, mask=mask, original=original)
+    fit(painting, target(space), 10)
+    for image in (painting.image().detach(), painting.render(*SIZE)):
+        assert torch.equal(image[..., :10], original[..., :10])
+        assert torch.equal(image[..., 12:], space.decode(painting.z)[..., 12:])
+        assert not torch.equal(image[..., 10:12], original[..., 10:12])
+
+
+def test_without_an_average_what_is_scored_is_saved(space):
+    painting = Painting(space, start(space), SIZE, lr=0.3)
+    fit(painting, target(space), 3)
+    assert torch.equal(painting.render(*SIZE), painting.image().detach())
+    large = painting.render(SIZE[0] * 2, SIZE[1] * 2)
+    assert large.shape == (1, 3, 32, 48)
+    small = torch.nn.functional.avg_pool2d(large, 2)
+    assert (small - painting.image()).abs().mean() < 0.03
+
+
+def test_average_is_the_unbiased_mean(space):
+    painting = Painting(space, start(space), SIZE, lr=0.3, ema=0.8)
+    assert torch.equal(painting.average(), painting.z)
+    seen = []
+    for step in run(painting, Likeness(target(space)), 5):
+        seen.append(painting.z.detach().clone())
+    weights = [0.8 ** (4 - i) for i in range(5)]
+    expected = sum(w * z for w, z in zip(weights, seen, strict=True)) / sum(weights)
+    assert torch.allclose(painting.average(), expected, atol=1e-6)
+    assert torch.equal(painting.render(*SIZE), space.decode(painting.average()))
+
+
+def test_a_step_that_is_not_finite_leaves_the_average(space):
+    painting = Painting(space, start(space), SIZE, lr=0.3, ema=0.8)
+    fit(painting, target(space), 2)
+    before = painting.average().clone()
+    update = painting.step(lambda image: image.sum() * torch.nan)
+    assert not update.finite
+    assert torch.equal(painting.average(), before)
+
+
+def test_take_goes_on_from_another_picture(space):
+    painting = Painting(space, start(space), SIZE, lr=0.3, ema=0.8)
+    fit(painting, target(space), 3)
+    moments = painting.optimizer.state[painting.z]["exp_avg"].clone()
+    picture = torch.rand(1, 3, *SIZE, generator=seeded(5))
+    painting.take(picture)
+    encoded = space.encode(picture)
+    low, high = space.low.view(-1, 1, 1), space.high.view(-1, 1, 1)
+    assert torch.equal(painting.z, encoded.clamp(low, high))
+    assert torch.equal(painting.average(), painting.z)
+    assert torch.equal(painting.optimizer.state[painting.z]["exp_avg"], moments)
+    assert moments.abs().sum() > 0
+
+
+def test_camera_is_called_before_each_step_and_keeps_the_rate(space):
+    class Watching(Camera):
+        def __init__(self):
+            self.seen = []
+
+        def before(self, painting, index):
+            self.seen.append(index)
+            painting.take(torch.full((1, 3, *SIZE), index / 10))
+
+        def view(self, image):
+            return 1 - image
+
+    camera = Watching()
+    painting = Painting(space, start(space), SIZE, lr=0.2, lr_end=0.1, camera=camera)
+    stream = run(painting, Likeness(target(space)), 3)
+    for index in range(3):
+        next(stream)
+        assert painting.optimizer.param_groups[0]["lr"] == 0.2
+    assert camera.seen == [0, 1, 2]
+    assert torch.equal(painting.picture(), painting.image().detach())
+    assert torch.equal(painting.render(*SIZE), 1 - painting.picture())
+
+
+def test_the_rate_falls_over_the_last_third(space):
+    painting = Painting(space, start(space), SIZE, lr=0.2, lr_end=0.1)
+    rates = []
+    for index in (0, 59, 69, 84, 99):
+        painting.prepare(index, 100)
+        rates.append(painting.optimizer.param_groups[0]["lr"])
+    assert rates[:2] == [0.2, 0.2]
+    assert rates[2] == pytest.approx(0.02 + 0.18 * 0.9)
+    assert rates[3] == pytest.approx(0.02 + 0.18 * 0.45)
+    assert rates[4] == pytest.approx(0.02)
+    painting.prepare(0, 1)
+    assert painting.optimizer.param_groups[0]["lr"] == pytest.approx(0.02)
+
+
+def test_random_codes_depend_on_seed_and_step(space):
+    painting = Painting(space, start(space), SIZE, temperature=2.0, seed=3)
+    painting.prepare(0, 9)
+    first = painting.image().detach()
+    assert torch.equal(painting.image(), first)
+    painting.prepare(1, 9)
+    assert not torch.equal(painting.image(), first)
+    assert torch.equal(painting.render(*SIZE), space.decode(painting.z))
+
+
+BAD = {
+    "size between cells": ({"size": (18, 23)}, "multiple of 4 pixels for vq but is 23x18; the nearest is 24x16"),  # noqa: E501
+    "no size": ({"size": (0, 24)}, "nearest is 24x4"),
+    "another grid": ({"z": torch.zeros(1, 4, 4, 4)}, r"z must have shape \[1, 4, 4, 6\]"),
+    "another depth": ({"z": torch.zeros(1, 3, 4, 6)}, r"z must have shape \[1, 4, 4, 6\]"),
+    "ema 1": ({"ema": 1.0}, "ema must be"),
+    "negative temperature": ({"temperature": -1.0}, "temperature must be at least 0"),
+    "unknown optimizer": ({"optimizer": "adma"}, "unknown optimizer 'adma'; did you mean adam"),
+    "mask alone": ({"mask": torch.ones(1, 1, 16, 24)}, "given together"),
+    "small mask": ({"mask": torch.ones(1, 1, 8, 8), "original": torch.ones(1, 3, 16, 24)}, "mask must have shape"),  # noqa: E501
+    "mask above 1": ({"mask": torch.ones(1, 1, 16, 24) * 2, "original": torch.ones(1, 3, 16, 24)}, r"mask must be in \[0, 1\]"),  # noqa: E501
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(case, space):
+    change, expected = BAD[case]
+    arguments = {"z": start(space), "size": SIZE} | change
+    with pytest.raises(InputError, match=expected):
+        Painting(space, **arguments)
