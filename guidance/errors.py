@@ -61,3 +61,9 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     listed = ", ".join(known) if len(known) <= 20 else f"{len(known)} names"
     return f"unknown {what} {name!r}{nearest(name, known)} (known: {listed})"
+
+
+def line(error: Exception) -> str:
+    """Return the first line of an error, shortened."""
+    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "..."

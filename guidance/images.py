@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import threading
 import warnings
@@ -157,6 +158,24 @@ def as_tensor(image: ImageLike) -> Tensor:
 def is_image_path(path: str | os.PathLike) -> bool:
     """Return whether `path` has a suffix of the image formats read here."""
     return Path(path).suffix.lower() in SUFFIXES
+
+
+def is_image_name(text: str) -> bool:
+    """Return whether a text without white space ends like the name of an image file."""
+    return text.lower().endswith(tuple(SUFFIXES)) and not re.search(r"\s", text)
+
+
+def is_image_file(text: str) -> bool:
+    """Return whether `text` is the path of an existing file with the suffix of an image."""
+    return text.lower().endswith(tuple(SUFFIXES)) and is_image_path(text) and exists(text)
+
+
+def exists(path: str, *, folder: bool = False) -> bool:
+    """Return whether `path`, which may be any text, is an existing file or else a `folder`."""
+    try:
+        return Path(path).is_dir() if folder else Path(path).expanduser().is_file()
+    except (OSError, RuntimeError, ValueError):  # too long for a path, or an unknown user
+        return False
 
 
 def _formats() -> list[str]:

@@ -56,13 +56,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import groupby, pairwise
-from pathlib import Path
 from typing import Literal
 
 from guidance import schedule
 from guidance.conventions import MAX_SEED
 from guidance.errors import PromptError
-from guidance.images import SUFFIXES, is_image_path
+from guidance.images import exists, is_image_file, is_image_name
 from guidance.schedule import Entry, restore
 from guidance.slug import slug as slug
 from guidance.weights import check_stop, check_weight, double, escape, is_ratio, split_numbers
@@ -86,8 +85,8 @@ class Prompt:
         kind: ``"text"``, ``"image"`` or ``"noise"``.
         start: first step at which it applies.
         end: first step at which it no longer applies; None applies to the end.
-        rise: steps from the start in which the weight grows linearly, see `guidance.story`.
-        fall: steps up to the end in which it shrinks linearly. Neither has a form in the grammar.
+        rise, fall: steps from the start, and up to the end, in which the weight grows and shrinks
+            linearly (`guidance.story`); the grammar has no form for them.
     """
 
     text: str
@@ -111,18 +110,13 @@ class Prompt:
             text = str(int(text))
         elif self.kind not in ("text", "image"):
             raise PromptError(f"kind must be text, image or noise but is {self.kind!r}")
-        elif self.kind == "text" and _is_bare_path(text):
+        elif self.kind == "text" and is_image_name(text):
             raise PromptError(f"a text must not be the name of an image file but is {text[:60]!r}")
         object.__setattr__(self, "text", text)
         object.__setattr__(self, "weight", check_weight(self.weight))
         object.__setattr__(self, "stop", check_stop(self.stop, self.weight))
         schedule.check_span(self.start, self.end)
-        for name in ("rise", "fall"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise PromptError(f"{name} must be a number of steps but is {value!r}")
-        if self.fall and self.end is None:
-            raise PromptError(f"fall must be 0 without an end but is {self.fall}")
+        schedule.check_fades(self.rise, self.fall, self.end)
 
     def __repr__(self) -> str:
         shown = (f for f in fields(self) if getattr(self, f.name) != f.default)
@@ -275,7 +269,7 @@ def _parse(entry: Entry, kind: str) -> Prompt:
     if url and kind != "noise":
         entry.fail(f"{url[0][:20]} is not supported: download the image and give its path")
     try:
-        if kind == "image" or (kind == "text" and (_is_bare_path(text) or _is_file(text))):
+        if kind == "image" or (kind == "text" and (is_image_name(text) or is_image_file(text))):
             return _image(entry, text, weight, stop)
         return Prompt(text, weight, stop, kind, entry.start, entry.end)
     except PromptError as error:
@@ -307,29 +301,12 @@ def _image(entry: Entry, path: str, weight: float, stop: float) -> Prompt:
     if path.startswith("~"):
         path = os.path.expanduser(path)
     prompt = Prompt(path, weight, stop, "image", entry.start, entry.end)
-    if not _exists(path):
-        what = "is a folder" if _exists(path, folder=True) else "does not exist"
+    if not exists(path):
+        what = "is a folder" if exists(path, folder=True) else "does not exist"
         shown = path if len(path) <= 80 else f"…{path[-79:]}"
         hint = r" (in ordinary text write '\[')" if entry.piece.startswith("[") else ""
         entry.fail(f"the image file {shown!r} {what}{hint}")
     return prompt
-
-
-def _is_bare_path(text: str) -> bool:
-    """Return whether a text without spaces ends like the name of an image file."""
-    return text.lower().endswith(tuple(SUFFIXES)) and not re.search(r"\s", text)
-
-
-def _is_file(text: str) -> bool:
-    """Return whether `text` is the path of an existing file with the suffix of an image."""
-    return text.lower().endswith(tuple(SUFFIXES)) and is_image_path(text) and _exists(text)
-
-
-def _exists(path: str, *, folder: bool = False) -> bool:
-    try:
-        return Path(path).is_dir() if folder else Path(path).expanduser().is_file()
-    except (OSError, RuntimeError, ValueError):  # too long for a path, or an unknown user
-        return False
 
 
 def _negate(prompt: Prompt) -> Prompt:

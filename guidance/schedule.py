@@ -167,6 +167,15 @@ def check_span(start: int, end: int | None) -> None:
         raise PromptError(f"end must come after start ({start}) but is {end}")
 
 
+def check_fades(rise: int, fall: int, end: int | None) -> None:
+    """Raise `PromptError` unless these are numbers of steps; only what ends can fall."""
+    for name, value in (("rise", rise), ("fall", fall)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise PromptError(f"{name} must be a number of steps but is {value!r}")
+    if fall and end is None:
+        raise PromptError(f"fall must be 0 without an end but is {fall}")
+
+
 def _timed(text: str, source: str, alone: bool) -> list[Entry]:
     """Split at ``|`` and at steps. A plain step ends at the next plain step."""
     groups: list[tuple[int, int | None, list]] = [(0, None, [])]

@@ -10,7 +10,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 TECHNIQUES = {p.parent.name for p in ROOT.glob("*/__main__.py")} - {"train", "evaluate"}
 # a module may import modules of its own layer and of the layers below it
 LAYERS = (
-    {"conventions", "errors", "files", "images", "packaged", "parse", "schedule", "slug",
+    {"conventions", "errors", "files", "hub", "images", "packaged", "parse", "schedule", "slug",
      "weights"},
     {"clip", "data", "models", "prompts", "story"},
     {"scorer", "cutouts", "generator"},

@@ -10,7 +10,7 @@ import torch
 
 from guidance.clip.preprocess import Preprocess
 from guidance.clip.prior import SUFFIX
-from guidance.errors import ModelError
+from guidance.errors import ModelError, line
 
 
 class Parts(NamedTuple):
@@ -119,9 +119,3 @@ def check_keys(network: torch.nn.Module, state: dict[str, Any], weights: object)
                 f"{weights} does not fit its config: it {what} {len(keys)} entries, "
                 f"first {keys[0]!r}"
             )
-
-
-def line(error: Exception) -> str:
-    """Return the first line of an error, shortened."""
-    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    return text if len(text) <= 160 else text[:157] + "..."

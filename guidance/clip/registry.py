@@ -15,24 +15,19 @@ A prior (`guidance.clip.prior`) belongs to the weights file FILE.EXT that it lie
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import socket
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import torch
 
 from guidance.clip import shipped
-from guidance.clip.build import Parts, line, load_local, weights_in
+from guidance.clip.build import Parts, load_local, weights_in
 from guidance.clip.preprocess import Preprocess
 from guidance.clip.prior import Prior, load_prior, prior_file
 from guidance.clip.shipped import GUIDES, SHIPPED
-from guidance.errors import InputError, ModelError, unknown
+from guidance.errors import InputError, ModelError, line, unknown
+from guidance.hub import quiet
 
 if TYPE_CHECKING:
     from guidance.clip.model import ClipModel
@@ -187,7 +182,7 @@ def load_network(spec: str | ClipSpec) -> Parts:
     if spec.path and not spec.arch:
         folder = spec.path if spec.path.is_dir() else spec.path.parent
         return load_local(folder / CONFIG_NAME, weights_in(spec.path))
-    with _quiet():
+    with quiet():
         return _load_named(spec)
 
 
@@ -222,29 +217,3 @@ def _load_named(spec: ClipSpec) -> Parts:
         "std": visual.image_std,
     }
     return Parts(network, tokenizer, Preprocess.from_config(config, visual.image_size))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the log while a model loads, and skip the hub client's retries when offline."""
-    from huggingface_hub import constants
-
-    before, offline = logging.root.manager.disable, constants.HF_HUB_OFFLINE
-    logging.disable(logging.ERROR)
-    constants.HF_HUB_OFFLINE = offline or not _reachable(constants.ENDPOINT)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-        constants.HF_HUB_OFFLINE = offline
-
-
-def _reachable(url: str) -> bool:
-    """Return whether a connection to the host of `url` opens within 5 seconds."""
-    if getproxies():
-        return True  # the host need not be reachable directly
-    try:
-        with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port or 443), 5):
-            return True
-    except OSError:
-        return False

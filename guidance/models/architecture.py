@@ -16,8 +16,7 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from guidance.clip.build import line
-from guidance.errors import FileError, InputError, ModelError
+from guidance.errors import FileError, InputError, ModelError, line
 
 GROUPS = 32  # of every group norm
 _LEVEL = re.compile(r"(encoder\.down|decoder\.up)\.([0-9]+)\.(?:block|attn)\.")

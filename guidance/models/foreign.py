@@ -12,8 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from guidance.clip.build import line
-from guidance.errors import FileError, ModelError
+from guidance.errors import FileError, ModelError, line
 
 SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
 _ZIP = b"PK\x03\x04"

@@ -23,9 +23,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from guidance.clip.build import line
-from guidance.clip.registry import _quiet
-from guidance.errors import FileError, GuidanceError, InputError, ModelError, nearest, unknown
+from guidance.errors import (
+    FileError,
+    GuidanceError,
+    InputError,
+    ModelError,
+    line,
+    nearest,
+    unknown,
+)
+from guidance.hub import quiet
 from guidance.models.architecture import read_config
 from guidance.models.foreign import SUFFIXES
 from guidance.models.latents import Latents, wrap
@@ -223,7 +230,7 @@ def _local(path: Path, name: str) -> nn.Module:
 
 
 def _hub(name: str) -> nn.Module:
-    with _quiet():  # no retries when the hub is out of reach
+    with quiet():  # no retries when the hub is out of reach
         try:
             folder = _download(name)
         except GuidanceError:

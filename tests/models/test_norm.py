@@ -42,7 +42,7 @@ def test_gradcheck():
 
 
 @pytest.mark.parametrize("mean", [0.0, 3.0])
-def test_bf16_is_as_exact_as_pytorchs(mean):
+def test_bf16_is_about_as_exact_as_pytorchs(mean):
     shape = (1, 16, 64, 64, 8)
     x, weight, bias, upstream = arrays(shape, mean=mean)
     x = x.bfloat16().double()
@@ -54,7 +54,7 @@ def test_bf16_is_as_exact_as_pytorchs(mean):
         rounded = x.bfloat16().requires_grad_()
         function(rounded, weight.float(), bias.float()).backward(upstream.bfloat16())
         errors.append((rounded.grad.double() - exact.grad).pow(2).mean().sqrt().item())
-    assert errors[1] < 2 * errors[0]
+    assert errors[1] < 3 * errors[0]
     assert errors[1] < 0.01 * exact.grad.pow(2).mean().sqrt()
 
 
@@ -90,3 +90,27 @@ def test_other_blocks_are_left_alone():
     relu = tiny_vqgan.build(act_fn="relu").decoder
     assert fuse_norms(relu) == 1  # the end is SiLU in any case
     assert fuse_norms(nn.Sequential(nn.GroupNorm(2, 4), nn.SiLU())) == 0
+
+
+def test_only_the_input_is_kept():
+    """A decoder then keeps about a third less: its convolutions keep their input in any case."""
+    kept = []
+    for fuse in (False, True):
+        decoder = tiny_vqgan.build().requires_grad_(False).decoder
+        if fuse:
+            fuse_norms(decoder)
+        seen = {}
+        z = torch.randn(1, 4, 8, 8, requires_grad=True)
+        with torch.autograd.graph.saved_tensors_hooks(_keep_in(seen), lambda x: x):
+            decoder(z)
+        kept.append(sum(x.numel() for x in seen.values()))
+    assert kept[1] < 0.72 * kept[0]
+
+
+def _keep_in(seen: dict[int, torch.Tensor]):
+    def pack(x: torch.Tensor) -> torch.Tensor:
+        if x.ndim == 4 and x.requires_grad:
+            seen[x.data_ptr()] = x
+        return x
+
+    return pack
