@@ -136,12 +136,9 @@ class Prompt:
         """
         if not self.active(step):
             return 0.0
-        share = 1.0
-        if self.rise:
-            share = min(share, (step - self.start + 0.5) / self.rise)
-        if self.fall:
-            share = min(share, (self.end - step - 0.5) / self.fall)
-        return self.weight * share
+        rising = (step - self.start + 0.5) / self.rise if self.rise else 1.0
+        falling = (self.end - step - 0.5) / self.fall if self.fall else 1.0
+        return self.weight * min(1.0, rising, falling)
 
     @property
     def plain(self) -> bool:

@@ -126,6 +126,6 @@ def test_gradients(kind):
 @pytest.mark.parametrize("kind", ["rgb", "art"])
 def test_colours_stay_in_range(kind):
     canvas = make(kind)
-    canvas.values.data *= 10
+    canvas.values.data.sub_(0.5).mul_(10)
     canvas.project()
     assert (canvas().min(), canvas().max()) == (0, 1)
