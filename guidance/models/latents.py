@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from guidance.conventions import check_images, check_range, check_shape
 from guidance.errors import InputError, ModelError
+from guidance.models.frozen import freeze_convolutions
 from guidance.models.norm import fuse_norms
 from guidance.models.quantize import clamp_inward, code_range, gumbel_codes, quantize
 
@@ -53,6 +54,7 @@ class Latents(nn.Module):
         super().__init__()
         self.network = network.requires_grad_(False).eval()
         fuse_norms(network.decoder)
+        freeze_convolutions(network.decoder)
         self.name, self.factor, self.channels, self.unit = name, factor, channels, unit
         self.precision = "fp32"
         if codebook is None:
