@@ -23,7 +23,7 @@ class Codebook(nn.Module):
         idle: a code whose average number of vectors an update is below this is moved.
     """
 
-    def __init__(self, size: int, dim: int, decay: float = 0.99, idle: float = 0.03):
+    def __init__(self, size: int, dim: int, decay: float = 0.99, idle: float = 0.01):
         super().__init__()
         self.decay, self.idle = decay, idle
         self.register_buffer("codes", torch.zeros(size, dim))

@@ -6,8 +6,7 @@
 Esser, Rombach and Ommer 2021, "Taming Transformers for High-Resolution Image Synthesis",
 arXiv:2012.09841, section 3.1: reconstruction and perceptual loss, a codebook, and from a part of
 the run on a patch discriminator. Different here: the codebook learns by moving averages
-(`guidance.train.codebook`), and the judge's weight balances the lengths of the two gradients in
-the picture rather than in the last layer (their equation 7), which needs no further backward pass.
+(`guidance.train.codebook`), and the judge's weight rises slowly.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,99 +22,19 @@ import torch.nn.functional as F
 from diffusers import VQModel
 from torch import Tensor, nn
 
-from guidance.cli import Several
 from guidance.clip.classifier import image_classifier
-from guidance.conventions import MAX_SEED, check_range, derive_seed, make_generator, resolve_device
+from guidance.conventions import derive_seed, make_generator, resolve_device
 from guidance.data import shards
-from guidance.errors import FileError, InputError
+from guidance.errors import FileError, line
 from guidance.evaluate.perceptual import Perceptual
 from guidance.files import atomic, make_folder, write
 from guidance.train.codebook import Codebook, perplexity
 from guidance.train.parallel import Chunks
 from guidance.train.patches import PatchJudge, PatchLoader, hinge
 from guidance.train.tower import fast_depthwise
+from guidance.train.vqgan_options import VqganTraining
 
-CONFIG = Path(__file__).parents[1] / "models" / "configs" / "mini-vqgan.json"
 KEPT = 8  # steps whose vectors the codebook starts from
-
-
-@dataclass(frozen=True)
-class VqganTraining:
-    """Train a VQGAN on pictures."""
-
-    data: Several[tuple[str, ...]]
-    """Tar shards ("shards/*.tar") or folders of captioned pictures; may be repeated."""
-    out: Path
-    """Folder of the run: state.pt and the folder vqgan, which --vqgan takes."""
-    classifier: Path
-    """ImageNet weights of EfficientNet-Lite0, whose features are the perceptual loss."""
-    config: Path = CONFIG
-    """Architecture: the config.json of a diffusers VQModel."""
-    weights: dict[str, float] = field(default_factory=dict)
-    """How often to show a source, group or tag, by pattern: --weights quickdraw 0.3 "*" 1."""
-    side: int = 64
-    """Side of the patches, pixels."""
-    batch: int = 16
-    """Patches in a step."""
-    minutes: float = 60.0
-    """Length of the run."""
-    steps: int = 0
-    """Length of the run in steps instead; 0 goes by the minutes."""
-    rate: float = 6e-4
-    """Learning rate at its highest; it rises for the first hundredth and falls as a cosine."""
-    perceptual: float = 1.0
-    """Weight of the perceptual loss; the absolute error has 1."""
-    commitment: float = 0.25
-    """Weight of the pull of vectors towards their codes."""
-    codes_from: float = 0.02
-    """Part of the run at which the codebook begins; until then nothing is quantised."""
-    judge: float = 0.4
-    """Length of the judge's gradient, relative to that of the other losses."""
-    judge_from: float = 0.4
-    """Part of the run at which the judge begins to be heard; a tenth later it is heard fully."""
-    ema: float = 0.999
-    """Decay of the weight average that is kept."""
-    precision: str = "bf16"
-    """Arithmetic: bf16 (autocast) or fp32."""
-    threads: int = 2
-    """CPU threads; each takes a part of the batch."""
-    seed: int = 0
-    """Seed of everything random."""
-    resume: bool = False
-    """Go on with the run in --out."""
-    log_every: int = 20
-    """Steps between log lines."""
-    log_dir: Path | None = None
-    """Write TensorBoard logs here."""
-    save_every: float = 5.0
-    """Minutes between checkpoints."""
-    device: str = "auto"
-    """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
-
-    def check(self) -> None:
-        """Raise `InputError` or `FileError` for what is not allowed; load nothing."""
-        for name in ("classifier", "config"):
-            if not getattr(self, name).is_file():
-                raise InputError(f"--{name}: {getattr(self, name)} does not exist")
-        check_range("side", self.side, 16, 1024)
-        check_range("batch", self.batch, 1, 65536)
-        check_range("minutes", self.minutes, 0)
-        check_range("steps", self.steps, 0)
-        check_range("rate", self.rate, 0, 1, above=True)
-        check_range("ema", self.ema, 0, 1)
-        check_range("judge_from", self.judge_from, 0, 1)
-        check_range("codes_from", self.codes_from, 0, 1)
-        for name in ("perceptual", "commitment", "judge"):
-            check_range(name, getattr(self, name), 0, 1000)
-        check_range("seed", self.seed, 0, MAX_SEED)
-        check_range("threads", self.threads, 0, 1024)
-        if self.precision not in ("bf16", "fp32"):
-            raise InputError(f"precision must be bf16 or fp32 but is {self.precision!r}")
-        if not self.minutes and not self.steps:
-            raise InputError("give the run a length: --minutes or --steps")
-        if self.out.exists() and not self.resume and (self.out / "state.pt").exists():
-            raise FileError(f"{self.out} holds a run already; --resume goes on with it")
-        resolve_device(self.device)
 
 
 class Trainer:
@@ -152,6 +70,21 @@ class Trainer:
         self.step, self.spent = 0, 0.0
         if options.resume:
             self._resume()
+        elif options.init:
+            self._start(options.init)
+
+    def _start(self, path: Path) -> None:
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            own = {k: v for k, v in state["averaged"].items() if not k.startswith("quantize.")}
+            missing, unexpected = self.network.load_state_dict(own, strict=False)
+            if unexpected or any(not k.startswith("quantize.") for k in missing):
+                raise ValueError(f"missing {missing[:2]}, unexpected {unexpected[:2]}")
+            if state["codebook"]["codes"].shape == self.codebook.codes.shape:
+                self.codebook.load_state_dict(state["codebook"])
+        except Exception as error:  # pickle, zip and torch raise a dozen types
+            raise FileError(f"init: {path} does not fit the architecture: {line(error)}") from None
+        self.averaged = {k: v.clone() for k, v in self.network.state_dict().items()}
 
     def _resume(self) -> None:
         path = self.options.out / "state.pt"
@@ -164,7 +97,7 @@ class Trainer:
             self.averaged, self.kept = state["averaged"], state["kept"]
             self.step, self.spent = state["step"], state["spent"]
         except Exception as error:  # pickle, zip and torch raise a dozen types
-            raise FileError(f"resume: {path} does not fit these options: {error}") from None
+            raise FileError(f"resume: {path} does not fit these options: {line(error)}") from None
 
     def mixed(self) -> torch.autocast:
         """Return the arithmetic of the run."""
@@ -222,15 +155,19 @@ class Trainer:
             made = self.network.decode(latents, force_not_quantize=True).sample.float()
         picture = made.detach().requires_grad_()
         error = (picture - (images * 2 - 1)).abs().mean()
+        small = [F.avg_pool2d(x, 8, ceil_mode=True) for x in (picture, images * 2 - 1)]
+        colour = (small[0] - small[1]).abs().mean()
         with self.mixed():
             look = self.perceptual((picture + 1) / 2, images).mean()
-        (grad,) = torch.autograd.grad(error + options.perceptual * look, picture)
-        values = {"error": float(error.detach()) * share, "look": float(look.detach()) * share}
+        loss = error + options.colour * colour + options.perceptual * look
+        (grad,) = torch.autograd.grad(loss, picture)
+        parts = {"error": error, "colour": colour, "look": look}
+        values = {k: float(v.detach()) * share for k, v in parts.items()}
         if heard > 0:
             with self.mixed():
                 fooled = -self.judge(picture).float().mean()
             (push,) = torch.autograd.grad(fooled, picture)
-            grad = grad + push * (heard * grad.norm() / push.norm().clamp_min(1e-12))
+            grad = grad + heard * self.balance(made, grad, push) * push
             values["fooled"] = float(fooled.detach()) * share
         values["commitment"] = float(commitment.detach()) * share
         outputs, grads = [made], [share * grad]
@@ -240,6 +177,18 @@ class Trainer:
         torch.autograd.backward(outputs, grads)
         vectors = z.detach().movedim(1, -1).reshape(-1, z.shape[1])
         return made.detach(), vectors, numbers.flatten(), values
+
+    def balance(self, made: Tensor, grad: Tensor, push: Tensor) -> Tensor:
+        """Return how many times longer `grad` is than `push` in the last layer's weights.
+
+        Equation 7 of Esser et al. Lengths in the picture would not do: the judge pushes all pixels
+        alike, while the other gradients mostly cancel where the weights sum them up.
+        """
+        last = self.network.decoder.conv_out.weight
+        lengths = [
+            torch.autograd.grad(made, last, g, retain_graph=True)[0].norm() for g in (grad, push)
+        ]
+        return (lengths[0] / (lengths[1] + 1e-6)).clamp(max=1e4)
 
     def teach_judge(self, images: Tensor, made: Tensor, total: int) -> float:
         """Send the judge's own gradient back; return its loss as a share of the batch's mean."""

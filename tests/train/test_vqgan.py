@@ -14,7 +14,8 @@ from guidance.data.shards import Sample, ShardWriter, encode
 from guidance.errors import FileError, InputError
 from guidance.train.codebook import Codebook, perplexity
 from guidance.train.patches import PatchJudge, PatchLoader, hinge
-from guidance.train.vqgan import Trainer, VqganTraining, train
+from guidance.train.vqgan import Trainer, train
+from guidance.train.vqgan_options import VqganTraining
 
 TINY = {
     "_class_name": "VQModel", "down_block_types": ["DownEncoderBlock2D"] * 3,
@@ -156,6 +157,34 @@ def test_resume_continues_the_run(place, tmp_path, capsys):
     )
     for name, value in whole.items():
         torch.testing.assert_close(value, parts[name], msg=name)
+
+
+def test_the_judges_gradient_has_its_length_in_the_last_layer(place, tmp_path, generator):
+    trainer = Trainer(options(place, tmp_path / "run"))
+    z = torch.randn(2, 4, 8, 8, generator=generator)
+    made = trainer.network.decode(z, force_not_quantize=True).sample
+    grad = torch.randn(made.shape, generator=generator)
+    last = trainer.network.decoder.conv_out.weight
+    push = torch.ones_like(made) / made.numel()
+    factor = trainer.balance(made, grad, push)
+    lengths = [
+        torch.autograd.grad(made, last, g, retain_graph=True)[0].norm()
+        for g in (grad, factor * push)
+    ]
+    torch.testing.assert_close(lengths[1], lengths[0], rtol=1e-2, atol=0)
+    assert factor < grad.norm() / push.norm(), "what points one way must count less"
+
+
+def test_init_takes_the_weights_of_another_run(place, tmp_path, capsys):
+    train(options(place, tmp_path / "first"))
+    first = torch.load(tmp_path / "first/state.pt", weights_only=True)
+    trainer = Trainer(options(place, tmp_path / "next", init=tmp_path / "first/state.pt"))
+    assert trainer.step == 0
+    torch.testing.assert_close(trainer.averaged, first["averaged"])
+    torch.testing.assert_close(trainer.codebook.codes, first["codebook"]["codes"])
+    (tmp_path / "broken.pt").write_bytes(b"no")
+    with pytest.raises(FileError, match="does not fit the architecture"):
+        Trainer(options(place, tmp_path / "other", init=tmp_path / "broken.pt"))
 
 
 def test_the_folder_is_a_vqgan(place, tmp_path, capsys):
