@@ -50,7 +50,7 @@ def test_art_takes_the_mean_of_each_cell():
     image = torch.zeros(1, 3, 40, 60)
     image[..., :20, :] = 0.8
     canvas.take(image)
-    assert canvas.cells()[0, 0, :, 0].tolist() == pytest.approx([0.8, 0.8, 0, 0], abs=0.11)
+    assert canvas.final()[0, 0, :, 0].tolist() == pytest.approx([0.8, 0.8, 0, 0], abs=0.11)
 
 
 def test_art_is_flat_squares():
@@ -60,13 +60,19 @@ def test_art_is_flat_squares():
     assert torch.equal(squares[..., 0, :, 0], canvas.values)
 
 
-def test_art_with_a_palette_shows_its_colours_and_learns_the_free_ones(generator):
+def test_art_gives_way_to_its_palette(generator):
     canvas = Art((4, 6), 5, palette=PALETTE, noise=0.5, generator=generator)
-    assert torch.equal(canvas.cells(), nearest_colors(canvas.values, PALETTE))
+    allowed = nearest_colors(canvas.values, PALETTE)
     weight = torch.rand(canvas().shape, generator=generator)
-    (canvas() * weight).sum().backward()
     want = torch.nn.functional.avg_pool2d(weight, 5) * 25
-    torch.testing.assert_close(canvas.values.grad, want)
+    for progress, share in ((0.0, 0), (0.5, 0), (0.7, 0.5), (0.9, 1), (1.0, 1)):
+        canvas.prepare(progress)
+        shown = canvas()[..., ::5, ::5]
+        torch.testing.assert_close(shown, (1 - share) * canvas.values + share * allowed)
+        assert torch.equal(canvas.final(), allowed)
+        canvas.values.grad = None
+        (canvas() * weight).sum().backward()
+        torch.testing.assert_close(canvas.values.grad, want)
 
 
 def slow_fourier(canvas: Fourier, height: int, width: int) -> torch.Tensor:
