@@ -52,6 +52,9 @@ class Painting(Generator):
         z: ``[1, C, H / factor, W / factor]`` to start from.
         size: height and width of the picture, pixels; multiples of the decoder's factor.
         lr: learning rate, in units of the latents.
+        levels: resolutions at which the latents move, each half of the one before: coarse ones
+            move whole regions together, as the spectra of Mordvintsev, Pezzotti, Schubert and Olah
+            2018, "Differentiable Image Parameterizations", do for pixels. 1 is VQGAN-CLIP.
         lr_end: the last step's learning rate as a fraction of `lr`; it falls linearly over the
             last third of a run. A painting with a camera keeps `lr`.
         optimizer: one of `OPTIMIZERS`, in any case.
@@ -78,6 +81,7 @@ class Painting(Generator):
         size: tuple[int, int],
         *,
         lr: float = 0.1,
+        levels: int = 1,
         lr_end: float = 1.0,
         optimizer: str = "adam",
         ema: float = 0.0,
@@ -94,6 +98,7 @@ class Painting(Generator):
         check_shape("z", z, [1, latents.channels, height // factor, width // factor])
         check_range("ema", ema, 0, 0.99999)
         check_range("temperature", temperature, 0)
+        check_range("levels", levels, 1)
         _check_mask(mask, original, size)
         self._latents = (latents,)  # in a tuple: its weights do not belong into checkpoints
         self.size = size
@@ -102,6 +107,8 @@ class Painting(Generator):
         self.seed = seed
         self.camera = camera
         self.z = nn.Parameter(clamp_channels(z.detach(), latents.low, latents.high).clone())
+        # moves of coarser grids; each step adds them to z and sets them to zero
+        self.moves = nn.ParameterList(_coarser(self.z.detach(), levels - 1))
         self.register_buffer("mask", None if mask is None else mask.to(self.z), persistent=False)
         fixed = None if original is None else original.to(self.z)
         self.register_buffer("original", fixed, persistent=False)
@@ -110,7 +117,7 @@ class Painting(Generator):
         self.register_buffer("weight", torch.zeros_like(self.z.data[0, 0, 0, 0]) if ema else None)
         self._rate, self._rate_end = lr, lr if camera else lr * lr_end
         self._index = 0
-        group = {"name": "z", "params": [self.z], "lr": lr}
+        group = {"name": "z", "params": [self.z, *self.moves], "lr": lr}
         self.optimizer = make_optimizer(optimizer, group)
 
     @property
@@ -121,9 +128,9 @@ class Painting(Generator):
     def image(self) -> Tensor:
         """Return the decoded picture ``[1, 3, H, W]`` in [0, 1], over the original if masked."""
         if not self.temperature:
-            return self._decode(self.z)
+            return self._decode(self._moved())
         generator = make_generator(derive_seed(self.seed, "codes", self._index))
-        return self._decode(self.z, self.temperature, generator)
+        return self._decode(self._moved(), self.temperature, generator)
 
     def prepare(self, index: int, steps: int) -> None:
         """Set the learning rate of step `index` of `steps` and let the camera move."""
@@ -138,7 +145,9 @@ class Painting(Generator):
     @torch.no_grad()
     def project(self) -> None:
         """Keep the latents in the range of the codebook; count them into the average."""
-        self.z.copy_(clamp_channels(self.z, self.latents.low, self.latents.high))
+        self.z.copy_(clamp_channels(self._moved(), self.latents.low, self.latents.high))
+        for move in self.moves:
+            move.zero_()
         if self.ema:
             self.total.mul_(self.ema).add_(self.z, alpha=1 - self.ema)
             self.weight.mul_(self.ema).add_(1 - self.ema)
@@ -180,6 +189,13 @@ class Painting(Generator):
         )
         return image.clamp(0, 1)
 
+    def _moved(self) -> Tensor:
+        """Return the latents with the moves of the coarser grids."""
+        z, size = self.z, self.z.shape[-2:]
+        for move in self.moves:
+            z = z + F.interpolate(move, size, mode="bilinear", align_corners=False)
+        return z
+
     def _decode(
         self, z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
     ) -> Tensor:
@@ -187,6 +203,16 @@ class Painting(Generator):
         if self.mask is None:
             return picture
         return self.mask * picture + (1 - self.mask) * self.original
+
+
+def _coarser(z: Tensor, count: int) -> list[nn.Parameter]:
+    """Return at most `count` grids of zeros, each half as large as the one before, down to 2."""
+    grids = []
+    height, width = z.shape[-2:]
+    while len(grids) < count and min(height, width) > 2:
+        height, width = -(-height // 2), -(-width // 2)
+        grids.append(nn.Parameter(z.new_zeros(*z.shape[:2], height, width)))
+    return grids
 
 
 def make_optimizer(name: str, group: dict[str, object]) -> torch.optim.Optimizer:

@@ -67,6 +67,9 @@ class VqganOptions(MotionOptions, GuidedOptions):
 
     lr: Annotated[float, alias("-lr", "--learning-rate", "--step-size")] = 0.1
     """Learning rate, in units of the latents."""
+    levels: int = 1
+    """Resolutions at which the latents move, each half of the one before; 1 moves every cell by
+    itself, as VQGAN-CLIP does."""
     lr_end: float = 0.1
     """The last step's learning rate as a fraction of the first one's; it falls over the last
     third. 1 keeps it."""
@@ -109,6 +112,7 @@ class VqganOptions(MotionOptions, GuidedOptions):
             check_size("render_size", self.render_size)
         check_range("lr", self.lr, 0, 1000)
         check_range("lr_end", self.lr_end, 0, 1)
+        check_range("levels", self.levels, 1, 12)
         check_optimizer(self.optimizer)
         check_range("ema", self.ema, 0, 0.99999)
         check_range("gumbel", self.gumbel, 0, 1000)

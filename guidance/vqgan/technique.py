@@ -62,6 +62,7 @@ def build(options: VqganOptions, device: torch.device) -> Painting:
         _start(options, latents),
         size,
         lr=options.lr,
+        levels=options.levels,
         lr_end=options.lr_end,
         optimizer=options.optimizer,
         ema=options.ema,

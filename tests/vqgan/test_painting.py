@@ -71,8 +71,9 @@ def test_every_optimizer_lowers_the_loss(spaces, name):
 def test_resume_is_exact_with_every_optimizer(space, name, ema, tmp_path):
     def painting():
         return Painting(
-            space, start(space), SIZE, lr=0.3, lr_end=0.1, optimizer=name, ema=ema, temperature=0.5
-        )
+            space, start(space), SIZE, lr=0.3, levels=3, lr_end=0.1, optimizer=name, ema=ema,
+            temperature=0.5,
+        )  # fmt: skip
 
     whole, first, second = painting(), painting(), painting()
     fit(whole, target(space), 8)
@@ -85,6 +86,32 @@ def test_resume_is_exact_with_every_optimizer(space, name, ema, tmp_path):
     assert torch.equal(whole.z, second.z)
     assert torch.equal(whole.render(*SIZE), second.render(*SIZE))
     assert not torch.equal(whole.z, first.z)
+
+
+def test_coarse_moves_go_into_the_latents(spaces):
+    space = spaces["kl"]
+    z = start(space)
+    painting = Painting(space, z, SIZE, lr=0.1, levels=9, optimizer="sgd")
+    assert [tuple(m.shape[-2:]) for m in painting.moves] == [(2, 3)]  # no further than 2 cells
+    gradient = torch.autograd.grad(space.decode(leaf := z.clone().requires_grad_()).sum(), leaf)[0]
+    painting.prepare(0, 10)
+    painting.step(lambda image: image.sum())
+    # the coarse gradient is the transposed interpolation of the fine one
+    coarse = torch.zeros(1, 4, 2, 3, requires_grad=True)
+    up = torch.nn.functional.interpolate
+    (up(coarse, z.shape[-2:], mode="bilinear") * gradient).sum().backward()
+    step = gradient + up(coarse.grad, z.shape[-2:], mode="bilinear")
+    torch.testing.assert_close(painting.z.detach(), z - 0.1 * step, rtol=1e-4, atol=1e-5)
+    assert not any(m.any() for m in painting.moves)
+
+
+def test_levels_move_a_region_as_one(spaces):
+    space = spaces["kl"]
+    losses = []
+    for levels in (1, 3):
+        painting = Painting(space, 0 * start(space), SIZE, lr=0.02, levels=levels)
+        losses.append(fit(painting, torch.full((1, 3, *SIZE), 0.9), 8)[-1])
+    assert losses[1] < losses[0]
 
 
 def test_the_decoder_is_not_in_the_checkpoint(space):
