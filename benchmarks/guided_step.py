@@ -14,16 +14,15 @@ import json
 import logging
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import resources
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from benchmarks.measure import least_times, status
 from benchmarks.peers import UsualStep
 from guidance.clip.model import ClipModel
 from guidance.clip.preprocess import Preprocess
@@ -108,14 +107,7 @@ def times(model: str, cuts: int, repeats: int) -> dict[str, float]:
     """Return the seconds of a step for each side: the least of `repeats`, sides taking turns."""
     network, size = make_network(model)
     steps = {name: make_side(name, copy.deepcopy(network), size, cuts) for name in SIDES}
-    best = dict.fromkeys(SIDES, float("inf"))
-    for repeat in range(repeats + 1):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            if repeat:  # the first is for warming up
-                best[name] = min(best[name], time.perf_counter() - start)
-    return best
+    return least_times(steps, repeats)
 
 
 def memory(name: str, model: str, cuts: int) -> float:
@@ -182,12 +174,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     for model in models:
         print("\n".join(table(model, arguments.cuts, arguments.repeats)), end="\n\n", flush=True)
-
-
-def status(field: str) -> float:
-    """Return a memory figure of this process in MB, from Linux' /proc."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 
 
 if __name__ == "__main__":

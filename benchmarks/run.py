@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-NO_BENCHMARKS = ("__init__", "peers", "run")
+NO_BENCHMARKS = ("__init__", "measure", "peers", "run")
 
 
 def names() -> list[str]:

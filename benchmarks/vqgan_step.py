@@ -13,7 +13,6 @@ import argparse
 import copy
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -21,7 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.guided_step import MEAN, PROMPT, STD, make_network, status
+from benchmarks.guided_step import MEAN, PROMPT, STD, make_network
+from benchmarks.measure import least_times, status
 from benchmarks.peers import UsualPainting, UsualStep
 from guidance.clip.model import ClipModel
 from guidance.clip.preprocess import Preprocess
@@ -97,14 +97,7 @@ def times(size: int, cuts: int, repeats: int) -> dict[str, float]:
         name: make_side(name, copy.deepcopy(vqgan), copy.deepcopy(clip), clip_size, size, cuts)
         for name in SIDES
     }
-    best = dict.fromkeys(SIDES, float("inf"))
-    for repeat in range(repeats + 1):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            if repeat:  # the first is for warming up
-                best[name] = min(best[name], time.perf_counter() - start)
-    return best
+    return least_times(steps, repeats)
 
 
 def memory(name: str, size: int, cuts: int) -> float:
