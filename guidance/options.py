@@ -55,7 +55,7 @@ class GuidedOptions:
 
     clip: Annotated[str, alias("-m", "--clip-model")] = "mini"
     """CLIP models: "mini", "ViT-B-32/laion2b_s34b_b79k", "RN50=file.pt", "mini,RN50/yfcc15m:2"."""
-    device: str = "auto"
+    device: Annotated[str, alias("-cd", "--cuda-device")] = "auto"
     """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the CLIP image towers; bf16 suits vision transformers."""

@@ -56,8 +56,11 @@ class VqganOptions(MotionOptions, GuidedOptions):
     """Image to start from; cropped about its middle to the shape of the painting."""
     init_weight: Annotated[float, alias("-iw")] = 0.0
     """Weight of the mean squared difference from the init image, which pulls back to it."""
-    init_noise: Annotated[Literal["none", "pixels", "gradient", "perlin"], alias("-in")] = "none"
-    """Picture to start from without an init image; none starts from random codes."""
+    init_noise: Annotated[
+        Literal["none", "pixels", "gradient", "perlin"] | None, alias("-in")
+    ] = None
+    """Picture to start from without an init image, by default perlin; none starts from random
+    codes."""
     mask: str | None = None
     """Image that is white where to paint; elsewhere the init image stays as it is."""
     noise_prompt_seeds: Annotated[tuple[int, ...], alias("-nps")] = ()
@@ -65,9 +68,9 @@ class VqganOptions(MotionOptions, GuidedOptions):
     noise_prompt_weights: Annotated[tuple[float, ...], alias("-npw")] = ()
     """Weights of these, one for each; 1 if none are given."""
 
-    lr: Annotated[float, alias("-lr", "--learning-rate", "--step-size")] = 0.1
+    lr: Annotated[float, alias("-lr", "--learning-rate", "--step-size")] = 0.2
     """Learning rate, in units of the latents."""
-    levels: int = 1
+    levels: int = 5
     """Resolutions at which the latents move, each half of the one before; 1 moves every cell by
     itself, as VQGAN-CLIP does."""
     lr_end: float = 0.1
@@ -128,11 +131,11 @@ class VqganOptions(MotionOptions, GuidedOptions):
     def _check_start(self) -> None:
         if self.mask is not None and (self.zoom or self.video_in is not None):
             raise InputError("--mask keeps a part still and cannot be combined with a camera")
-        if self.video_in is not None and (self.init is not None or self.init_noise != "none"):
+        if self.video_in is not None and (self.init is not None or self.init_noise is not None):
             raise InputError("--video-in starts from its frames; leave --init and --init-noise out")
         if self.video_in is not None and self.init_weight:
             raise InputError("--video-in takes --frame-weight instead of --init-weight")
-        if self.init is not None and self.init_noise != "none":
+        if self.init is not None and self.init_noise is not None:
             raise InputError("--init and --init-noise contradict each other; give one of them")
         if self.mask is not None and self.init is None:
             raise InputError("--mask needs --init IMAGE, which stays where nothing is painted")

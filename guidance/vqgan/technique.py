@@ -101,8 +101,9 @@ def _start(options: VqganOptions, latents: Latents) -> Tensor:
     generator = make_generator(derive_seed(options.seed, "start"))
     if options.init is not None:
         return latents.encode(load_picture(options.init, (height, width)))
-    if options.init_noise != "none":
-        return latents.encode(noise_image(options.init_noise, height, width, generator))
+    kind = options.init_noise or "perlin"
+    if kind != "none":
+        return latents.encode(noise_image(kind, height, width, generator))
     return latents.random(height // latents.factor, width // latents.factor, generator)
 
 

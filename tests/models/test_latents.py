@@ -186,5 +186,5 @@ def test_the_mini_config_is_a_network():
     network = VQModel(**config)
     space = wrap(network, "mini")
     assert (space.factor, space.channels) == (8, 8)
-    assert space.codebook.shape == (2048, 8)
+    assert space.codebook.shape == (8192, 8)
     assert sum(p.numel() for p in network.parameters()) < 5e6  # 10 MB in fp16
