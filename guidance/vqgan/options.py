@@ -56,9 +56,9 @@ class VqganOptions(MotionOptions, GuidedOptions):
     """Image to start from; cropped about its middle to the shape of the painting."""
     init_weight: Annotated[float, alias("-iw")] = 0.0
     """Weight of the mean squared difference from the init image, which pulls back to it."""
-    init_noise: Annotated[
-        Literal["none", "pixels", "gradient", "perlin"] | None, alias("-in")
-    ] = None
+    init_noise: Annotated[Literal["none", "pixels", "gradient", "perlin"] | None, alias("-in")] = (
+        None
+    )
     """Picture to start from without an init image, by default perlin; none starts from random
     codes."""
     mask: str | None = None

@@ -45,7 +45,8 @@ def test_figures(place, capsys):
     assert -1 <= figures["SSIM"] <= 1
     assert 1 <= figures["codes used"] <= 16
     assert "PSNR" in capsys.readouterr().out
-    assert Image.open("s.png").width > 4 * 144
+    with Image.open("s.png") as sheet:
+        assert sheet.width > 4 * 144
 
 
 def test_known_values(generator):
