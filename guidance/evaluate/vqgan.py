@@ -46,9 +46,9 @@ class VqganEvaluation:
     """The .yaml of a taming checkpoint."""
     limit: int = 500
     """Pictures at most, of each data set, spread evenly over it."""
-    judge: str = "efficientnet-lite1"
+    judge: str = "auto"
     """Classifier whose features measure the perceptual distance (`guidance.evaluate.perceptual`):
-    efficientnet-lite0, -lite1 or -lite2; "none" leaves it out."""
+    efficientnet-lite0, -lite1 or -lite2; none leaves it out, auto is -lite1 if it is installed."""
     sheet: Path | None = None
     """Save a contact sheet of originals and reconstructions here (PNG)."""
     json: Path | None = None
@@ -65,19 +65,32 @@ class VqganEvaluation:
             if not glob.glob(pattern):
                 raise InputError(f"data: nothing matches {pattern!r}")
         check_range("limit", self.limit, 1)
-        if self.judge != "none":
-            check_judge(self.judge)
+        self.classifier()
         resolve_device(self.device)
         for path in (self.sheet, self.json):
             if path is not None and not path.absolute().parent.is_dir():
                 raise FileError(f"the folder of {path} does not exist")
+
+    def classifier(self) -> str | None:
+        """Return the name of the judge that can be had, None for none."""
+        if self.judge == "none":
+            return None
+        name = "efficientnet-lite1" if self.judge == "auto" else self.judge
+        try:
+            check_judge(name)
+        except InputError:
+            if self.judge == "auto":
+                return None
+            raise
+        return name
 
 
 def run(options: VqganEvaluation) -> None:
     """Measure, print the table and write the files."""
     options.check()
     device = resolve_device(options.device)
-    judge = None if options.judge == "none" else Perceptual(load_classifier(options.judge))
+    name = options.classifier()
+    judge = Perceptual(load_classifier(name)) if name else None
     latents = load_latents(options.vqgan, options.vqgan_config, device=device)
     figures: dict[str, dict[str, Any]] = {}
     pairs: list[Image.Image] = []
@@ -88,7 +101,7 @@ def run(options: VqganEvaluation) -> None:
         pairs += shown
     print(table(f"reconstruction by {options.vqgan}", figures), flush=True)
     if options.json:
-        content = {"vqgan": options.vqgan, "judge": options.judge, "reconstruction": figures}
+        content = {"vqgan": options.vqgan, "judge": name, "reconstruction": figures}
         save(options.json, content)
     if options.sheet:
         labels = ["original", "reconstruction"] * (len(pairs) // 2)

@@ -2,6 +2,9 @@
 
 import json
 import math
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 import torch
@@ -47,6 +50,14 @@ def test_figures(place, capsys):
     assert "PSNR" in capsys.readouterr().out
     with Image.open("s.png") as sheet:
         assert sheet.width > 4 * 144
+
+
+def test_readme_command(place, monkeypatch):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    command = re.search(r"^    python -m guidance\.evaluate vqgan (.*)$", readme, re.MULTILINE)[1]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # no judge is installed
+    assert evaluate(*shlex.split(command), "-q") == 0
+    assert (place / "pairs.png").exists()
 
 
 def test_known_values(generator):

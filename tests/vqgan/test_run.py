@@ -118,7 +118,9 @@ def test_interrupted_and_resumed_is_the_uninterrupted_run(tmp_path, small):
     options = ["a fox", *small, "--steps", steps, "--save-every", 3, "--ema", 0.9, "--gumbel", 0.5,
                "--init-noise", "perlin", "--lr", 0.3]  # fmt: skip
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    assert paint(*options, "-q", "-o", whole) == 0
+    process = start([*options, "-o", whole])  # not in this process: its threads may add otherwise
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
     process = start([*options, "-o", stopped])
     while not (stopped / "checkpoint.safetensors").exists():
         assert process.poll() is None, process.stderr.read()
