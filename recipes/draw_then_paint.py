@@ -4,7 +4,7 @@ The strokes give bold shapes, the codes of the VQGAN give them surfaces.
 
 Usage:
     python recipes/draw_then_paint.py "a lighthouse on a cliff"
-    python recipes/draw_then_paint.py "a lighthouse on a cliff" --strokes 64 --keep 2
+    python recipes/draw_then_paint.py "a lighthouse on a cliff" --strokes 64 --keep 30
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--strokes", type=int, default=128)
     parser.add_argument("--draw-steps", type=int, default=150)
     parser.add_argument("--paint-steps", type=int, default=80)
-    parser.add_argument("--keep", type=float, default=1.0, help="pull back to the drawing")
+    parser.add_argument("--keep", type=float, default=10.0, help="pull back to the drawing")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--clip", default="mini")

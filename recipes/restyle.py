@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("photo", type=Path)
     parser.add_argument("--style", action="append", help="may be repeated")
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--keep", type=float, default=2.0, help="pull back to the photo")
+    parser.add_argument("--keep", type=float, default=20.0, help="pull back to the photo")
     parser.add_argument("--size", default="224")
     parser.add_argument("--clip", default="mini")
     parser.add_argument("--vqgan", default="mini")

@@ -44,8 +44,8 @@ class MotionOptions(GuidedOptions):
     """Paint at most so many frames of --video-in."""
     frame_stride: int = 1
     """Paint every second (2), third (3), … frame of --video-in."""
-    frame_weight: float = 1.0
-    """Weight of the mean squared difference from the frame of --video-in."""
+    frame_weight: float = 20.0
+    """Weight of the mean squared difference from the frame; 20 keeps what is in it."""
     frame_blend: float = 0.2
     """Share of the last painted frame in the start of the next: steadier, but with trails at 1."""
 

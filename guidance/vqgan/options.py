@@ -55,7 +55,7 @@ class VqganOptions(MotionOptions, GuidedOptions):
     init: Annotated[str | None, alias("-ii", "--init-image")] = None
     """Image to start from; cropped about its middle to the shape of the painting."""
     init_weight: Annotated[float, alias("-iw")] = 0.0
-    """Weight of the mean squared difference from the init image, which pulls back to it."""
+    """Weight of the mean squared difference from the init image; 20 keeps what is in it."""
     init_noise: Annotated[Literal["none", "pixels", "gradient", "perlin"] | None, alias("-in")] = (
         None
     )
