@@ -1,1 +1,1 @@
-"""What a CLIP can do, in figures: zero-shot classification, retrieval, calibration, guidance."""
+"""What CLIPs can do (zero-shot, retrieval, guidance) and what VQGANs keep, in figures."""
