@@ -107,7 +107,8 @@ class GuidedOptions:
         check_steps(prompts, self.total())
         check_range("seed", self.seed, 0, MAX_SEED)
         check_range("video_size", self.video_size, 16, 4096)
-        check_range("fps", 20.0 if self.fps is None else self.fps, 0.1, 240)
+        if self.fps is not None:
+            check_range("fps", self.fps, 0.1, 240)
         check_range("frame_every", self.frame_every, 0)
         check_range("save_every", self.save_every, 1)
         if self.cuts_per_batch is not None:

@@ -177,7 +177,7 @@ def _new_folder(options: GuidedOptions) -> RunFolder:
 def _keep(technique: Technique, options: GuidedOptions, folder: RunFolder, step: Step) -> None:
     """Keep row, frame and, every so often, the checkpoint of a step."""
     folder.add_step(step)
-    last = step.index + 1 == options.total()
+    last = step.index + 1 == step.steps
     if options.video != "none" and options.shows(step.index):
         height, width = _fit(technique.final_size(options), options.video_size)
         folder.add_frame(step.generator.render(height, width)[:1], step.index)
