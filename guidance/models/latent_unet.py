@@ -1,0 +1,86 @@
+"""A UNet over latents that CLIP embeddings condition: what the mini diffusion models are.
+
+The embedding of a text, that of an image, or both condition it: GLIDE (Nichol et al. 2021,
+arXiv:2112.10741) knows texts, the decoder of unCLIP (Ramesh et al. 2022, arXiv:2204.06125, section
+2.1) images. Zeros stand for an embedding that is not given.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SIDES = ("latent", "text", "image")
+
+
+class LatentUNet(nn.Module):
+    """A diffusers ``UNet2DConditionModel`` and the statistics of what goes into it.
+
+    Args:
+        config: of the UNet; ``projection_class_embeddings_input_dim`` is twice the length of an
+            embedding, and channels beyond ``out_channels`` take a smaller picture's latents.
+
+    Attributes:
+        latent_mean, latent_std: ``[C]``.
+        text_mean, text_std, image_mean, image_std: ``[D]``.
+    """
+
+    def __init__(self, config: dict[str, Any]):
+        super().__init__()
+        from diffusers import UNet2DConditionModel
+
+        self.unet = UNet2DConditionModel.from_config(config)
+        dim = config["projection_class_embeddings_input_dim"] // 2
+        for side, length in zip(SIDES, (config["out_channels"], dim, dim), strict=True):
+            self.register_buffer(f"{side}_mean", torch.zeros(length))
+            self.register_buffer(f"{side}_std", torch.ones(length))
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return len(self.text_mean)
+
+    def measure(self, side: str, values: Tensor) -> None:
+        """Take mean and deviation of ``values [N, C, ...]`` for a side of `SIDES`."""
+        flat = values.float().movedim(1, -1).flatten(0, -2)
+        getattr(self, f"{side}_mean").copy_(flat.mean(0))
+        getattr(self, f"{side}_std").copy_(flat.std(0).clamp(min=1e-4))
+
+    def normalise(self, z: Tensor) -> Tensor:
+        """Latents of the autoencoder ``[B, C, h, w]`` → those of the UNet, of unit variance."""
+        return (z - self.latent_mean.view(-1, 1, 1)) / self.latent_std.view(-1, 1, 1)
+
+    def restore(self, x: Tensor) -> Tensor:
+        """Undo `normalise`."""
+        return x * self.latent_std.view(-1, 1, 1) + self.latent_mean.view(-1, 1, 1)
+
+    def vector(self, texts: Tensor | None, images: Tensor | None) -> Tensor:
+        """Return the condition ``[B, 2 D]`` of unit embeddings ``[B, D]``, either may be None."""
+        given = texts if texts is not None else images
+        parts = []
+        for side, rows in (("text", texts), ("image", images)):
+            if rows is None:
+                parts.append(torch.zeros_like(given))
+            else:
+                parts.append((rows - getattr(self, f"{side}_mean")) / getattr(self, f"{side}_std"))
+        return torch.cat(parts, 1)
+
+    def forward(self, x: Tensor, t: Tensor, vector: Tensor, low: Tensor | None = None) -> Tensor:
+        """Return what the network predicts of noisy latents.
+
+        Args:
+            x: ``[B, C, h, w]``, normalised.
+            t: time steps ``[B]`` or one for all.
+            vector: conditions ``[B, 2 D]``.
+            low: normalised latents of the smaller picture ``[B, C, h, w]``, for an upsampler.
+        """
+        x = x if low is None else torch.cat([x, low], 1)
+        return self.unet(x, t, encoder_hidden_states=None, class_labels=vector).sample
+
+
+def enlarge(images: Tensor) -> Tensor:
+    """Return images ``[B, 3, H, W]`` twice as large, as an upsampler takes them."""
+    return F.interpolate(images, scale_factor=2, mode="bicubic", align_corners=False).clamp(0, 1)
