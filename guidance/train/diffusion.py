@@ -43,6 +43,9 @@ class Trainer:
         make_folder(options.out)
         cpu = self.device.type == "cpu"
         self.chunks = Chunks(options.threads if cpu else 0)
+        if self.chunks.pool:
+            # what is left to this thread are small operations, where threads wait for each other
+            torch.set_num_threads(1)
         torch.manual_seed(options.seed)
         self.network = LatentUNet(self.config["unet"])
         self.upsampler = self.config["unet"]["in_channels"] > self.config["unet"]["out_channels"]
@@ -153,8 +156,8 @@ class Trainer:
         self.optimiser.zero_grad()
         with torch.no_grad():
             decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
-            for key, value in self.network.state_dict().items():
-                self.averaged[key].lerp_(value, 1 - decay)
+            new = self.network.state_dict()
+            torch._foreach_lerp_([self.averaged[k] for k in new], list(new.values()), 1 - decay)
         self.step += 1
         return float(norm)
 

@@ -6,6 +6,8 @@
         --out guidance/pretrained/mini-clip-guide.safetensors
     python -m guidance.train.ship --vqgan runs/vqgan/vqgan \
         --out guidance/pretrained/mini-vqgan.safetensors
+    python -m guidance.train.ship --diffusion runs/diffusion \
+        --out guidance/pretrained/mini-diffusion.safetensors
 """
 
 from __future__ import annotations
@@ -20,10 +22,17 @@ from guidance.files import write
 from guidance.packaged import HASHES
 from guidance.train import model
 
+# option → the weights in the folder it names
+FILES = {
+    "clip": "open_clip_model.safetensors",
+    "vqgan": "diffusion_pytorch_model.safetensors",
+    "diffusion": "diffusion.safetensors",
+}
+
 
 @dataclass(frozen=True)
 class ShipOptions:
-    """Write a trained CLIP, its image tower alone, or a VQGAN as float16."""
+    """Write a trained CLIP, its image tower alone, a VQGAN or a diffusion model as float16."""
 
     out: Path
     """The weights file."""
@@ -31,20 +40,21 @@ class ShipOptions:
     """Folder ``clip`` of a run of guidance.train.clip."""
     vqgan: Path | None = None
     """Folder ``vqgan`` of a run of guidance.train.vqgan."""
+    diffusion: Path | None = None
+    """Folder of a run of guidance.train.diffusion."""
     part: Literal["all", "image"] = "all"
     """image writes the image tower alone, for the texts of another file."""
 
 
 def ship(options: ShipOptions) -> None:
     """Write the file and its hash."""
-    if (options.clip is None) == (options.vqgan is None):
-        raise InputError("give one of --clip FOLDER and --vqgan FOLDER")
-    if options.vqgan is not None:
-        source = options.vqgan / "diffusion_pytorch_model.safetensors"
-    else:
-        source = options.clip / "open_clip_model.safetensors"
+    given = [(name, file) for name, file in FILES.items() if getattr(options, name) is not None]
+    if len(given) != 1:
+        raise InputError("give one of " + ", ".join(f"--{name} FOLDER" for name in FILES))
+    ((name, file),) = given
+    source = getattr(options, name) / file
     if not source.is_file():
-        raise InputError(f"--{'clip' if options.clip else 'vqgan'}: {source} does not exist")
+        raise InputError(f"--{name}: {source} does not exist")
     state = model.load_state(source)
     if options.part == "image":
         state = {k: v for k, v in state.items() if k.startswith("visual.")}
