@@ -1,0 +1,142 @@
+"""The diffusion models inside the package: a latent one that CLIP conditions, and its upsampler.
+
+Pictures of 128 pixels are latents of the mini VQGAN, 16 x 16 x 8, which a `LatentUNet` makes from
+noise. The condition is the mini CLIP's embedding of a text, together with the embedding that a
+picture of the text has, as its prior says (`guidance.clip.prior`); or that of a picture.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from guidance.clip import ClipModel, load_clip
+from guidance.conventions import check_images, derive_seed, make_generator
+from guidance.models.conditions import Condition, TextReader
+from guidance.models.denoiser import Denoiser, LatentSpace
+from guidance.models.latent_unet import LatentUNet, enlarge
+from guidance.models.latents import Latents
+from guidance.models.load import load_latents
+from guidance.packaged import packaged, pretrained
+
+BASE, UPSAMPLER = "mini-diffusion", "mini-upsampler"
+CLIP = "mini-guide"  # whose embeddings the networks have learned
+CFG = 3.0  # the usual scale of classifier-free guidance
+UPSAMPLING_STEPS = 10
+
+
+class ClipReader(TextReader):
+    """Texts and pictures → conditions of a `LatentUNet`: ``class_labels [1, 2 D]``."""
+
+    def __init__(self, clip: ClipModel, network: LatentUNet):
+        super().__init__()
+        self.clip = clip
+        self.embedding = network
+        self.device = torch.device("cpu")
+
+    @torch.no_grad()
+    def read(self, texts: Sequence[str]) -> list[Condition]:
+        """Return the condition of each text: its embedding, and what the prior says of pictures."""
+        rows = self.embedding.vector(self.clip.encode_text(texts), self.clip.imagine(texts))
+        return [Condition({"class_labels": row[None]}) for row in rows]
+
+    @torch.no_grad()
+    def look(self, images: Tensor) -> list[Condition]:
+        """Return the condition of each of ``images [N, 3, H, W]``: their embeddings alone."""
+        check_images("images", images)
+        rows = self.embedding.vector(None, self.clip.encode_image(images))
+        return [Condition({"class_labels": row[None]}) for row in rows]
+
+    def empty(self) -> Condition:
+        """Return the condition of nothing: zeros."""
+        return Condition({"class_labels": torch.zeros(1, 2 * self.embedding.dim).to(self.device)})
+
+
+class MiniDenoiser(Denoiser):
+    """The mini diffusion model, which images condition as well as texts."""
+
+    reader: ClipReader
+
+    def image_condition(self, images: Tensor) -> list[Condition]:
+        """Return the condition of each of ``images [N, 3, H, W]`` in [0, 1], of one row."""
+        return self.reader.look(images)
+
+
+class Upsampler(nn.Module):
+    """Pictures → the same with sides twice as long, details made up by a diffusion model.
+
+    A second diffusion model as in GLIDE, conditioned on the small picture (Ho et al. 2021,
+    arXiv:2106.15282). It runs on the latents of the enlarged picture, a few deterministic steps
+    (DDIM, Song et al. 2020, arXiv:2010.02502).
+    """
+
+    factor = 2
+
+    def __init__(self, network: LatentUNet, latents: Latents, schedule: dict):
+        super().__init__()
+        from diffusers import DDIMScheduler
+
+        self.network, self.latents = network, latents
+        self.scheduler = DDIMScheduler.from_config(schedule, timestep_spacing="trailing")
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, condition: Condition, seeds: Sequence[int]) -> Tensor:
+        """Return ``[B, 3, 2 H, 2 W]`` in [0, 1].
+
+        Args:
+            images: ``[B, 3, H, W]`` in [0, 1], both sides multiples of 8.
+            condition: of the base model, one row or B.
+            seeds: of the noise, one a picture.
+        """
+        network = self.network
+        low = network.normalise(self.latents.encode(enlarge(images)))
+        noise = [
+            torch.randn(low.shape[1:], generator=make_generator(derive_seed(seed, "upsample")))
+            for seed in seeds
+        ]
+        x = torch.stack(noise).to(low)
+        vector = condition.rows(len(x)).tensors["class_labels"].to(low)
+        self.scheduler.set_timesteps(UPSAMPLING_STEPS)
+        for t in self.scheduler.timesteps:
+            x = self.scheduler.step(network(x, t.to(x.device), vector, low), t, x).prev_sample
+        pictures = [self.latents.decode(network.restore(one)) for one in x.split(1)]
+        return torch.cat(pictures).clamp(0, 1)
+
+
+def load_mini(device: torch.device | str, precision: str = "fp32") -> MiniDenoiser:
+    """Load the mini diffusion model with its autoencoder, CLIP and upsampler.
+
+    Raises:
+        ModelError: a file is missing or not the one that was shipped.
+    """
+    network, schedule = _network(BASE)
+    latents = load_latents("mini", device=device, precision=precision)
+    model = MiniDenoiser(
+        network.unet,
+        LatentSpace(latents, mean=network.latent_mean, std=network.latent_std),
+        name="mini",
+        size=(128, 128),
+        schedule=schedule,
+        reader=ClipReader(load_clip(CLIP, device=device), network),
+        cfg=CFG,
+    )
+    network, schedule = _network(UPSAMPLER)
+    model.upsampler = Upsampler(network.to(device), latents, schedule)
+    return model.place(device, precision)
+
+
+def _network(name: str) -> tuple[LatentUNet, dict]:
+    """Return a shipped network and the config of its scheduler."""
+    from safetensors.torch import load_file
+
+    with (
+        packaged(f"models/configs/{name}.json") as file,
+        pretrained(f"{name}.safetensors") as weights,
+    ):
+        config, state = json.loads(file.read_text(encoding="utf-8")), load_file(weights)
+    network = LatentUNet(config["unet"])
+    network.load_state_dict(state)  # half precision is converted
+    return network.eval().requires_grad_(False), config["scheduler"]

@@ -1,0 +1,136 @@
+"""A diffusion model + its latents → the head that tells which condition noisy latents fit.
+
+    python -m guidance.train.noise_aware --data runs/latents.safetensors \\
+        --diffusion runs/diffusion --minutes 5 --out runs/noise-aware
+
+CLIP's contrastive loss (Radford et al. 2021, arXiv:2103.00020, figure 3) between noisy latents and
+the conditions of their pictures, over all noise levels, as for GLIDE's noised CLIP.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from guidance.cli import Several
+from guidance.conventions import (
+    MAX_SEED,
+    check_range,
+    derive_seed,
+    make_generator,
+    resolve_device,
+)
+from guidance.errors import InputError
+from guidance.files import atomic, make_folder
+from guidance.models.latent_unet import LatentUNet
+from guidance.models.noise_aware import NoiseAware
+from guidance.train.diffusion import levels
+from guidance.train.diffusion_options import CONFIGS
+from guidance.train.latent_data import LatentData
+
+LOG_EVERY = 50
+
+
+@dataclass(frozen=True)
+class NoiseAwareTraining:
+    """Train the noise-aware CLIP of a diffusion model."""
+
+    data: Several[tuple[Path, ...]]
+    """File of guidance.train.latents; may be repeated."""
+    diffusion: Path
+    """Folder of the run of guidance.train.diffusion."""
+    out: Path
+    """Folder for diffusion.safetensors, as guidance.train.ship takes it."""
+    config: Path = CONFIGS / "mini-diffusion.json"
+    """That run's architecture."""
+    batch: int = 128
+    """Pictures in a step, which are told apart."""
+    minutes: float = 5.0
+    """Length of the run."""
+    steps: int = 0
+    """Length of the run in steps instead; 0 goes by the minutes."""
+    rate: float = 1e-3
+    """Learning rate at its highest; it falls as a line."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: str = "auto"
+    """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
+
+    def check(self) -> None:
+        """Raise `InputError` for what is not allowed; load nothing."""
+        weights = self.diffusion / "diffusion.safetensors"
+        for path in (*self.data, self.config, weights):
+            if not path.is_file():
+                raise InputError(f"{path} does not exist")
+        check_range("batch", self.batch, 2, 65536)
+        check_range("minutes", self.minutes, 0)
+        check_range("steps", self.steps, 0)
+        check_range("rate", self.rate, 0, 1, above=True)
+        check_range("seed", self.seed, 0, MAX_SEED)
+        if not self.minutes and not self.steps:
+            raise InputError("give the run a length: --minutes or --steps")
+        resolve_device(self.device)
+
+
+def contrast(said: Tensor, vectors: Tensor, scale: Tensor) -> Tensor:
+    """Return CLIP's symmetric loss of directions and conditions, both ``[N, 2 D]``."""
+    logits = scale * said @ F.normalize(vectors, dim=-1).T
+    own = torch.arange(len(said), device=said.device)
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+
+def train(options: NoiseAwareTraining) -> None:
+    """Run ``python -m guidance.train.noise_aware``."""
+    options.check()
+    device = resolve_device(options.device)
+    config = json.loads(options.config.read_text(encoding="utf-8"))
+    data = LatentData(options.data)
+    network = LatentUNet(config["unet"])
+    network.load_state_dict(load_file(options.diffusion / "diffusion.safetensors"))
+    network.requires_grad_(False).eval().to(device)
+    torch.manual_seed(options.seed)
+    model = NoiseAware(network).to(device)
+    alphas, sigmas = (x.to(device) for x in levels(config["scheduler"]))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=options.rate, weight_decay=0.01)
+    begin, step, total = time.perf_counter(), 0, 0.0
+    while True:
+        spent = (time.perf_counter() - begin) / 60
+        done = step / options.steps if options.steps else spent / options.minutes
+        if done >= 1:
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = options.rate * (1 - done)
+        views = data.batch(options.batch, (options.seed, step))
+        rng = make_generator(derive_seed(options.seed, "noise", step))
+        t = torch.randint(len(alphas), (options.batch,), generator=rng)
+        noise = torch.randn(views.latents.shape, generator=rng).to(device)
+        x0 = network.normalise(views.latents.to(device))
+        alpha, sigma = (x[t.to(device)].view(-1, 1, 1, 1) for x in (alphas, sigmas))
+        vectors = network.vector(views.texts.to(device), views.images.to(device))
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+            features = model.features(alpha * x0 + sigma * noise, t.to(device))
+        said = F.normalize(model.head(features.float()), dim=-1)
+        loss = contrast(said, vectors, model.log_scale.exp())
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        step, total = step + 1, total + float(loss.detach())
+        if step % LOG_EVERY == 0:
+            print(f"{step}  {100 * done:.1f} %  loss {total / LOG_EVERY:.3f}", flush=True)
+            total = 0.0
+    make_folder(options.out)
+    with atomic(options.out / "diffusion.safetensors") as path:
+        save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, path)
+
+
+if __name__ == "__main__":
+    from guidance.cli import main
+
+    raise SystemExit(main(NoiseAwareTraining, train, prog="python -m guidance.train.noise_aware"))
