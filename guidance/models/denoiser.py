@@ -1,0 +1,218 @@
+"""Noisy picture and condition → what a diffusion network predicts, and x0 → picture.
+
+A `Denoiser` is a frozen network with the space it works in (pixels, or the latents of an
+autoencoder) and a reader of texts. It knows nothing of samplers, prompts or guidance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from guidance.clip.model import check_precision
+from guidance.conventions import check_shape
+from guidance.errors import InputError, ModelError
+from guidance.models.conditions import Condition, TextReader
+from guidance.models.frozen import freeze_convolutions
+from guidance.models.latents import PRECISIONS
+from guidance.models.offload import offload_weights
+from guidance.models.spaces import LatentSpace, Pixels
+
+TEXT_SCALE = 7.5  # of classifier-free guidance, as in Stable Diffusion's own pipeline
+
+
+class Denoiser(nn.Module):
+    """A frozen diffusion network with its picture decoder and its reader of texts.
+
+    Args:
+        network: a diffusers ``UNet2DModel`` or ``UNet2DConditionModel``; changed in place to keep
+            less for the backward pass.
+        space: where x0 lives: `Pixels` or `LatentSpace`.
+        name: shown to people.
+        size: native canvas (height, width) in pixels.
+        schedule: config of the diffusers scheduler it was trained with.
+        reader: texts → conditions, or None for an unconditional network.
+        always: tensors of one row that every call gets.
+        cfg: the usual scale of classifier-free guidance; 1 is none.
+
+    Attributes:
+        channels: C of what the network sees.
+        factor: pixels a cell; 1 is pixels.
+        multiple: both sides of a canvas are multiples of so many pixels.
+        conditional: whether it takes conditions.
+        upsampler: what enlarges its pictures, or None.
+
+    Raises:
+        ModelError: the network does not fit its space.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        space: Pixels | LatentSpace,
+        *,
+        name: str,
+        size: tuple[int, int],
+        schedule: Mapping[str, Any],
+        reader: TextReader | None = None,
+        always: Condition | None = None,
+        cfg: float = TEXT_SCALE,
+    ):
+        super().__init__()
+        from diffusers import UNet2DConditionModel
+
+        self.channels, self.factor = space.channels, space.factor
+        inputs, outputs = network.config.in_channels, network.config.out_channels
+        if inputs != self.channels or outputs not in (inputs, 2 * inputs):
+            raise ModelError(
+                f"the network of {name} must take and predict {self.channels} channels but takes "
+                f"{inputs} and predicts {outputs}"
+            )
+        self.network = network.requires_grad_(False).eval()
+        freeze_convolutions(network)
+        self.space, self.reader = space, reader
+        self.name, self.size, self.schedule = name, size, dict(schedule)
+        self.conditional = reader is not None
+        self.cfg = cfg if self.conditional else 1.0
+        self.upsampler: nn.Module | None = None
+        self.device = torch.device("cpu")
+        self._always = always
+        self._empty: Condition | None = None
+        self._hidden = isinstance(network, UNet2DConditionModel)
+        # `UNet2DConditionModel` adapts to odd sides, `UNet2DModel` does not
+        halvings = 0 if self._hidden else len(network.config.down_block_types) - 1
+        self.multiple = self.factor * 2**halvings
+
+    def forward(self, x: Tensor, t: Tensor | float, condition: Condition | None = None) -> Tensor:
+        """Return what the network predicts; variances that it has learned are dropped.
+
+        Args:
+            x: ``[B, C, h, w]`` of unit variance, see `guidance.diffusion.sampler`.
+            t: time step, or one a picture ``[B]``.
+            condition: of one row or B; None is that of no text.
+
+        Returns:
+            ``[B, C, h, w]`` float32, differentiable in `x`: noise, velocity or x0, as
+            ``schedule["prediction_type"]`` says.
+
+        Raises:
+            InputError: a shape that does not fit, or a condition for an unconditional network.
+        """
+        check_shape("x", x, ["B", self.channels, "h", "w"])
+        dtype = next(self.network.parameters()).dtype
+        t = torch.as_tensor(t, device=x.device)
+        t = t.float() if t.is_floating_point() else t
+        tensors = {
+            k: v.to(x.device, dtype if v.is_floating_point() else v.dtype)
+            for k, v in self._tensors(len(x), condition).items()
+        }
+        x_in = x.to(dtype).contiguous(memory_format=torch.channels_last)
+        out = self.predict(x_in, t, tensors)[:, : self.channels]
+        return out.to(torch.promote_types(x.dtype, torch.float32))
+
+    def predict(self, x: Tensor, t: Tensor, tensors: dict[str, Tensor]) -> Tensor:
+        """Call the network: all arguments are on its device and in its arithmetic."""
+        named: dict[str, Any] = dict(tensors)
+        if self._hidden:
+            named.setdefault("encoder_hidden_states", None)
+        if (embeds := named.pop("text_embeds", None)) is not None:
+            # of Stable Diffusion XL: size of the original, corner of its crop, size wanted
+            height, width = (side * self.factor for side in x.shape[-2:])
+            sizes = torch.tensor([[height, width, 0, 0, height, width]], dtype=torch.float32)
+            sizes = sizes.to(x.device).expand(len(x), -1)
+            named["added_cond_kwargs"] = {"text_embeds": embeds, "time_ids": sizes}
+        return self.network(x, t, **named).sample
+
+    def decode(self, x0: Tensor, *, fast: bool = True, clamp: bool = True) -> Tensor:
+        """Return the pictures of ``x0 [B, C, h, w]``: float32 ``[B, 3, H, W]``, differentiable.
+
+        Args:
+            fast: with the draft decoder, if there is one, and in the arithmetic of `place`;
+                otherwise as finished pictures are: the network's own decoder in float32.
+            clamp: to [0, 1]; where it clamps, no gradient passes.
+        """
+        check_shape("x0", x0, ["B", self.channels, "h", "w"])
+        return self.space.decode(x0, fast=fast, clamp=clamp)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return x0 ``[B, C, H / factor, W / factor]`` of ``images [B, 3, H, W]`` in [0, 1].
+
+        Raises:
+            InputError: sides that are not multiples of `factor`.
+        """
+        return self.space.encode(images)
+
+    def condition(self, texts: Sequence[str]) -> list[Condition]:
+        """Return the condition of each text, of one row.
+
+        Raises:
+            InputError: the network is unconditional.
+        """
+        if self.reader is None:
+            raise InputError(f"the model {self.name} takes no texts: it is unconditional")
+        return self.reader.read(texts)
+
+    def empty(self) -> Condition | None:
+        """Return the condition of no text; None if the network is unconditional."""
+        if self._empty is None and self.reader is not None:
+            self._empty = self.reader.empty()
+        return self._empty
+
+    def place(
+        self,
+        device: torch.device | str,
+        precision: str = "fp32",
+        *,
+        offload: bool = False,
+        attention_slicing: bool = False,
+    ) -> Denoiser:
+        """Move to `device`, frozen and ready to run; return itself.
+
+        Args:
+            precision: "bf16" and "fp16" convert the network's weights; pictures are decoded under
+                autocast, and text encoders stay in float32. Inputs and outputs are float32.
+            offload: keep the weights in the CPU's memory and copy each layer as it is needed:
+                slow, for GPUs with little memory. It cannot be undone.
+            attention_slicing: compute attention a few heads at a time, for less memory.
+
+        Raises:
+            InputError: a precision that is unknown or does not run on `device`.
+            ModelError: offload without accelerate.
+        """
+        self.device = torch.device(device)
+        check_precision(precision, self.device)
+        dtype = PRECISIONS[precision]
+        # diffusers' own `to` reports layers to be kept in float32 even if there are none
+        nn.Module.to(self.network, dtype=dtype, memory_format=torch.channels_last)
+        if attention_slicing:
+            _slice_attention(self.network)
+        self.space.place(self.device, precision, offload=offload)
+        parts = [self.network, *([self.reader] if self.reader is not None else [])]
+        for part in parts:
+            offload_weights(part, self.device) if offload else part.to(self.device)
+        if self.reader is not None:
+            self.reader.device = self.device
+        self._empty = None
+        return self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Denoiser:
+        """Stay in evaluation mode, also within a generator that is set to train."""
+        return super().train(False)
+
+    def _tensors(self, n: int, condition: Condition | None) -> dict[str, Tensor]:
+        if condition is not None and not self.conditional:
+            raise InputError(f"the model {self.name} takes no condition: it is unconditional")
+        given = condition if condition is not None else self.empty()
+        parts = [c.rows(n).tensors for c in (given, self._always) if c is not None]
+        return {k: v for part in parts for k, v in part.items()}
+
+
+def _slice_attention(network: nn.Module) -> None:
+    from diffusers.models.attention_processor import Attention
+
+    for module in network.modules():
+        if isinstance(module, Attention):
+            module.set_attention_slice(max(1, module.sliceable_head_dim // 2))
