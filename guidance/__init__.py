@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from guidance.clip.registry import load_clip as load_clip
     from guidance.clipdraw.technique import draw as draw
     from guidance.cutouts import CutoutOptions as CutoutOptions
+    from guidance.diffusion.technique import diffuse as diffuse
     from guidance.errors import GuidanceError as GuidanceError
     from guidance.generator import Generator as Generator
     from guidance.loop import Step as Step
@@ -47,6 +48,7 @@ _HOME = {
     "PromptObjective": "objective",
     "Ranked": "ranking",
     "Step": "loop",
+    "diffuse": "diffusion.technique",
     "draw": "clipdraw.technique",
     "load_clip": "clip.registry",
     "paint": "vqgan.technique",
@@ -65,6 +67,7 @@ __all__ = [
     "PromptObjective",
     "Ranked",
     "Step",
+    "diffuse",
     "draw",
     "load_clip",
     "paint",

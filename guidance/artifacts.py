@@ -25,6 +25,7 @@ from guidance.files import atomic, make_folder, write
 from guidance.images import to_pil
 from guidance.loop import Step
 
+SHEET_SIDE = 4096  # pixels, about, of a contact sheet of very many pictures
 FRAME = re.compile(r"(\d{6})\.jpg")
 
 
@@ -79,6 +80,16 @@ class RunFolder:
         path = self.path / name
         with atomic(path) as temporary:
             to_pil(image).save(temporary, pnginfo=_png_text(metadata))
+        return path
+
+    def save_sheet(self, images: Tensor, labels: Sequence[str]) -> Path:
+        """Save pictures ``[B, 3, H, W]`` side by side with their labels as ``sheet.png``."""
+        path = self.path / "sheet.png"
+        # small pictures are not enlarged, and thousands not laid out at full size
+        tile = max(96, min(256, max(images.shape[-2:]), SHEET_SIDE // round(len(images) ** 0.5)))
+        sheet = contact_sheet([to_pil(image) for image in images], labels, tile=tile)
+        with atomic(path) as temporary:
+            sheet.save(temporary)
         return path
 
     def save_extras(self, extras: Mapping[str, str | bytes]) -> None:

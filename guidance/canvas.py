@@ -1,4 +1,4 @@
-"""Image file → picture or mask of the painting's size."""
+"""Image file → picture or mask of the canvas' size, and pictures side by side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from guidance.conventions import check_count, check_shape
+from guidance.conventions import check_count, check_images, check_shape
 from guidance.errors import InputError
 from guidance.images import load_image, to_tensor
 
@@ -65,3 +65,43 @@ def soften(mask: Tensor, feather: int) -> Tensor:
     soft = total / (feather + 1)
     # so narrow a mask that its middle is faint is painted in full there
     return soft / soft.max() if bool(soft.max() > 0) else torch.zeros_like(mask)
+
+
+def check_multiple(name: str, factor: int, size: tuple[int, int]) -> None:
+    """Raise `InputError`, naming the nearest valid size, unless `factor` divides both sides."""
+    if any(side % factor or side == 0 for side in size):
+        height, width = size
+        down, across = (max(1, round(side / factor)) * factor for side in size)
+        raise InputError(
+            f"size must be a multiple of {factor} pixels for {name} but is {width}x{height}; the "
+            f"nearest is {across}x{down}"
+        )
+
+
+def tile(images: Tensor, height: int, width: int) -> Tensor:
+    """Return all `images` ``[B, 3, H, W]`` in rows on one white sheet ``[1, 3, height, width]``.
+
+    They are as large as fits, in their order; a single one that has the sheet's shape fills it.
+    """
+    check_images("images", images)
+    high, wide = images.shape[-2:]
+    scale, columns = max(
+        (min(width / (n * wide), height / (-(-len(images) // n) * high)), -n)
+        for n in range(1, len(images) + 1)
+    )
+    columns = -columns
+    rows = -(-len(images) // columns)
+    # whole pixels, and never more of them than there is room for
+    down, across = (max(1, round(side * scale)) for side in (high, wide))
+    down, across = min(down, height // rows), min(across, width // columns)
+    if min(down, across) < 1:
+        raise InputError(f"{len(images)} pictures do not fit on a sheet of {width}x{height} pixels")
+    small = images
+    if (high, wide) != (down, across):
+        small = F.interpolate(images, (down, across), mode="bilinear", antialias=True)
+    sheet = images.new_ones(1, 3, height, width)
+    top, left = (height - rows * down) // 2, (width - columns * across) // 2
+    for number, picture in enumerate(small):
+        y, x = top + number // columns * down, left + number % columns * across
+        sheet[0, :, y : y + down, x : x + across] = picture
+    return sheet.clamp(0, 1)

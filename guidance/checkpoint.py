@@ -1,4 +1,4 @@
-"""Atomic save and exact resume of a run: parameters, optimiser state and step, in safetensors.
+"""Atomic save and exact resume of a run: its state and its step, in safetensors.
 
 No random state is stored: each step derives its own seed (`conventions.derive_seed`).
 """
@@ -30,7 +30,8 @@ def save(path: str | os.PathLike, generator: Generator, step: int, fingerprint: 
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    optimiser = generator.optimizer.state_dict()
+    optimizer = getattr(generator, "optimizer", None)  # some generators need none
+    optimiser = optimizer.state_dict() if optimizer else {"state": {}, "param_groups": []}
     tensors = {f"model.{k}": v for k, v in generator.state_dict().items()}
     plain: dict[str, dict[str, object]] = {}
     for index, state in optimiser["state"].items():
@@ -55,7 +56,7 @@ def save(path: str | os.PathLike, generator: Generator, step: int, fingerprint: 
 
 
 def load(path: str | os.PathLike, generator: Generator, fingerprint: str) -> int:
-    """Restore `generator` and its optimiser; return the number of steps already done.
+    """Restore `generator` and its optimiser, if any; return the number of steps already done.
 
     Raises:
         CheckpointError: the file is missing, damaged, or of a run with other options.
@@ -79,7 +80,8 @@ def load(path: str | os.PathLike, generator: Generator, fingerprint: str) -> int
     try:
         step, optimiser = int(metadata["step"]), _optimiser_state(tensors, metadata)
         generator.load_state_dict(model)
-        generator.optimizer.load_state_dict(optimiser)
+        if (optimizer := getattr(generator, "optimizer", None)) is not None:
+            optimizer.load_state_dict(optimiser)
     except (RuntimeError, ValueError, KeyError) as error:
         first = next(iter(str(error).splitlines()), "")
         raise CheckpointError(f"the checkpoint {path} does not fit its run: {first}") from error

@@ -35,11 +35,18 @@ class Generator(nn.Module):
     """Base of generators that descend a gradient with their own optimiser.
 
     Subclasses give `image` and set `optimizer`, with named parameter groups
-    (``{"name": ..., "params": ..., "lr": ...}``); `project`, `prepare`, `render` and `artefacts`
-    are optional. Generators that work otherwise (a denoising step, a sampler) override `step`.
+    (``{"name": ..., "params": ..., "lr": ...}``); `project`, `prepare`, `render`, `frame` and
+    `artefacts` are optional. Generators that work otherwise (a denoising step, a sampler) override
+    `step` and need no optimiser.
     """
 
     optimizer: torch.optim.Optimizer
+    remedy = "lower the learning rates"  # what to try where a run diverges
+
+    @property
+    def final_size(self) -> tuple[int, int]:
+        """Height and width of the picture that is saved where the options do not say it."""
+        return tuple(self.image().shape[-2:])
 
     def image(self) -> Tensor:
         """Return the current image ``[B, 3, H, W]`` in [0, 1], with gradient."""
@@ -77,6 +84,10 @@ class Generator(nn.Module):
         return F.interpolate(
             image, size, mode="bicubic", antialias=True, align_corners=False
         ).clamp(0, 1)
+
+    def frame(self, height: int, width: int) -> Tensor:
+        """Return what the video shows now, ``[1, 3, height, width]``."""
+        return self.render(height, width)[:1]
 
     def artefacts(self) -> dict[str, str | bytes]:
         """Return extra files of a run by name, e.g. ``{"drawing.svg": ...}``."""

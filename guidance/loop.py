@@ -9,8 +9,8 @@ The command line, recipes, notebooks and user interfaces all consume this stream
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -31,8 +31,8 @@ class Step:
         index: from 0.
         steps: number of steps of the run.
         image: what was scored, ``[B, 3, H, W]`` in [0, 1], detached.
-        loss: before the update.
-        score: mean cosine similarity to the prompts in [-1, 1], NaN without prompts.
+        loss: before the update; NaN in a step in which the objective was not asked.
+        score: mean cosine similarity to the prompts in [-1, 1], NaN without prompts and likewise.
         terms: the loss by objective.
         skipped: the loss or gradient was not finite and nothing was changed.
         generator: what is being optimised, in its state after this step; it renders itself at any
@@ -76,7 +76,7 @@ def _run(generator: Generator, objective: Objective, steps: int, start: int) -> 
         if skipped >= PATIENCE:
             raise DivergedError(
                 f"the loss was not finite in {PATIENCE} steps in a row (the last is step {index}); "
-                "the last good state is kept; lower the learning rates"
+                f"the last good state is kept; {generator.remedy}"
             )
 
 
@@ -86,24 +86,57 @@ class _Bound:
     def __init__(self, objective: Objective, index: int):
         self.objective = objective
         self.index = index
-        self.last: Evaluation | None = None
+        self.said: list[tuple[int, Evaluation]] = []  # number of images and what was said of them
 
     def __call__(self, image: Tensor) -> Tensor:
-        self.last = self.objective.evaluate(image, self.index)
-        return self.last.loss
+        evaluation = self.objective.evaluate(image, self.index)
+        # detached: no graph outlives its backward pass
+        self.said.append((len(image), replace(evaluation, loss=evaluation.loss.detach())))
+        return evaluation.loss
+
+    def verdict(self, count: int) -> Evaluation:
+        """Return the mean over the last `count` images, which may have come in several parts."""
+        parts, left = [], count
+        for number, evaluation in reversed(self.said):
+            if left <= 0:
+                break
+            parts.append((number, evaluation))
+            left -= number
+        return _mean(parts[::-1])
 
     def report(self, image: Tensor, steps: int, skipped: bool, generator: Generator) -> Step:
-        said = self.last or Evaluation(torch.tensor(float("nan")))
+        said = self.verdict(len(image))
         return Step(
             index=self.index,
             steps=steps,
             image=image,
-            loss=float(said.loss.detach()),
+            loss=float(said.loss),
             score=float("nan") if said.score is None else float(said.score),
             terms={name: float(value) for name, value in said.terms.items()},
             skipped=skipped,
             generator=generator,
         )
+
+
+def _mean(parts: list[tuple[int, Evaluation]]) -> Evaluation:
+    """Return the mean of what was said of parts of a batch, NaN of none; one is returned as is."""
+    if len(parts) == 1:
+        return parts[0][1]
+    if not parts:
+        return Evaluation(torch.tensor(float("nan")))
+    total = sum(number for number, _ in parts)
+
+    def mean(values: Iterable[Tensor]) -> Tensor:
+        return sum(n / total * value for (n, _), value in zip(parts, values, strict=True))
+
+    said = [evaluation for _, evaluation in parts]
+    names = dict.fromkeys(name for s in said for name in s.terms)
+    zero = torch.zeros(())
+    return Evaluation(
+        mean(s.loss for s in said),
+        {name: mean(s.terms.get(name, zero) for s in said) for name in names},
+        None if any(s.score is None for s in said) else mean(s.score for s in said),
+    )
 
 
 @contextlib.contextmanager

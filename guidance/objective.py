@@ -11,7 +11,7 @@ The objectives that need no CLIP are in `guidance.regularisers`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -103,7 +103,7 @@ class PromptObjective(Objective):
     Args:
         scorer: the CLIP models.
         prompts: with weights, stops and the steps at which they apply.
-        cutouts: how the image is cut.
+        cutouts: how the image is cut, always or as a function of the step.
         seed: cuts depend on it and on the step only.
         cuts_per_batch: cuts in memory at once; the gradient is the same for any number.
         prior: aim positive text prompts at what a model's prior (if it has one) says of their
@@ -117,7 +117,7 @@ class PromptObjective(Objective):
         self,
         scorer: ClipScorer,
         prompts: Sequence[Prompt],
-        cutouts: CutoutOptions | None = None,
+        cutouts: CutoutOptions | Callable[[int], CutoutOptions] | None = None,
         *,
         seed: int = 0,
         cuts_per_batch: int | None = None,
@@ -142,7 +142,8 @@ class PromptObjective(Objective):
         """Cut, embed and compare; see the class for the formula."""
         check_images("image", image)
         generator = make_generator(derive_seed(self.seed, "cuts", step))
-        cuts = sample_cuts(self.cutouts, *image.shape[-2:], generator=generator)
+        options = self.cutouts(step) if callable(self.cutouts) else self.cutouts
+        cuts = sample_cuts(options, *image.shape[-2:], generator=generator)
         parts = batches(cuts, self.cuts_per_batch)
         image = image.to(self.scorer.device)
         if len(parts) == 1 or not (image.requires_grad and torch.is_grad_enabled()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -141,8 +141,8 @@ class GuidedOptions:
         )
         return with_subjects(cross_fade(prompts, self.fade, self.total()), self.subject)
 
-    def cutouts(self) -> CutoutOptions:
-        """Return how the image is cut."""
+    def cutouts(self) -> CutoutOptions | Callable[[int], CutoutOptions]:
+        """Return how the image is cut, always or as a function of the step."""
         return CutoutOptions(
             cuts=self.cuts,
             overview=min(self.overview, self.cuts),
@@ -151,6 +151,10 @@ class GuidedOptions:
             augment=self.augment,
             strength=self.augment_strength,
         )
+
+    def cuts_at_once(self) -> int | None:
+        """Return the cuts of an image in memory at once, None for all."""
+        return self.cuts_per_batch
 
 
 def from_table(options: type[T], table: Mapping[str, Any], source: str) -> T:
@@ -192,6 +196,8 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
         kinds = [a for a in arguments if a is not type(None)]
         return _convert(value, kinds[0], where)
     if origin is Literal:

@@ -7,86 +7,28 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
+import math
 import platform
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Generic, TypeVar
-
-import torch
+from typing import Any, TypeVar
 
 from guidance import checkpoint, cli
 from guidance.artifacts import RunFolder, read_manifest
-from guidance.conventions import resolve_device
 from guidance.errors import DivergedError, FileError, GuidanceError, InputError
 from guidance.generator import Generator
 from guidance.loop import Step, run
-from guidance.objective import Objective, PromptObjective
 from guidance.options import GuidedOptions, from_table
 from guidance.prompts import slug
-from guidance.scorer import ClipScorer
+from guidance.technique import Arrangement, Technique
 
 O = TypeVar("O", bound=GuidedOptions)  # noqa: E741
-
-# these do not change the picture, so a resumed run may differ in them
-NOT_IN_FINGERPRINT = frozenset(
-    ("output", "quiet", "video", "video_size", "fps", "frame_every", "save_every")
-)
-
-
-@dataclass(frozen=True)
-class Technique(Generic[O]):
-    """What the runner must know of a technique.
-
-    Attributes:
-        name: of its sub-package.
-        options: its dataclass.
-        build: makes the generator on a device; loads no CLIP.
-        final_size: height and width of ``image.png``.
-        regularisers: what is added to the prompts' objective, None for nothing.
-    """
-
-    name: str
-    options: type[O]
-    build: Callable[[O, torch.device], Generator]
-    final_size: Callable[[O], tuple[int, int]]
-    regularisers: Callable[[O, torch.device], Objective | None] = lambda options, device: None
-
-    def steps(self, options: O) -> Iterator[Step]:
-        """Check `options`, build everything and return the stream of steps."""
-        options.check()
-        generator, objective = self.prepare(options)
-        return run(generator, objective, options.total())
-
-    def prepare(self, options: O) -> tuple[Generator, Objective]:
-        """Build the generator and the objective of checked options."""
-        device = resolve_device(options.device)
-        generator = self.build(options, device)
-        scorer = ClipScorer(options.clip, device=device, precision=options.precision, guide=True)
-        objective = PromptObjective(
-            scorer,
-            options.prompts(),
-            options.cutouts(),
-            seed=options.seed,
-            cuts_per_batch=options.cuts_per_batch,
-            prior=options.prior,
-        )
-        extra = self.regularisers(options, device)
-        return generator, objective if extra is None else objective + extra
-
-    def fingerprint(self, options: O) -> str:
-        """Return a hash of all options that decide the picture."""
-        table = dataclasses.asdict(options)
-        kept = {k: v for k, v in table.items() if k not in NOT_IN_FINGERPRINT}
-        text = json.dumps([self.name, kept], sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def command(technique: Technique, argv: Sequence[str] | None = None) -> int:
@@ -156,8 +98,8 @@ def execute(technique: Technique[O], options: O, *, resume: Path | None = None) 
         except DivergedError as error:
             status = "diverged"
             print(f"guidance.{technique.name}: {error}", file=sys.stderr)
-    _finish(technique, options, folder, generator, done, keep=status == "interrupted")
-    record.save(status, last, time.monotonic() - started)
+    arranged = _finish(technique, options, folder, generator, done, keep=status == "interrupted")
+    record.save(status, last, time.monotonic() - started, arranged.facts)
     if not options.quiet:
         print(f"{status} after {done} of {options.total()} steps: {folder.path}")
     return {"finished": 0, "diverged": 1, "interrupted": 130}[status]
@@ -179,8 +121,8 @@ def _keep(technique: Technique, options: GuidedOptions, folder: RunFolder, step:
     folder.add_step(step)
     last = step.index + 1 == step.steps
     if options.video != "none" and options.shows(step.index):
-        height, width = _fit(technique.final_size(options), options.video_size)
-        folder.add_frame(step.generator.render(height, width)[:1], step.index)
+        size = technique.final_size(options) or step.image.shape[-2:]
+        folder.add_frame(step.generator.frame(*_fit(size, options.video_size)), step.index)
     if (step.index + 1) % options.save_every == 0 and not last:
         folder.save_steps()  # first: rows past the checkpoint are dropped on resume, not missed
         _save_checkpoint(technique, options, folder, step.generator, step.index + 1)
@@ -198,11 +140,13 @@ def _finish(
     done: int,
     *,
     keep: bool,
-) -> None:
+) -> Arrangement:
     """Write everything a run leaves behind except the manifest; `keep` its video frames too."""
     folder.save_steps()
     _save_checkpoint(technique, options, folder, generator, done)
-    image = generator.render(*technique.final_size(options))
+    images = generator.render(*(technique.final_size(options) or generator.final_size))
+    arranged = technique.arrange(options, images)
+    images = images[list(arranged.order)]
     text = {
         "Software": f"guidance {versions()['guidance']}",
         "prompt": options.prompt,
@@ -212,10 +156,15 @@ def _finish(
             sort_keys=True,
         ),
     }
-    for number, one in enumerate(image):
-        folder.save_image(one, "image.png" if number == 0 else f"image-{number + 1}.png", text)
+    for number, image in enumerate(images):
+        facts = {name: str(values[number]) for name, values in arranged.facts.items()}
+        name = "image.png" if number == 0 else f"image-{number + 1}.png"
+        folder.save_image(image, name, text | facts)
+    if arranged.labels:
+        folder.save_sheet(images, arranged.labels)
     folder.save_extras(generator.artefacts())
     folder.save_video(options.video, options.speed(), keep=keep)
+    return arranged
 
 
 class _Record:
@@ -230,16 +179,28 @@ class _Record:
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
 
-    def save(self, status: str, step: Step | None = None, seconds: float | None = None) -> None:
+    def save(
+        self,
+        status: str,
+        step: Step | None = None,
+        seconds: float | None = None,
+        facts: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
         result = {"status": status, "seconds": None if seconds is None else round(seconds, 1)}
         if step is not None:
             result |= {"steps": step.index + 1, "loss": step.loss, "score": step.score}
+        result |= {f"{name}s": list(values) for name, values in (facts or {}).items()}
         self._folder.save_manifest(self._table | {"result": result})
 
 
 def versions() -> dict[str, str]:
     """Return the versions that decide the bytes of a picture."""
-    names = {"guidance": "clip-guidance", "torch": "torch", "open_clip": "open_clip_torch"}
+    names = {
+        "guidance": "clip-guidance",
+        "torch": "torch",
+        "open_clip": "open_clip_torch",
+        "diffusers": "diffusers",
+    }
     found = {"python": platform.python_version()}
     for key, name in names.items():
         try:
@@ -272,9 +233,12 @@ def _progress(options: GuidedOptions, done: int) -> Iterator[Callable[[Step], No
     with tqdm(
         total=options.total(), initial=done, unit="step", disable=options.quiet, dynamic_ncols=True
     ) as bar:
+        said = {"score": math.nan, "loss": math.nan}
 
         def show(step: Step) -> None:
-            bar.set_postfix(score=f"{step.score:.3f}", loss=f"{step.loss:.3f}", refresh=False)
+            # a step in which the objective was not asked leaves what it said last
+            said.update({k: v for k in said if math.isfinite(v := getattr(step, k))})
+            bar.set_postfix({k: f"{v:.3f}" for k, v in said.items()}, refresh=False)
             bar.update()
             if step.skipped:
                 bar.write(f"step {step.index}: not finite, skipped", file=sys.stderr)

@@ -107,3 +107,10 @@ def test_contact_sheet_places_every_image():
     assert wanted <= found
     with pytest.raises(InputError, match="a label for each"):
         contact_sheet(images, ["one"])
+
+
+def test_a_sheet_shows_all_pictures(tmp_path):
+    path = RunFolder(tmp_path).save_sheet(torch.rand(3, 3, 40, 20), ["a", "b", "c"])
+    with Image.open(path) as sheet:
+        assert sheet.width > 2 * 96
+        assert sheet.height > 2 * 96

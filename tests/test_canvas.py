@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from guidance.canvas import check_multiple, load_mask, load_picture, soften, tile
 from guidance.errors import FileError, InputError
 from guidance.images import to_pil
-from guidance.vqgan.canvas import load_mask, load_picture, soften
 
 
 def test_a_picture_of_the_size_is_taken_bit_for_bit(tmp_path, generator):
@@ -59,3 +59,32 @@ def test_bad_input(tmp_path):
         load_picture(tmp_path / "no.png", (8, 8))
     with pytest.raises(InputError, match="mask must have shape"):
         soften(torch.ones(1, 3, 8, 8), 1)
+
+
+def test_tiles_fill_a_sheet_in_rows():
+    pictures = torch.stack([torch.full((3, 8, 8), k / 10) for k in range(5)])
+    sheet = tile(pictures, 16, 24)
+    assert sheet.shape == (1, 3, 16, 24)
+    for k in range(6):
+        part = sheet[..., k // 3 * 8 : k // 3 * 8 + 8, k % 3 * 8 : k % 3 * 8 + 8]
+        assert (part == (1 if k == 5 else k / 10)).all()
+
+
+def test_tiles_keep_their_shape_on_any_sheet():
+    wide = torch.zeros(3, 3, 10, 20)
+    sheet = tile(wide, 60, 40)  # one above the other
+    assert (sheet == 0).all()
+    sheet = tile(wide[:1], 40, 40)
+    rows = (sheet[0, 0] == 0).any(1).nonzero().flatten().tolist()
+    assert rows == list(range(10, 30))
+    assert tile(torch.rand(37, 3, 9, 7), 101, 53).shape == (1, 3, 101, 53)
+    one = torch.rand(1, 3, 6, 7)
+    assert torch.equal(tile(one, 6, 7), one)
+    with pytest.raises(InputError, match="do not fit"):
+        tile(torch.rand(30, 3, 8, 8), 4, 4)
+
+
+def test_sizes_between_multiples():
+    check_multiple("it", 8, (16, 24))
+    with pytest.raises(InputError, match=r"multiple of 8 pixels for it but is 20x9; .* is 16x8"):
+        check_multiple("it", 8, (9, 20))

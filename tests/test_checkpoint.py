@@ -165,3 +165,15 @@ def test_a_full_disk_keeps_the_old_checkpoint(saved):
     assert "\n" not in str(caught.value)
     assert saved.read_bytes() == before
     assert [p.name for p in saved.parent.iterdir()] == [saved.name]
+
+
+def test_generators_without_an_optimiser(tmp_path):
+    def make(seed: int) -> Pixels:
+        generator = Pixels(8, seed=seed)
+        del generator.optimizer
+        return generator
+
+    first, second = make(0), make(1)
+    checkpoint.save(tmp_path / "c", first, 3, "same")
+    assert checkpoint.load(tmp_path / "c", second, "same") == 3
+    assert torch.equal(first.pixels, second.pixels)

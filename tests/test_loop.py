@@ -8,6 +8,7 @@ from pixel_generator import Pixels
 
 from guidance.cutouts import CutoutOptions
 from guidance.errors import DivergedError, InputError
+from guidance.generator import Update
 from guidance.loop import fast_matmul, run
 from guidance.objective import Evaluation, Objective, PromptObjective
 from guidance.prompts import Prompt
@@ -139,3 +140,51 @@ def test_fast_matmul_keeps_float32_accuracy_on_this_cpu():
     with fast_matmul():
         error = (a @ b - (a.double() @ b.double())).abs().max()
     assert error < (1e-3 if not torch.cpu._is_amx_tile_supported() else 1)
+
+
+class InParts(Pixels):
+    """Shows the objective several batches of pictures in a step, or none."""
+
+    sizes: tuple[int, ...] = ()
+
+    def step(self, objective):
+        losses = [objective(torch.full((n, 3, 8, 8), n / 8)) for n in self.sizes]
+        assert not any(loss.requires_grad for loss in losses)
+        return Update(torch.zeros(3, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "want"),
+    [((3,), 3 / 8), ((2, 1), (2 * 2 + 1) / 24), ((1, 1, 1), 1 / 8),
+     ((3, 2, 1), (2 * 2 + 1) / 24), ((1, 2, 3), 3 / 8)],
+)  # fmt: skip
+def test_a_step_in_parts_tells_the_mean_of_the_last_look_at_each_picture(sizes, want):
+    generator = InParts()
+    generator.sizes = sizes
+    step = next(run(generator, Faulty() + 2.0 * Faulty(), steps=1))
+    assert step.loss == pytest.approx(3 * want)
+    assert step.terms["faulty"] == pytest.approx(3 * want)
+
+
+def test_the_score_of_a_step_in_parts_is_their_mean(tiny_clip):
+    objective = PromptObjective(ClipScorer([tiny_clip]), [Prompt("a fox")], CutoutOptions(cuts=2))
+    generator = InParts()
+    generator.sizes = (2, 1)
+    scores = [float(objective.evaluate(torch.full((1, 3, 8, 8), n / 8)).score) for n in (2, 1)]
+    step = next(run(generator, objective, steps=1))
+    assert step.score == pytest.approx((2 * scores[0] + scores[1]) / 3, abs=1e-6)
+
+
+def test_a_step_that_asks_nothing_has_no_loss():
+    step = next(run(InParts(), Faulty(), steps=1))
+    assert math.isnan(step.loss)
+    assert math.isnan(step.score)
+    assert step.terms == {}
+    assert not step.skipped
+
+
+def test_a_generator_says_what_to_try_when_it_diverges():
+    generator = Pixels()
+    generator.remedy = "paint on paper"
+    with pytest.raises(DivergedError, match="kept; paint on paper"):
+        list(run(generator, Faulty(0, 1, 2), steps=3))

@@ -282,3 +282,11 @@ def test_no_prior_on_request(with_prior, tiny_clip):
     losses = [float(o.evaluate(image()).loss) for o in (plain, same, aimed)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
     assert abs(losses[0] - losses[2]) > 0.01
+
+
+def test_cuts_may_change_with_the_step(tiny_clip):
+    few, many = CutoutOptions(cuts=2, augment=()), CutoutOptions(cuts=6, augment=())
+    scorer, prompts = ClipScorer([tiny_clip]), [Prompt("a fox")]
+    changing = PromptObjective(scorer, prompts, lambda step: few if step < 3 else many)
+    for step, cutouts in ((0, few), (2, few), (3, many)):
+        assert changing(image(), step) == PromptObjective(scorer, prompts, cutouts)(image(), step)

@@ -47,3 +47,9 @@ def test_clipdraw_negatives():
         ("A badly drawn sketch.", -0.3),
         ("Many ugly, messy drawings.", -0.3),
     ]
+
+
+def test_what_may_be_left_out_may_be_none():
+    assert from_table(ClipDrawOptions, {"prompt": "x", "init": None}, "here").init is None
+    with pytest.raises(InputError, match="strokes must be of type int but is None"):
+        from_table(ClipDrawOptions, {"prompt": "x", "strokes": None}, "here")

@@ -15,7 +15,7 @@ from guidance.conventions import derive_seed, make_generator
 from guidance.images import as_tensor
 from guidance.loop import Step
 from guidance.parse import parse_color
-from guidance.runner import Technique
+from guidance.technique import Technique
 
 # Widths move by a tenth of a pixel a step. CLIPDraw starts all at 1 pixel and takes 1,000 steps to
 # cover the paper; starting up to here gets there in a third of them.

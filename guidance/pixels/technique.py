@@ -16,7 +16,7 @@ from guidance.pixels.canvas import Art, Canvas, Fourier, Rgb
 from guidance.pixels.generator import Pixels
 from guidance.pixels.options import PixelsOptions
 from guidance.regularisers import Smoothness
-from guidance.runner import Technique
+from guidance.technique import Technique
 
 NOISE = 0.02  # spread of the first values: enough to be no two starts alike, too faint to be seen
 

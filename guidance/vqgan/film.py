@@ -20,11 +20,11 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
+from guidance.canvas import load_picture
 from guidance.conventions import check_count, check_range
 from guidance.errors import FileError, InputError
 from guidance.images import MAX_PIXELS, is_image_path, load_image
 from guidance.objective import Evaluation, Objective
-from guidance.vqgan.canvas import load_picture
 from guidance.vqgan.generator import Camera, Painting
 
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from guidance.canvas import check_multiple
 from guidance.conventions import check_range, check_shape, derive_seed, make_generator
 from guidance.errors import InputError, unknown
 from guidance.generator import Generator
@@ -236,17 +237,6 @@ def check_optimizer(name: str) -> str:
 def check_painting_size(latents: Latents, size: tuple[int, int]) -> None:
     """Raise `InputError` unless `size` (height, width) is a multiple of the decoder's factor."""
     check_multiple(latents.name, latents.factor, size)
-
-
-def check_multiple(name: str, factor: int, size: tuple[int, int]) -> None:
-    """Raise `InputError`, naming the nearest valid size, unless `factor` divides both sides."""
-    if any(side % factor or side == 0 for side in size):
-        height, width = size
-        down, across = (max(1, round(side / factor)) * factor for side in size)
-        raise InputError(
-            f"size must be a multiple of {factor} pixels for {name} but is {width}x{height}; the "
-            f"nearest is {across}x{down}"
-        )
 
 
 def _check_mask(mask: Tensor | None, original: Tensor | None, size: tuple[int, int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
+from guidance.canvas import check_multiple
 from guidance.cli import Several, alias
 from guidance.conventions import MAX_SIDE, check_range, check_size
 from guidance.cutouts import CutoutOptions
@@ -13,7 +14,7 @@ from guidance.models.load import check_latents
 from guidance.options import GuidedOptions, check_files
 from guidance.parse import Rgb, parse_canvas, parse_palette
 from guidance.prompts import Prompt as ParsedPrompt
-from guidance.vqgan.generator import check_multiple, check_optimizer
+from guidance.vqgan.generator import check_optimizer
 from guidance.vqgan.motion_options import MotionOptions
 
 FACTORS = {"mini": 8}  # pixels a latent cell of the names that tell it before loading

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from guidance.canvas import load_mask, load_picture
 from guidance.conventions import derive_seed, make_generator
 from guidance.loop import Step
 from guidance.models.latents import Latents
 from guidance.models.load import load_latents
 from guidance.objective import Objective
 from guidance.regularisers import Likeness, PaletteDistance, Saturation, Smoothness
-from guidance.runner import Technique
-from guidance.vqgan.canvas import load_mask, load_picture
+from guidance.technique import Technique
 from guidance.vqgan.generator import Painting, check_painting_size
 from guidance.vqgan.noise import noise_image
 from guidance.vqgan.options import VqganOptions

@@ -1,0 +1,165 @@
+"""Diffusion as a technique: options → generator, order of pictures, and `diffuse` for Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from guidance.diffusion.edit import Edit
+from guidance.diffusion.generator import Denoising
+from guidance.diffusion.guide_options import SCHEDULES
+from guidance.diffusion.options import DiffusionOptions
+from guidance.diffusion.sampler import Sampler
+from guidance.diffusion.wording import Wording
+from guidance.loop import Step
+from guidance.models.denoiser import Denoiser
+from guidance.models.diffusers_models import load_denoiser
+from guidance.objective import Objective
+from guidance.options import from_table
+from guidance.prompts import Prompt
+from guidance.ranking import rank
+from guidance.regularisers import Saturation, Smoothness
+from guidance.technique import Arrangement, Technique
+
+
+def diffuse(prompt: str, **options: object) -> Iterator[Step]:
+    """Sample `prompt` from a diffusion model and yield every step.
+
+    Args:
+        prompt: as on the command line, e.g. ``"a fox at sunrise"``.
+        **options: fields of `DiffusionOptions`, e.g. ``number=9, steps=30, clip_scale=0, seed=3``.
+
+    Returns:
+        An iterator of `Step`; ``step.image`` is ``[number, 3, H, W]`` in [0, 1], the pictures as
+        they are foreseen and in the end the finished ones, in the order of their seeds.
+        ``step.generator.render(*step.generator.final_size)`` gives them as they are saved. Score
+        and loss are NaN in steps that CLIP does not guide.
+
+    Raises:
+        InputError: an option is unknown or not allowed; before anything is loaded.
+
+    Example:
+        >>> for step in diffuse("a fox at sunrise", number=1, steps=2, device="cpu"):
+        ...     print(step.index, tuple(step.image.shape))
+        0 (1, 3, 128, 128)
+        1 (1, 3, 128, 128)
+    """
+    for name in SCHEDULES:  # which are text, since they may be more than a number
+        if isinstance(options.get(name), int | float):
+            options[name] = str(options[name])
+    return DIFFUSION.steps(from_table(DiffusionOptions, {"prompt": prompt, **options}, "diffuse"))
+
+
+def build(options: DiffusionOptions, device: torch.device) -> Denoising:
+    """Return the pictures that `options` start with, noise or a noisy image."""
+    denoiser = load_denoiser(
+        options.model,
+        device=device,
+        precision=options.precision,
+        decoder=options.decoder,
+        offload=options.offload,
+        attention_slicing=options.attention_slicing,
+    )
+    return start(options, denoiser)
+
+
+def start(options: DiffusionOptions, denoiser: Denoiser) -> Denoising:
+    """Return the pictures that `options` start with, of a loaded network; its name is not asked.
+
+    Raises:
+        InputError: options that this network cannot follow.
+        FileError: the init image or the mask cannot be read.
+    """
+    sampler = Sampler(
+        options.sampler,
+        denoiser.schedule,
+        options.steps,
+        eta=options.eta,
+        karras=options.karras,
+        device=denoiser.device,
+        skip=options.steps - options.levels(),
+    )
+    size = options.canvas(denoiser.size)
+    source = options.source()
+
+    def load(factor: int) -> Edit | None:
+        if source is None:
+            return None
+        sides = (factor * size[0], factor * size[1])
+        # half a cell: the ramp is narrower than what one cell paints
+        return source.load(sides, factor=factor, feather=factor * denoiser.factor // 2)
+
+    return Denoising(
+        denoiser,
+        sampler,
+        size,
+        options.seeds(),
+        guide=options.guide(),
+        wording=Wording(denoiser, options.told()),
+        cfg=options.cfg,
+        cfg_rescale=options.cfg_rescale,
+        threshold=options.threshold,
+        edit=load(1),
+        pure=options.share() == 1,
+        enlarge=load if options.upsample == "auto" else None,
+        recurrence=options.recurrence,
+        batch=options.batch,
+        joint=not options.offload,
+    )
+
+
+def regularisers(options: DiffusionOptions, device: torch.device) -> Objective | None:
+    """Return what is added to the prompts' objective, None for nothing."""
+    parts: list[Objective] = []
+    if options.smoothness:
+        parts.append(options.smoothness * Smoothness())
+    if options.saturation:
+        parts.append(options.saturation * Saturation())
+    return sum(parts[1:], parts[0]) if parts else None
+
+
+def arrange(options: DiffusionOptions, images: Tensor) -> Arrangement:
+    """Put finished pictures in the order of their CLIP scores.
+
+    They are judged by the prompts that apply at the end of the run, and by the image tower that
+    ranks rather than by the one that guides.
+    """
+    seeds = options.seeds()
+    prompts = _prompts_at(options.prompts(), options.total() - 1)
+    order, scores = list(range(len(images))), []
+    if len(images) > 1 and options.rerank and prompts:
+        ranking = rank(
+            images,
+            prompts,
+            clip=options.clip,
+            device=options.device,
+            precision=options.precision,
+            on_error="skip",
+        )
+        order = [r.index for r in ranking] + [s.index for s in ranking.skipped]
+        scores = [round(r.score, 6) for r in ranking] + [float("nan")] * len(ranking.skipped)
+    facts: dict[str, list] = {"seed": [seeds[k] for k in order]}
+    labels = [f"seed {seed}" for seed in facts["seed"]] if len(images) > 1 else []
+    if scores:
+        facts["score"] = scores
+        labels = [f"{label}   {s:.3f}" for label, s in zip(labels, scores, strict=True)]
+    return Arrangement(order, labels, facts)
+
+
+def _prompts_at(prompts: tuple[Prompt, ...], step: int) -> list[Prompt]:
+    """Return the texts and images that apply at a step, as prompts without a schedule."""
+    return [
+        replace(p, weight=weight, start=0, end=None, rise=0, fall=0)
+        for p in prompts
+        if (weight := p.weight_at(step)) and p.kind in ("text", "image")
+    ]
+
+
+def own_size(options: DiffusionOptions) -> None:
+    """Leave the size of the pictures to the model."""
+
+
+DIFFUSION = Technique("diffusion", DiffusionOptions, build, own_size, regularisers, arrange)

@@ -1,0 +1,338 @@
+"""Denoising: against plain loops and diffusers' own pipelines, batches, edits."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+
+import pytest
+import tiny_diffusion
+import torch
+from diffusing import TARGET, finish, make, pictures
+
+from guidance.conventions import derive_seed, make_generator
+from guidance.diffusion import DiffusionOptions
+from guidance.diffusion.sampler import Sampler
+from guidance.diffusion.technique import DIFFUSION
+from guidance.diffusion.wording import Wording
+from guidance.errors import DivergedError, InputError
+from guidance.images import to_pil
+from guidance.loop import fast_matmul, run
+from guidance.models.diffusers_models import load_denoiser
+from guidance.prompts import parse_prompts
+from guidance.regularisers import Likeness, Smoothness
+
+
+def noise(model, seeds=(0, 1), what=("start",)) -> torch.Tensor:
+    shape = (model.channels, 32 // model.factor, 32 // model.factor)
+    return torch.stack(
+        [torch.randn(shape, generator=make_generator(derive_seed(s, *what))) for s in seeds]
+    )
+
+
+@torch.no_grad()
+def plain(model, condition, steps: int = 4, name: str = "ddim", times: int = 1) -> torch.Tensor:
+    """Sample without any guidance: nothing but the network, the sampler and the decoder."""
+    sampler = Sampler(name, model.schedule, steps)
+    x = sampler.first(noise(model))
+    with fast_matmul():  # as a run does
+        for i in range(len(sampler)):
+            for turn in range(times):
+                x = sampler.again(x, noise(model, what=("again", i, turn)), i) if turn else x
+                z = sampler.to_input(x, i)
+                x0, eps = sampler.split(z, model(z, sampler.timestep(i), condition), i)
+                x = sampler.step(x, i, x0, eps)
+        return model.decode(x, fast=False).clamp(0, 1)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "euler"])
+def test_scale_one_is_the_conditional_model_and_zero_the_unconditional(models, sampler):
+    model = models["sd"]
+    told, untold = model.condition(["a fox"])[0], model.empty()
+    one = pictures(model, cfg=1.0, sampler=sampler)
+    zero = pictures(model, cfg=0.0, sampler=sampler)
+    assert torch.equal(one, plain(model, told, name=sampler))
+    assert torch.equal(zero, plain(model, untold, name=sampler))
+    assert (one - zero).abs().mean() > 1e-3
+    three = pictures(model, cfg=3.0, sampler=sampler)
+    # extrapolated, on the far side of the conditional model
+    assert (three - zero).abs().mean() > 1.5 * (one - zero).abs().mean()
+
+
+def test_no_clip_guidance_is_the_plain_sampler(models):
+    unguided = pictures(models["ddpm"], clip_scale="0")
+    assert torch.equal(unguided, plain(models["ddpm"], None))
+    assert not torch.equal(unguided, pictures(models["ddpm"], clip_scale="10"))
+
+
+def test_the_pipeline_of_diffusers_makes_the_same_pictures(models, tmp_path):
+    pipe = tiny_diffusion.pipeline("sd", tmp_path)
+    pipe.scheduler = type(pipe.scheduler).from_config(
+        pipe.scheduler.config, timestep_spacing="trailing", set_alpha_to_one=True
+    )
+    folder = tiny_diffusion.save(tmp_path / "sd", schedule={"timestep_spacing": "trailing"})
+    model = load_denoiser(str(folder), device="cpu")
+    want = pipe(
+        "a red fox",
+        negative_prompt="blue",
+        latents=noise(model, (3,)),
+        guidance_scale=4.0,
+        guidance_rescale=0.3,
+        num_inference_steps=5,
+        output_type="pt",
+    ).images
+    options = {"cfg": 4.0, "cfg_rescale": 0.3, "steps": 5, "seed": 3, "number": 1}
+    ours = pictures(model, prompt="a red fox", negative=("blue",), **options)
+    torch.testing.assert_close(ours, want, atol=1e-5, rtol=1e-4)
+
+
+def test_both_answers_at_once_or_one_by_one(models):
+    together, apart = (make(models["sd"], cfg=3.0) for _ in range(2))
+    apart.joint = False
+    torch.testing.assert_close(finish(together)[-1].image, finish(apart)[-1].image)
+
+
+def test_a_picture_depends_on_its_own_seed(models):
+    options = {"sampler": "dpm++sde", "cfg": 2.0, "clip_scale": "20"}
+    three = pictures(models["sd"], number=3, seed=5, **options)
+    for k in range(3):
+        alone = pictures(models["sd"], number=1, seed=5 + k, **options)
+        torch.testing.assert_close(three[k : k + 1], alone, atol=1e-4, rtol=1e-3)
+    assert (three[0] - three[1]).abs().mean() > 0.01
+
+
+@pytest.mark.parametrize("gradient", ["full", "direct"])
+def test_batches_are_the_whole(models, gradient):
+    options = {"number": 3, "cfg": 2.0, "clip_scale": "20", "gradient": gradient, "smoothness": 1.0}
+    whole = finish(make(models["sd"], **options))
+    parts = finish(make(models["sd"], batch=2, **options))
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(one.image, other.image, atol=1e-4, rtol=1e-3)
+        assert one.loss == pytest.approx(other.loss, rel=1e-3)
+        assert set(one.terms) == set(other.terms)
+
+
+@pytest.mark.parametrize("gradient", ["full", "direct"])
+@pytest.mark.parametrize(("kind", "scale", "clamp", "bar"),
+                         [("sd", "10000", 1.0, 0.94), ("ddpm", "1000", 0.0, 0.5)])  # fmt: skip
+def test_guidance_follows_the_objective(models, gradient, kind, scale, clamp, bar):
+    losses = []
+    for one in ("0", scale):
+        options = {"clip_scale": one, "gradient": gradient, "steps": 8, "clamp": clamp}
+        losses.append(finish(make(models[kind], **options))[-1].loss)
+    assert losses[1] < bar * losses[0]
+
+
+def test_the_objective_is_asked_where_it_guides_and_in_the_end(models):
+    steps = finish(make(models["ddpm"], steps=6, clip_scale="5", guide_every=2, guide_until=0.7))
+    asked = [step.loss == step.loss for step in steps]
+    assert asked == [True, False, True, False, True, True]
+    assert torch.equal(steps[-1].image, steps[-1].generator.image())
+    assert steps[-1].loss == pytest.approx(Likeness(TARGET)(steps[-1].image).item())
+    assert not any(step.skipped for step in steps)
+
+
+def test_strength(models, tmp_path):
+    """The more noise, the less of the picture is left; and no step is made for what is skipped."""
+    to_pil(TARGET).save(tmp_path / "photo.png")
+    init, differences = str(tmp_path / "photo.png"), []
+    for strength in (0.1, 0.3, 0.7, 1.0):
+        steps = finish(make(models["ddpm"], init=init, strength=strength, steps=10))
+        assert len(steps) == round(10 * strength)
+        differences.append((steps[-1].image - TARGET).abs().mean().item())
+    assert differences == sorted(differences)
+    assert differences[0] < 0.5 * differences[-1]
+    assert torch.equal(steps[-1].image, pictures(models["ddpm"], steps=10))  # as without it
+
+
+@pytest.fixture
+def half(tmp_path) -> dict[str, str]:
+    """Return options that keep the left half of a picture and paint the rest."""
+    mask = torch.zeros(1, 3, 32, 32)
+    mask[..., 16:] = 1
+    to_pil(mask).save(tmp_path / "mask.png")
+    to_pil(TARGET).save(tmp_path / "photo.png")
+    return {"init": str(tmp_path / "photo.png"), "mask": str(tmp_path / "mask.png")}
+
+
+@pytest.mark.parametrize("kind", ["sd", "ddpm"])
+@pytest.mark.parametrize("more", [{}, {"recurrence": 3, "clip_scale": "20"}, {"sampler": "heun"}])
+def test_known_pixels_stay_bit_for_bit(models, half, kind, more):
+    generator = make(models[kind], **half, **more)
+    known = (TARGET * 255).round() / 255
+    for step in finish(generator):
+        assert torch.equal(step.image[..., :16], known[..., :16].expand(2, -1, -1, -1))
+    assert (step.image[..., 20:] - known[..., 20:]).abs().mean() > 0.05
+    assert (step.image[0] - step.image[1])[..., 20:].abs().mean() > 0.01
+
+
+def test_the_network_sees_what_is_known(models, half):
+    """In every step its input is, where nothing is painted, the known picture with fresh noise."""
+    model = models["ddpm"]
+    generator = make(model, **half, number=1, steps=6)
+    known, seen = model.encode((TARGET * 255).round() / 255), []
+    for step in run(generator, Likeness(TARGET), 6):
+        alpha, sigma = generator.sampler.level(step.index + 1)
+        rest = (generator.x - alpha * known)[..., :16]
+        seen.append(rest / max(sigma, 1e-9))
+        if step.index == 5:
+            assert rest.abs().max() == 0
+    for before, after in itertools.pairwise(seen[:-1]):
+        assert before.std().item() == pytest.approx(1, abs=0.1)
+        together = torch.stack([before.flatten(), after.flatten()])
+        assert abs(torch.corrcoef(together)[0, 1]) < 0.1
+
+
+def test_outpainting(models, tmp_path):
+    to_pil(TARGET).save(tmp_path / "photo.png")
+    options = {"init": str(tmp_path / "photo.png"), "outpaint": "8,0,16,4"}
+    for kind in ("sd", "ddpm"):
+        generator = make(models[kind], **options)
+        image = finish(generator, Smoothness())[-1].image
+        assert image.shape == (2, 3, 36, 56)
+        known = ((TARGET * 255).round() / 255).expand(2, -1, -1, -1)
+        assert torch.equal(image[..., :32, 8:40], known)
+        assert generator.final_size == (36, 56)
+    with pytest.raises(InputError, match=r"multiple of 4 pixels .* is 34x32; the nearest is 32x32"):
+        make(models["sd"], init=str(tmp_path / "photo.png"), outpaint="2,0,0,0")
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpm++"])
+def test_recurrence_takes_each_step_again(models, sampler):
+    want = plain(models["ddpm"], None, times=3, name=sampler)
+    assert torch.equal(pictures(models["ddpm"], recurrence=3, sampler=sampler), want)
+
+
+def test_recurrence_asks_the_objective_as_often(models):
+    class Counted(Likeness):
+        asked = 0
+
+        def evaluate(self, image, step=0):
+            self.asked += 1
+            return super().evaluate(image, step)
+
+    objective = Counted(TARGET)
+    finish(make(models["ddpm"], clip_scale="1", recurrence=3, steps=4), objective)
+    assert objective.asked == 3 * 4 + 1  # and about the finished pictures
+
+
+def test_dynamic_thresholding_keeps_pixels_in_range(models):
+    model = models["ddpm"]
+    for threshold, most in ((0.0, None), (0.9, 1.0)):
+        generator = make(model, threshold=threshold, steps=3)
+        for step in run(generator, Likeness(TARGET), 3):
+            if most is None:
+                assert step.index or generator.clean.abs().max() > 1.5
+            else:
+                assert generator.clean.abs().max() <= most + 1e-5
+
+
+def test_range_holds_pixels_back(models):
+    """Its weight counts beside the objective: here the picture is as wild as it comes, or tame."""
+
+    def wildest(**values) -> float:
+        generator = make(models["ddpm"], clip_scale="1", clamp=0.3, steps=8, **values)
+        finish(generator, 0.0 * Likeness(TARGET))
+        return generator.clean.abs().max().item()
+
+    assert wildest(range=100.0) < 0.9 * wildest()
+
+
+def test_a_network_that_overflows_ends_the_run(folders):
+    model = load_denoiser(str(folders["ddpm"]), device="cpu")
+    generator = make(model, steps=4)
+    stream = run(generator, Likeness(TARGET), 4)
+    next(stream)
+    before = generator.x.clone()
+    model.network.conv_out.weight.fill_(torch.inf)
+    with pytest.raises(DivergedError, match=r"step 1 is not finite.*--precision fp32"):
+        next(stream)
+    assert torch.equal(generator.x, before)
+    assert generator.image().isfinite().all()
+
+
+def test_frames_show_all_pictures(models):
+    generator = make(models["ddpm"], number=3)
+    assert generator.frame(64, 64).shape == (1, 3, 64, 64)
+    step = finish(generator)[-1]
+    sheet = generator.frame(64, 64)
+    assert torch.equal(sheet[0, :, :32, 32:], step.image[1])
+    assert torch.equal(sheet[0, :, 32:, :32], step.image[2])
+    assert (sheet[0, :, 32:, 32:] == 1).all()
+    alone = make(models["ddpm"], number=1)
+    assert torch.equal(alone.frame(32, 32), alone.image())
+
+
+def test_render(models):
+    generator = make(models["ddpm"])
+    finish(generator)
+    assert torch.equal(generator.render(32, 32), generator.image())
+    large = generator.render(64, 48)
+    assert large.shape == (2, 3, 64, 48)
+    assert 0 <= large.min() <= large.max() <= 1
+
+
+def test_the_network_is_no_part_of_the_state(models):
+    state = make(models["sd"]).state_dict()
+    assert sum(t.numel() for t in state.values()) < 4 * 2 * 4 * 8 * 8
+    assert not list(make(models["sd"]).parameters())
+
+
+def test_what_a_network_cannot_do(models):
+    with pytest.raises(InputError, match="--cfg needs a model that takes prompts"):
+        make(models["ddpm"], cfg=2.0)
+    with pytest.raises(InputError, match="--threshold is for models that work on pixels"):
+        make(models["sd"], threshold=0.9)
+    with pytest.raises(InputError, match=r"multiple of 2 pixels .* is 33x33"):
+        make(models["ddpm"], size="33")
+    with pytest.raises(InputError, match="has 4 steps but is asked for 7"):
+        next(run(make(models["ddpm"]), Likeness(TARGET), 7))
+
+
+def test_wording(models, tmp_path):
+    model = models["sd"]
+    to_pil(TARGET).save(tmp_path / "photo.png")
+    text = f"0-3: a fox:3 | 2-: a wolf | 1-: fog:-2 | {tmp_path}/photo.png"
+    wording = Wording(model, parse_prompts(text))
+    fox, wolf, fog = (c.tensors["encoder_hidden_states"] for c in
+                      model.condition(["a fox", "a wolf", "fog"]))  # fmt: skip
+    empty = model.empty().tensors["encoder_hidden_states"]
+    for step, want, opposite in ((0, fox, empty), (1, fox, fog), (2, 0.75 * fox + 0.25 * wolf, fog),
+                                 (3, wolf, fog)):  # fmt: skip
+        told, untold = (c.tensors["encoder_hidden_states"] for c in wording.at(step))
+        torch.testing.assert_close(told, want)
+        torch.testing.assert_close(untold, opposite)
+    pictures_only = Wording(model, parse_prompts(str(tmp_path / "photo.png")))
+    torch.testing.assert_close(pictures_only.at(0)[0].tensors["encoder_hidden_states"], empty)
+    assert Wording(models["ddpm"], parse_prompts("a fox")).at(0) == (None, None)
+
+
+def test_texts_are_read_once(models, monkeypatch):
+    model, read = models["sd"], []
+    real = model.reader.read
+    monkeypatch.setattr(model.reader, "read", lambda texts: read.append(list(texts)) or real(texts))
+    finish(make(model, prompt="a fox | a wolf | a fox:2", negative=("fog",), cfg=2.0))
+    assert read == [["a fox", "a wolf", "fog"]]
+
+
+def test_steps_from_python(folders, tiny_clip_path):
+    import guidance
+
+    options = {"model": str(folders["sd"]), "clip": str(tiny_clip_path), "cuts": 2, "device": "cpu"}
+    steps = list(guidance.diffuse("a fox", steps=2, number=1, clip_scale=30, cfg=None, **options))
+    assert [step.image.shape for step in steps] == [(1, 3, 32, 32)] * 2
+    assert all(step.score == step.score for step in steps)
+    with pytest.raises(InputError, match="did you mean sampler"):
+        guidance.diffuse("a fox", samplr="ddim")
+
+
+def test_the_technique_has_no_size_of_its_own():
+    assert DIFFUSION.final_size(DiffusionOptions(prompt="x", size="64")) is None
+
+
+def test_interrupted_generators_still_show_something(models):
+    generator = make(models["sd"])
+    with contextlib.closing(run(generator, Likeness(TARGET), 4)) as stream:
+        step = next(stream)
+    assert generator.image().shape == step.image.shape
+    assert not generator.finished

@@ -1,0 +1,44 @@
+"""A run that is continued ends in the same picture, whatever its sampler remembers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusing import TARGET, finish, make
+
+from guidance import checkpoint
+from guidance.diffusion.sampler import SAMPLERS
+from guidance.errors import CheckpointError
+from guidance.loop import run
+from guidance.regularisers import Likeness
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_resume_is_exact_after_every_step(models, sampler, tmp_path):
+    options = {"sampler": sampler, "steps": 3 if sampler == "heun" else 5, "recurrence": 2}
+    options["clip_scale"] = "20"
+    if sampler == "ddim":
+        options["eta"] = 0.5
+    whole = make(models["ddpm"], **options)
+    saved, last = [], None
+    for step in run(whole, Likeness(TARGET), len(whole.sampler)):
+        saved.append(tmp_path / f"{step.index}.safetensors")
+        checkpoint.save(saved[-1], whole, step.index + 1, "same")
+        last = step
+    for path in saved:
+        other = make(models["ddpm"], **options | {"seed": 8})
+        other.seeds = whole.seeds
+        done = checkpoint.load(path, other, "same")
+        rest = finish(other, first=done)
+        assert torch.equal(other.image(), last.image), done
+        assert torch.equal(other.x, whole.x)
+        assert other.finished
+        assert not rest or rest[-1].loss == last.loss
+
+
+def test_a_state_that_does_not_fit_is_refused(models, tmp_path):
+    first = make(models["ddpm"], sampler="dpm++")
+    step = next(run(first, Likeness(TARGET), 4))
+    checkpoint.save(tmp_path / "c", first, step.index + 1, "")
+    with pytest.raises(CheckpointError, match="does not fit"):
+        checkpoint.load(tmp_path / "c", make(models["ddpm"], number=3), "")
