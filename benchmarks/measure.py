@@ -26,3 +26,8 @@ def status(field: str) -> float:
     """Return a memory figure of this process in MB, from Linux' /proc."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
+
+
+def forget_peak() -> None:
+    """Let the peak ``VmHWM`` of this process count from now on, not from its start."""
+    Path("/proc/self/clear_refs").write_text("5")

@@ -7,9 +7,22 @@ network as it comes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+def random_crops(image: Tensor, size: int, cuts: int, power: float = 1.0) -> Iterator[Tensor]:
+    """Yield `cuts` square crops of images ``[B, 3, H, W]``, of `size` pixels or more."""
+    height, width = image.shape[-2:]
+    longest, shortest = min(height, width), min(height, width, size)
+    for _ in range(cuts):
+        side = int(torch.rand(()) ** power * (longest - shortest) + shortest)
+        left = int(torch.randint(0, width - side + 1, ()))
+        top = int(torch.randint(0, height - side + 1, ()))
+        yield image[:, :, top : top + side, left : left + side]
 
 
 class UsualCutouts(nn.Module):
@@ -29,14 +42,8 @@ class UsualCutouts(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Cut and augment."""
-        height, width = image.shape[-2:]
-        longest, shortest = min(height, width), min(height, width, self.size)
         cutouts = []
-        for _ in range(self.cuts):
-            side = int(torch.rand(()) ** self.power * (longest - shortest) + shortest)
-            left = int(torch.randint(0, width - side + 1, ()))
-            top = int(torch.randint(0, height - side + 1, ()))
-            crop = image[:, :, top : top + side, left : left + side]
+        for crop in random_crops(image, self.size, self.cuts, self.power):
             pooled = F.adaptive_avg_pool2d(crop, self.size) + F.adaptive_max_pool2d(crop, self.size)
             cutouts.append(pooled / 2)
         batch = self.augment(torch.cat(cutouts))
@@ -137,3 +144,74 @@ class UsualPainting:
     def _decode(self, z: Tensor) -> Tensor:
         picture = self.vqgan.decode(z, force_not_quantize=True).sample
         return picture.add(1).div(2).clamp(0, 1)
+
+
+class UsualDiffusion:
+    """One step of diffusers' community pipeline for CLIP-guided Stable Diffusion.
+
+    The network answers for both texts without gradient, and once more for the empty text with it.
+    That answer gives the clean latents, which are mixed with the noisy ones the more the less noise
+    there is, decoded, cropped one after the other and embedded. Weights are frozen, though the
+    pipeline leaves that to its users; the scheduler is DDIM's.
+
+    Args:
+        unet: a diffusers `UNet2DConditionModel`.
+        vae: a diffusers `AutoencoderKL`.
+        texts: ``[2, L, D]``, what the network is told of the empty text and of the prompt.
+        latents: ``[1, C, h, w]``, the noise to start from.
+        scheduler: set to as many steps as there may be.
+        step: gives the CLIP network, its target, mean and std, and the number of cuts.
+        scale: weight of the gradient; 0 for none.
+        cfg: scale of classifier-free guidance.
+    """
+
+    def __init__(
+        self,
+        unet: nn.Module,
+        vae: nn.Module,
+        texts: Tensor,
+        latents: Tensor,
+        scheduler: object,
+        step: UsualStep,
+        scale: float = 100.0,
+        cfg: float = 7.5,
+    ):
+        self.unet = unet.eval().requires_grad_(False)
+        self.vae = vae.eval().requires_grad_(False)
+        self.texts, self.latents, self.scheduler, self.step = texts, latents, scheduler, step
+        self.scale, self.cfg = scale, cfg
+        self.index = 0
+
+    @torch.no_grad()
+    def __call__(self) -> None:
+        """Take one step of the scheduler."""
+        t = self.scheduler.timesteps[self.index]
+        both = self.unet(torch.cat([self.latents] * 2), t, encoder_hidden_states=self.texts).sample
+        empty, told = both.chunk(2)
+        noise = empty + self.cfg * (told - empty)
+        if self.scale:
+            remaining = 1 - self.scheduler.alphas_cumprod[t]
+            noise = noise + remaining.sqrt() * self.scale * self._gradient(t)
+        self.latents = self.scheduler.step(noise, t, self.latents).prev_sample
+        self.index += 1
+
+    @torch.enable_grad()
+    def _gradient(self, t: Tensor) -> Tensor:
+        latents = self.latents.detach().requires_grad_()
+        noise = self.unet(latents, t, encoder_hidden_states=self.texts[:1]).sample
+        kept = self.scheduler.alphas_cumprod[t]
+        sigma = (1 - kept).sqrt()
+        clean = (latents - sigma * noise) / kept.sqrt()
+        mixed = sigma * clean + (1 - sigma) * latents
+        picture = self.vae.decode(mixed / self.vae.config.scaling_factor).sample
+        picture = picture.add(1).div(2).clamp(0, 1)
+        step, size = self.step, self.step.cutouts.size
+        crops = [
+            F.adaptive_avg_pool2d(crop, size)
+            for crop in random_crops(picture, size, step.cutouts.cuts)
+        ]
+        features = step.network.encode_image((torch.cat(crops) - step.mean) / step.std)
+        features = F.normalize(features.float(), dim=-1)
+        distances = (features - step.target).norm(dim=-1).div(2).arcsin().pow(2).mul(2)
+        (gradient,) = torch.autograd.grad(distances.mean(), latents)
+        return gradient

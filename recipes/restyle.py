@@ -2,12 +2,14 @@
 
 Usage:
     python recipes/restyle.py photo.jpg
+    python recipes/restyle.py photo.jpg --with diffusion --strength 0.5
     python recipes/restyle.py photo.jpg --style "a stained glass window" --style "a woodcut"
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import guidance
@@ -24,16 +26,31 @@ STYLES = (
 )
 
 
+def restyle(style: str, options: argparse.Namespace) -> Iterator[guidance.Step]:
+    """Yield the steps of one style."""
+    shared = {"init": str(options.photo), "steps": options.steps, "clip": options.clip}
+    if options.technique == "diffusion":
+        own = {"model": options.model, "strength": options.strength, "size": options.size}
+        return guidance.diffuse(style, number=1, **shared, **own)
+    own = {"vqgan": options.vqgan, "init_weight": options.keep, "size": options.size or "224"}
+    return guidance.paint(style, **shared, **own)
+
+
 def main() -> None:
     """Run the recipe."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photo", type=Path)
     parser.add_argument("--style", action="append", help="may be repeated")
+    parser.add_argument("--with", dest="technique", choices=("vqgan", "diffusion"), default="vqgan")
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--keep", type=float, default=20.0, help="pull back to the photo")
-    parser.add_argument("--size", default="224")
+    parser.add_argument("--size", help="by default 224 for vqgan, the model's own for diffusion")
     parser.add_argument("--clip", default="mini")
     parser.add_argument("--vqgan", default="mini")
+    parser.add_argument("--keep", type=float, default=20.0, help="vqgan: pull back to the photo")
+    parser.add_argument("--model", default="mini", help="diffusion model")
+    parser.add_argument(
+        "--strength", type=float, default=0.6, help="diffusion: how much may change, 0 to 1"
+    )
     parser.add_argument("--output", help="folder; by default under outputs/")
     options = parser.parse_args()
     if not options.photo.is_file():
@@ -43,17 +60,9 @@ def main() -> None:
     folder = make_folder(options.output or Path("outputs") / f"restyle-{slug(options.photo.stem)}")
     pictures, labels = [load_image(options.photo)], ["photo"]
     for style in styles:
-        for step in guidance.paint(
-            style,
-            init=str(options.photo),
-            init_weight=options.keep,
-            steps=options.steps,
-            size=options.size,
-            clip=options.clip,
-            vqgan=options.vqgan,
-        ):
+        for step in restyle(style, options):
             pass  # only the last step is wanted
-        picture = to_pil(step.generator.picture())
+        picture = to_pil(step.generator.render(*step.generator.final_size))
         picture.save(folder / f"{slug(style)}.png")
         pictures.append(picture)
         labels.append(style)

@@ -1,12 +1,13 @@
-"""``python -m guidance.evaluate clip`` and ``vqgan``."""
+"""``python -m guidance.evaluate clip``, ``diffusion`` and ``vqgan``."""
 
 import sys
 
 from guidance.cli import main
-from guidance.evaluate import clip, vqgan
+from guidance.evaluate import clip, diffusion, vqgan
 
 COMMANDS = {
     "clip": (clip.ClipEvaluation, clip.run),
+    "diffusion": (diffusion.DiffusionEvaluation, diffusion.run),
     "vqgan": (vqgan.VqganEvaluation, vqgan.run),
 }
 

