@@ -44,6 +44,7 @@ class Denoiser(nn.Module):
         multiple: both sides of a canvas are multiples of so many pixels.
         conditional: whether it takes conditions.
         upsampler: what enlarges its pictures, or None.
+        noise_aware: tells which condition noisy pictures fit (`NoiseAware`), or None.
 
     Raises:
         ModelError: the network does not fit its space.
@@ -78,6 +79,7 @@ class Denoiser(nn.Module):
         self.conditional = reader is not None
         self.cfg = cfg if self.conditional else 1.0
         self.upsampler: nn.Module | None = None
+        self.noise_aware: nn.Module | None = None
         self.device = torch.device("cpu")
         self._always = always
         self._empty: Condition | None = None

@@ -20,9 +20,10 @@ from guidance.models.denoiser import Denoiser, LatentSpace
 from guidance.models.latent_unet import LatentUNet, enlarge
 from guidance.models.latents import Latents
 from guidance.models.load import load_latents
+from guidance.models.noise_aware import NoiseAware
 from guidance.packaged import packaged, pretrained
 
-BASE, UPSAMPLER = "mini-diffusion", "mini-upsampler"
+BASE, UPSAMPLER, NOISE_AWARE = "mini-diffusion", "mini-upsampler", "mini-noise-aware"
 CLIP = "mini-guide"  # whose embeddings the networks have learned
 CFG = 3.0  # the usual scale of classifier-free guidance
 UPSAMPLING_STEPS = 10
@@ -123,6 +124,9 @@ def load_mini(device: torch.device | str, precision: str = "fp32") -> MiniDenois
         reader=ClipReader(load_clip(CLIP, device=device), network),
         cfg=CFG,
     )
+    clip = NoiseAware(network)
+    clip.load_state_dict(_weights(NOISE_AWARE))
+    model.noise_aware = clip.eval().to(device)
     network, schedule = _network(UPSAMPLER)
     model.upsampler = Upsampler(network.to(device), latents, schedule)
     return model.place(device, precision)
@@ -130,13 +134,15 @@ def load_mini(device: torch.device | str, precision: str = "fp32") -> MiniDenois
 
 def _network(name: str) -> tuple[LatentUNet, dict]:
     """Return a shipped network and the config of its scheduler."""
+    with packaged(f"models/configs/{name}.json") as file:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    network = LatentUNet(config["unet"])
+    network.load_state_dict(_weights(name))  # half precision is converted
+    return network.eval().requires_grad_(False), config["scheduler"]
+
+
+def _weights(name: str) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
-    with (
-        packaged(f"models/configs/{name}.json") as file,
-        pretrained(f"{name}.safetensors") as weights,
-    ):
-        config, state = json.loads(file.read_text(encoding="utf-8")), load_file(weights)
-    network = LatentUNet(config["unet"])
-    network.load_state_dict(state)  # half precision is converted
-    return network.eval().requires_grad_(False), config["scheduler"]
+    with pretrained(f"{name}.safetensors") as path:
+        return load_file(path)

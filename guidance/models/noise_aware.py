@@ -43,8 +43,9 @@ class NoiseAware(nn.Module):
             x: ``[B, C, h, w]``, normalised and noisy.
             t: time steps ``[B]``, or one for all.
         """
-        (network,), labels = self._body, x.new_zeros(len(x), 2 * self._body[0].dim)
-        unet = network.unet
+        (network,) = self._body
+        unet, x = network.unet, x.to(network.unet.dtype)
+        labels = x.new_zeros(len(x), 2 * network.dim)
         time = unet.time_embedding(unet.get_time_embed(x, t).to(x.dtype))
         time = time + unet.get_class_embed(x, labels)
         seen, x = [], unet.conv_in(x)
