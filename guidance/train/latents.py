@@ -34,6 +34,8 @@ from guidance.train.parallel import Chunks
 
 CAPTIONS = 5  # of each picture at most
 PART = 32  # pictures encoded at once by a thread
+# backgrounds of drawings; a vivid one says nothing of the text, and pictures made of it are garish
+PALE, WHITE = 224, (255, 255, 255)
 KINDS = ("latents", "images", "low")
 ZOOM = 1.15  # the mirrored view is cut out of a picture so much larger
 
@@ -75,7 +77,7 @@ def view(samples: Samples, row: int, mirrored: bool, options: LatentsOptions) ->
     """Return one square view of a picture, uint8 ``[side, side, 3]``; None if it is damaged.
 
     The plain view is the middle on white, the mirrored one is cut elsewhere and, if transparent,
-    lies on a flat colour.
+    lies on a pale colour.
     """
     rng = np.random.default_rng([options.seed, row, mirrored])
     try:
@@ -89,7 +91,7 @@ def view(samples: Samples, row: int, mirrored: bool, options: LatentsOptions) ->
             side = round(side * rng.uniform(1, ZOOM))
     image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC, centering=centre)
     if image.mode == "RGBA":
-        colour = tuple(int(c) for c in rng.integers(256, size=3)) if mirrored else (255, 255, 255)
+        colour = tuple(int(c) for c in rng.integers(PALE, 256, size=3)) if mirrored else WHITE
         under = Image.new("RGBA", image.size, (*colour, 255))
         image = Image.alpha_composite(under, image).convert("RGB")
     left, top = (int(c * (side - options.side)) for c in centre)

@@ -124,7 +124,7 @@ def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path, small):
 
 
 def test_killed_and_resumed_is_the_uninterrupted_run(tmp_path, folders, tiny_clip_path):
-    options = ["a fox", *SMALL, "--steps", 40, "--save-every", 3, "--sampler", "dpm++2m-sde",
+    options = ["a fox", *SMALL, "--steps", 20, "--save-every", 2, "--sampler", "dpm++2m-sde",
                "-n", 2, "--guide-every", 2, "--model", folders["ddpm"],
                "--clip", tiny_clip_path]  # fmt: skip
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
