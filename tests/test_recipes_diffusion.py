@@ -141,12 +141,13 @@ def test_wrong_edits_are_refused(edit, tmp_path, models, monkeypatch, capsys):
 
 def test_wrong_texts_of_a_scene_are_refused(tmp_path, models, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    arguments = ["--edit", "a fox:much@0,0,1,1", *models]
-    assert "much" in refused("build_a_scene", arguments, monkeypatch, capsys)
+    arguments = ["--edit", "a fox:0@0,0,1,1", *models]
+    assert "other than 0" in refused("build_a_scene", arguments, monkeypatch, capsys)
     assert "schedule" in refused("build_a_scene", ["0: a | 5: b", *models], monkeypatch, capsys)
+    assert not Path("outputs").exists()
 
 
-def test_edit_boxes_may_be_as_narrow_as_they_say(tmp_path):
+def test_edit_boxes_may_be_as_narrow_as_they_say():
     recipe = runpy.run_path(str(RECIPES / "build_a_scene.py"))
     edit = recipe["Edit"].parse("a fox @ home@0.25,0.3,0.3,0.35")
     assert edit.text == "a fox @ home"

@@ -19,6 +19,7 @@ import math
 import time
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from guidance.conventions import derive_seed, make_generator, resolve_device
@@ -74,8 +75,11 @@ class Trainer:
     def _start(self) -> None:
         path = self.options.init
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-            self.network.load_state_dict(state["averaged"])
+            if path.suffix == ".safetensors":
+                state = load_file(path)
+            else:
+                state = torch.load(path, map_location=self.device, weights_only=True)["averaged"]
+            self.network.load_state_dict(state)  # half precision is converted
         except Exception as error:  # pickle, zip and torch raise a dozen types
             raise FileError(f"init: {path} does not fit the architecture: {line(error)}") from None
 
@@ -163,8 +167,6 @@ class Trainer:
 
     def save(self) -> None:
         """Write ``state.pt`` and ``diffusion.safetensors``, each in one move."""
-        from safetensors.torch import save_file
-
         state = {
             "network": self.network.state_dict(), "averaged": self.averaged,
             "optimiser": self.optimiser.state_dict(), "step": self.step, "spent": self.spent,

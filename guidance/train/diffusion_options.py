@@ -49,7 +49,7 @@ class DiffusionTraining:
     seed: int = 0
     """Seed of everything random."""
     init: Path | None = None
-    """Start from the averaged weights of another run: its state.pt."""
+    """Start from the averaged weights of another run: its state.pt or diffusion.safetensors."""
     resume: bool = False
     """Go on with the run in --out."""
     log_every: int = 50

@@ -136,6 +136,18 @@ def test_a_resumed_run_is_the_uninterrupted_one(place):
         assert torch.equal(value, parts[key]), key
 
 
+def test_a_run_starts_from_another_ones_average(place):
+    train(options(place, "first", steps=4))
+    wanted = load_file(place / "first/diffusion.safetensors")
+    for name in ("state.pt", "diffusion.safetensors"):
+        given = options(place, name, init=place / "first" / name)
+        begun = Trainer(given).network.state_dict()
+        assert all(torch.equal(begun[k], v) for k, v in wanted.items())
+    (place / "bad.safetensors").write_bytes(b"nothing")
+    with pytest.raises(FileError, match="does not fit"):
+        Trainer(options(place, "other", init=place / "bad.safetensors"))
+
+
 def test_conditions_are_dropped_as_often_as_asked(place):
     trainer = Trainer(options(place, drop=0.2, single=0.4))
     shown = trainer.shown(torch.linspace(0, 0.9999, 1000)).view(1000, 2, DIM)
