@@ -1,7 +1,7 @@
 """One step of guided diffusion: ours beside diffusers' community loop, on the same networks.
 
 The networks are shaped like those of Stable Diffusion 1, narrower and with random weights: a UNet
-on latents that texts condition, an autoencoder of 8 pixels a cell, and CLIP ViT-B/32; 16 plain
+on latents that texts condition, an autoencoder of 8 pixels a cell, and CLIP ViT-B/32; 8 plain
 crops of one picture of 256 x 256 pixels. The column "cost" counts in steps without any guidance.
 
     python -m benchmarks.diffusion_step
@@ -234,7 +234,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--cuts", type=int, default=16)
+    parser.add_argument("--cuts", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory-of", choices=SIDES, help=argparse.SUPPRESS)
     given = parser.parse_args(argv)

@@ -142,7 +142,7 @@ def test_wrong_edits_are_refused(edit, tmp_path, models, monkeypatch, capsys):
 def test_wrong_texts_of_a_scene_are_refused(tmp_path, models, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = ["--edit", "a fox:0@0,0,1,1", *models]
-    assert "other than 0" in refused("build_a_scene", arguments, monkeypatch, capsys)
+    assert "not 0 but is 0" in refused("build_a_scene", arguments, monkeypatch, capsys)
     assert "schedule" in refused("build_a_scene", ["0: a | 5: b", *models], monkeypatch, capsys)
     assert not Path("outputs").exists()
 
