@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from guidance.cli import alias
+from guidance.clip.registry import parse_specs
 from guidance.conventions import check_range
 from guidance.cutouts import CutoutOptions
 from guidance.diffusion.guide import Guide
@@ -16,6 +17,8 @@ from guidance.options import GuidedOptions
 
 SCHEDULES = ("clip_scale", "cut_overview", "cut_innercut")
 MAX_CUTS = 4096
+# weights of the gradient: of the tower made for guiding, and of other CLIPs
+GENTLE, USUAL = "4000", "100"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +35,11 @@ class GuideOptions(GuidedOptions):
     """Dynamic thresholding of models that work on pixels: the share of values that are not
     clipped, e.g. 0.995 (Saharia et al. 2022); 0 is off."""
 
-    clip_scale: Annotated[str, alias("-cgs", "--clip-guidance-scale")] = "100"
+    clip_scale: Annotated[str | None, alias("-cgs", "--clip-guidance-scale")] = None
     """CLIP guidance: weight of its gradient; 0 is off. Lists spread over the run:
-    "[50]*4+[200]*6" changes after four tenths."""
-    clamp: Annotated[float, alias("--clamp-max")] = 0.05
+    "[50]*4+[200]*6" changes after four tenths. By default 4000 for the mini CLIP, whose gradients
+    are gentle, and 100 for others."""
+    clamp: Annotated[float, alias("--clamp-max")] = 0.5
     """Greatest push of CLIP guidance in one step, root mean square; 0 is no limit."""
     gradient: Literal["full", "direct"] = "full"
     """full takes the gradient through the network; direct around it, which is several times
@@ -98,7 +102,8 @@ class GuideOptions(GuidedOptions):
 
     def scale(self) -> Steps:
         """Return the weight of CLIP's gradient over the run."""
-        return parse_steps("clip_scale", self.clip_scale)
+        usual = GENTLE if parse_specs(self.clip)[0].name == "mini" else USUAL
+        return parse_steps("clip_scale", usual if self.clip_scale is None else self.clip_scale)
 
     def guide(self) -> Guide:
         """Return when and how strongly CLIP steers."""

@@ -25,7 +25,7 @@ from guidance.packaged import packaged, pretrained
 
 BASE, UPSAMPLER, NOISE_AWARE = "mini-diffusion", "mini-upsampler", "mini-noise-aware"
 CLIP = "mini-guide"  # whose embeddings the networks have learned
-CFG = 3.0  # the usual scale of classifier-free guidance
+CFG = 4.0  # the usual scale of classifier-free guidance
 UPSAMPLING_STEPS = 10
 
 
