@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--clip", default="mini")
     parser.add_argument("--number", type=int, default=4, help="pictures to choose from each time")
-    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", help="folder; by default under outputs/")
     options = parser.parse_args()

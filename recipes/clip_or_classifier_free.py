@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--cfg", type=float, help="scale of classifier-free guidance")
     parser.add_argument("--clip-scale", help="weight of CLIP guidance")
     parser.add_argument("--number", type=int, default=4, help="seeds")
-    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--seed", type=int, default=0, help="the first one")
     parser.add_argument("--output", help="folder; by default under outputs/")
     try:

@@ -157,6 +157,8 @@ RECIPES = {
     "draw_then_paint": ["--draw-steps", "1", "--paint-steps", "1", "--strokes", "6",
                         "--size", "32"],
     "restyle": ["--steps", "1", "--size", "32"],
+    "clip_or_classifier_free": ["--steps", "1", "--number", "2"],
+    "build_a_scene": ["--steps", "1", "--number", "1"],
 }  # fmt: skip
 
 

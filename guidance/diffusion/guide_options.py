@@ -18,7 +18,7 @@ from guidance.options import GuidedOptions
 SCHEDULES = ("clip_scale", "cut_overview", "cut_innercut")
 MAX_CUTS = 4096
 # weights of the gradient: of the tower made for guiding, and of other CLIPs
-GENTLE, USUAL = "4000", "100"
+GENTLE, USUAL = "16000", "100"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,9 @@ class GuideOptions(GuidedOptions):
 
     clip_scale: Annotated[str | None, alias("-cgs", "--clip-guidance-scale")] = None
     """CLIP guidance: weight of its gradient; 0 is off. Lists spread over the run:
-    "[50]*4+[200]*6" changes after four tenths. By default 4000 for the mini CLIP, whose gradients
-    are gentle, and 100 for others."""
-    clamp: Annotated[float, alias("--clamp-max")] = 0.5
+    "[50]*4+[200]*6" changes after four tenths. By default 16000 for the mini CLIP, whose
+    gradients are gentle, and 100 for others."""
+    clamp: Annotated[float, alias("--clamp-max")] = 2.0
     """Greatest push of CLIP guidance in one step, root mean square; 0 is no limit."""
     gradient: Literal["full", "direct"] = "full"
     """full takes the gradient through the network; direct around it, which is several times

@@ -37,7 +37,7 @@ class DiffusionOptions(GuideOptions, EditOptions):
     rerank: bool = True
     """Save the pictures in the order of their CLIP scores, the best as image.png."""
 
-    steps: Annotated[int, alias("-i", "--iterations")] = 50
+    steps: Annotated[int, alias("-i", "--iterations")] = 25
     """Noise levels from pure noise to the picture."""
     sampler: str = "ddim"
     """ddim, ddpm, dpm++, dpm++sde, euler, euler-a, lms, heun, unipc, deis or pndm."""

@@ -33,7 +33,7 @@ def test_options_are_plain_values():
 @pytest.mark.parametrize(
     ("values", "levels", "total"),
     [
-        ({}, 50, 50),
+        ({}, 25, 25),
         ({"steps": 10, "sampler": "heun"}, 10, 19),
         ({"steps": 10, "sampler": "plms"}, 10, 11),
         ({"steps": 10, "init": "x.png"}, 7, 7),
