@@ -49,8 +49,8 @@ class DiffusionEvaluation:
     """The diffusion model, as for guidance.diffusion."""
     clip: str = "mini"
     """The CLIP that guides, scores and picks the best picture."""
-    kinds: Several[tuple[str, ...]] = tuple(KINDS)
-    """Which ways to compare: none, classifier-free, CLIP or both; may be repeated."""
+    kinds: Several[tuple[str, ...]] = ()
+    """Ways to compare: none, classifier-free, CLIP or both; may be repeated. By default all."""
     prompts: int = 20
     """How many of the probe's 40 prompts."""
     number: Annotated[int, alias("-n")] = 4
@@ -76,8 +76,6 @@ class DiffusionEvaluation:
         for kind in self.kinds:
             if kind not in KINDS:
                 raise InputError(unknown("kind", kind, KINDS))
-        if not self.kinds:
-            raise InputError(f"kinds must name one or more of {', '.join(KINDS)}")
         check_judge(self.judge)
         if self.judge == self.clip:
             raise InputError("judge: a model cannot judge its own pictures; name another")
@@ -187,5 +185,7 @@ def run(options: DiffusionEvaluation) -> None:
 
 
 def _jobs(options: DiffusionEvaluation, prompts: list[str]) -> Iterator[tuple[str, int, str]]:
-    jobs = [(kind, own, prompt) for kind in options.kinds for own, prompt in enumerate(prompts)]
+    jobs = [
+        (kind, own, prompt) for kind in options.kinds or KINDS for own, prompt in enumerate(prompts)
+    ]
     yield from tqdm(jobs, desc="diffusion", disable=options.quiet)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from guidance.errors import ModelError
 from guidance.models.architecture import GROUPS, Architecture, infer, read_config
+from guidance.models.fit import faults
 from guidance.models.foreign import read_state
 
 # parts of a training that a picture does not need
@@ -27,7 +28,7 @@ _PART = re.compile(
     r"(?P<prefix>(?:.*\.)?)(?:(?:encoder|decoder)\.(?:conv_in|conv_out|norm_out|mid|down|up)\.|"
     r"(?:post_)?quant_conv\.|quantize\.)"
 )
-_SHOWN = 4  # entries named in a message
+_SHOWN = 4  # names in a message
 
 # a name of diffusers → that of taming, by parts; levels of the decoder are counted apart
 _RENAMED = (
@@ -91,13 +92,13 @@ def load_taming(path: str | Path, config: str | Path | None = None) -> VQModel:
     with torch.device("meta"):  # neither memory nor random numbers for weights that are replaced
         network = build(architecture, config or path)
     names = taming_names(network, architecture)
-    if faults := _faults(network, names, state):
+    if wrong := _faults(network, names, state):
         clashes = [
             f"{name} is {ours} but the weights have {theirs}"
             for name, ours, theirs in architecture.differences(found)
         ]
         where = f" {config} ({', '.join(clashes)})" if clashes else " its architecture"
-        raise ModelError(f"{path} does not fit{where}: it {'; it '.join(faults)}")
+        raise ModelError(f"{path} does not fit{where}: it {'; it '.join(wrong)}")
     weights = network.state_dict()
     for ours, theirs in names.items():
         # copied, since the file is mapped; a linear layer is a 1x1 convolution there
@@ -205,22 +206,4 @@ def _faults(network: nn.Module, names: dict[str, str], state: Mapping[str, Tenso
         shape = tuple(value.shape)
         linear = ".attn" in names[ours] and len(shape) == 2
         wanted[names[ours]] = (*shape, 1, 1) if linear else shape
-    missing = [name for name in wanted if name not in state]
-    surplus = [name for name in state if name not in wanted]
-    shapes = [
-        f"{name}: {_times(tuple(state[name].shape))}, not {_times(shape)}"
-        for name, shape in wanted.items()
-        if name in state and tuple(state[name].shape) != shape
-    ]
-    kinds = (("lacks", "", missing), ("has", "unexpected ", surplus), ("has", "misshapen ", shapes))
-    return [f"{verb} {_listed(what, names)}" for verb, what, names in kinds if names]
-
-
-def _listed(what: str, names: list[str]) -> str:
-    noun = "entry" if len(names) == 1 else "entries"
-    more = ", ..." if len(names) > _SHOWN else ""
-    return f"{len(names)} {what}{noun} ({', '.join(names[:_SHOWN])}{more})"
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "a single number"
+    return faults(wanted, state)
