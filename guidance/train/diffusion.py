@@ -5,8 +5,9 @@
 
 Ho, Jain and Abbeel 2020, arXiv:2006.11239, in the latent space of an autoencoder (Rombach et al.
 2022, arXiv:2112.10752). The network predicts v (Salimans and Ho 2022, arXiv:2202.00512, section 4);
-the loss is weighted by min-SNR (Hang et al. 2023, arXiv:2303.09556); conditions are dropped at
-random for classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598).
+the loss is weighted by min-SNR (Hang et al. 2023, arXiv:2303.09556), truncated from below as in
+Salimans and Ho, section 4; conditions are dropped at random for classifier-free guidance (Ho and
+Salimans 2022, arXiv:2207.12598).
 
 With a configuration that has channels for a smaller picture, and data prepared with ``--low``, it
 trains the upsampler instead.
@@ -138,8 +139,9 @@ class Trainer:
             said = network(alpha * x0 + sigma * noise, t, vector, given)
         error = (said.float() - (alpha * noise - sigma * x0)).pow(2).mean((1, 2, 3))
         snr = (alpha / sigma).pow(2).flatten()
-        # min(snr, gamma) / snr for the loss in noise is this for the loss in v
-        loss = (error * snr.clamp(max=options.gamma) / (snr + 1)).sum() / total
+        # min(snr, gamma) / snr for the loss in noise is min(snr, gamma) / (snr + 1) for that in v;
+        # the floor keeps the noisiest steps, which decide the composition
+        loss = (error * snr.clamp(options.floor, options.gamma) / (snr + 1)).sum() / total
         loss.backward()
         return float(loss.detach())
 

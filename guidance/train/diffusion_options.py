@@ -34,6 +34,8 @@ class DiffusionTraining:
     """Weight decay."""
     gamma: float = 5.0
     """Cap of the loss weight by signal-to-noise ratio (min-SNR, Hang et al. 2023)."""
+    floor: float = 1.0
+    """Least signal-to-noise ratio in that weight (Salimans and Ho 2022); 0 is plain min-SNR."""
     drop: float = 0.1
     """Share of pictures shown without a condition, for classifier-free guidance."""
     single: float = 0.55
@@ -75,6 +77,7 @@ class DiffusionTraining:
         check_range("rate", self.rate, 0, 1, above=True)
         check_range("decay", self.decay, 0, 1)
         check_range("gamma", self.gamma, 0, above=True)
+        check_range("floor", self.floor, 0, self.gamma)
         check_range("drop", self.drop, 0, 1)
         check_range("single", self.single, 0, 1 - self.drop)
         check_range("blur", self.blur, 0, 10)
