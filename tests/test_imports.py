@@ -10,12 +10,12 @@ FILES = sorted(ROOT.rglob("*.py"))
 TECHNIQUES = {p.parent.name for p in ROOT.glob("*/__main__.py")} - {"train", "evaluate"}
 # a module may import modules of its own layer and of the layers below it
 LAYERS = (
-    {"canvas", "conventions", "errors", "files", "hub", "images", "packaged", "parse", "schedule",
-     "slug", "weights"},
+    {"canvas", "collect", "conventions", "errors", "files", "hub", "images", "packaged", "parse",
+     "schedule", "slug", "weights"},
     {"clip", "data", "models", "prompts", "story"},
     {"scorer", "cutouts", "generator"},
     {"aims", "loop", "objective", "ranking", "artifacts", "checkpoint", "cli", "options",
-     "regularisers", "runner", "technique"},
+     "regularisers", "runner", "scoring_options", "technique"},
     TECHNIQUES,
     {"evaluate"},
     {"train"},

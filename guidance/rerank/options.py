@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from guidance.cli import Several, alias
-from guidance.errors import FileError, InputError, nearest
-
-# the options without a value; a test compares them with the dataclass
-FLAGS = frozenset(
-    ("--per-prompt", "--filepath-only", "-f", "--recursive", "-r", "--strict", "--quiet", "-q",
-     "--help", "-h")
-)  # fmt: skip
+from guidance.collect import read_prompts
+from guidance.errors import InputError
+from guidance.scoring_options import ScoringOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class RerankOptions:
+class RerankOptions(ScoringOptions):
     """Order images by how well they fit a prompt, best first.
 
     The score is the cosine of CLIP's embeddings, from -1 to 1; of several prompts it is the
@@ -38,8 +33,6 @@ class RerankOptions:
     """File with a prompt on each line; lines that begin with # are comments."""
     negative: Several[tuple[str, ...]] = ()
     """Prompt that should not fit, with an optional weight ("text:0.3"); may be repeated."""
-    recursive: Annotated[bool, alias("-r")] = False
-    """Look into the folders of the folders as well."""
 
     top: Annotated[int, alias("-t")] = 8
     """How many to show, copy and draw; 0 means all. CSV and JSON always hold all."""
@@ -57,19 +50,6 @@ class RerankOptions:
     """The same with prompts, model and skipped files, as JSON."""
     strict: bool = False
     """End with exit code 1 if a file had to be skipped."""
-
-    clip: Annotated[str, alias("-m", "--clip-model")] = "mini"
-    """CLIP models: "mini", "ViT-B-32/laion2b_s34b_b79k", "ViT-B-32=file.pt", "mini,RN50/openai"."""
-    device: str = "auto"
-    """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Arithmetic of the CLIP image towers; bf16 suits vision transformers."""
-    batch: Annotated[int, alias("-b", "--batch-size")] = 32
-    """Images scored at once; changes speed and memory, not the result."""
-    workers: Annotated[int, alias("-j")] = 2
-    """Threads that decode images ahead of the scoring."""
-    quiet: Annotated[bool, alias("-q")] = False
-    """No progress bar, no list of skipped files, no notes of what was written."""
 
     def split(self) -> tuple[list[str], list[str]]:
         """Return the prompts as texts, and the paths.
@@ -92,54 +72,3 @@ class RerankOptions:
         if not paths:
             raise InputError("images or folders are needed after the prompt")
         return prompts, paths
-
-
-def read_prompts(path: str) -> list[str]:
-    """Return the lines of a text file without blank ones and ``#`` comments.
-
-    Raises:
-        FileError: it is missing, not UTF-8, or holds no prompt.
-    """
-    file = Path(path)
-    try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-    except FileNotFoundError:
-        raise FileError(missing(file)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise FileError(f"cannot read the prompts in {path}: {reason}") from error
-    prompts = [line for line in lines if line and not line.startswith("#")]
-    if not prompts:
-        raise FileError(f"{path} holds no prompts, one a line")
-    return prompts
-
-
-def missing(path: Path) -> str:
-    """Return the message for a path that does not exist, with the nearest names beside it."""
-    try:
-        beside: Iterable[str] = [p.name for p in path.parent.iterdir()]
-    except OSError:
-        beside = []
-    return f"{path} does not exist{nearest(path.name, beside)}"
-
-
-def options_first(arguments: list[str]) -> list[str]:
-    """Move the positional arguments behind the options, so that both may be mixed.
-
-    Example:
-        >>> options_first(["a fox", "photos", "--top", "3", "-r", "more"])
-        ['--top', '3', '-r', '--', 'a fox', 'photos', 'more']
-    """
-    options: list[str] = []
-    positional: list[str] = []
-    rest = iter(arguments)
-    for argument in rest:
-        if argument == "--":
-            positional += rest
-        elif not argument.startswith("-") or argument == "-":
-            positional.append(argument)
-        else:
-            options.append(argument)
-            if "=" not in argument and argument.replace("_", "-") not in FLAGS:
-                options += [value for value in [next(rest, None)] if value is not None]
-    return [*options, "--", *positional] if positional else options

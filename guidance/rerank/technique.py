@@ -6,19 +6,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from guidance import cli
+from guidance import scoring_options
 from guidance.errors import FileError, InputError
 from guidance.files import printable
-from guidance.rerank.options import RerankOptions, options_first
+from guidance.rerank.options import RerankOptions
 
 
 def command(argv: Sequence[str] | None = None) -> int:
     """Run from the command line; return the exit code."""
-
-    def base(arguments: list[str]) -> None:
-        arguments[:] = options_first(arguments)
-
-    return cli.main(RerankOptions, rerank, prog="python -m guidance.rerank", argv=argv, base=base)
+    return scoring_options.command(
+        RerankOptions, rerank, prog="python -m guidance.rerank", argv=argv
+    )
 
 
 def rerank(options: RerankOptions) -> int:
@@ -34,9 +32,9 @@ def rerank(options: RerankOptions) -> int:
     """
     prompts, paths = options.split()
     # the rest of the imports takes seconds, and a usage error should not
+    from guidance.collect import collect
     from guidance.conventions import check_count
     from guidance.ranking import prompts_for_ranking, rank
-    from guidance.rerank.collect import collect
     from guidance.rerank.outputs import check_outputs
 
     check_count("top", options.top, 0)

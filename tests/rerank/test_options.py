@@ -1,21 +1,18 @@
 from __future__ import annotations
 
-import typing
-
 import pytest
 
+from guidance.collect import read_prompts
 from guidance.errors import FileError, InputError
-from guidance.rerank.options import FLAGS, RerankOptions, options_first, read_prompts
+from guidance.rerank.options import RerankOptions
+from guidance.scoring_options import flags_of, options_first
 
 
 def test_flags_are_the_options_without_a_value():
-    found = {"--help", "-h"}
-    for name, hint in typing.get_type_hints(RerankOptions, include_extras=True).items():
-        if typing.get_type_hints(RerankOptions)[name] is bool:
-            found.add("--" + name.replace("_", "-"))
-            for extra in getattr(hint, "__metadata__", ()):
-                found.update(extra.aliases)
-    assert found == FLAGS
+    assert flags_of(RerankOptions) == {
+        "--per-prompt", "--filepath-only", "-f", "--recursive", "-r", "--strict", "--quiet", "-q",
+        "--help", "-h",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -31,7 +28,7 @@ def test_flags_are_the_options_without_a_value():
     ],
 )
 def test_options_first(given, ordered):
-    assert options_first(given.split()) == ordered.split()
+    assert options_first(given.split(), flags_of(RerankOptions)) == ordered.split()
 
 
 def test_prompts_and_paths_are_told_apart(tmp_path):

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from guidance.collect import collect
 from guidance.errors import FileError, InputError
-from guidance.rerank.collect import collect
 
 
 def fill(folder, *names):

@@ -1,4 +1,4 @@
-"""Paths and folders → image files, each once."""
+"""Paths and folders → image files, each once; text files → their lines."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from guidance.errors import FileError, InputError
+from guidance.errors import FileError, InputError, nearest
 from guidance.images import is_image_path
-from guidance.rerank.options import missing
 
 
 def collect(
@@ -71,3 +70,32 @@ def _walk(folder: Path, recursive: bool, entered: set[str]) -> Iterator[Path]:
 
 def _has_folder(paths: Sequence[str | os.PathLike]) -> bool:
     return any(e.is_dir() for path in map(Path, paths) if path.is_dir() for e in path.iterdir())
+
+
+def read_prompts(path: str) -> list[str]:
+    """Return the lines of a text file without blank ones and ``#`` comments.
+
+    Raises:
+        FileError: it is missing, not UTF-8, or holds no prompt.
+    """
+    file = Path(path)
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except FileNotFoundError:
+        raise FileError(missing(file)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise FileError(f"cannot read the prompts in {path}: {reason}") from error
+    prompts = [line for line in lines if line and not line.startswith("#")]
+    if not prompts:
+        raise FileError(f"{path} holds no prompts, one a line")
+    return prompts
+
+
+def missing(path: Path) -> str:
+    """Return the message for a path that does not exist, with the nearest names beside it."""
+    try:
+        beside: Iterable[str] = [p.name for p in path.parent.iterdir()]
+    except OSError:
+        beside = []
+    return f"{path} does not exist{nearest(path.name, beside)}"

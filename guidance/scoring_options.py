@@ -1,0 +1,85 @@
+"""The options of every command that scores finished images, and their order on the command line."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeVar
+
+from guidance import cli
+from guidance.cli import alias
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringOptions:
+    """Which images, which CLIP, and how they are worked through."""
+
+    recursive: Annotated[bool, alias("-r")] = False
+    """Look into the folders of the folders as well."""
+    clip: Annotated[str, alias("-m", "--clip-model")] = "mini"
+    """CLIP models: "mini", "ViT-B-32/laion2b_s34b_b79k", "ViT-B-32=file.pt", "mini,RN50/openai"."""
+    device: str = "auto"
+    """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of the CLIP image towers; bf16 suits vision transformers."""
+    batch: Annotated[int, alias("-b", "--batch-size")] = 32
+    """Images scored at once; changes speed and memory, not the result."""
+    workers: Annotated[int, alias("-j")] = 2
+    """Threads that decode images ahead of the scoring."""
+    quiet: Annotated[bool, alias("-q")] = False
+    """No progress bar, no list of skipped files, no notes of what was written."""
+
+
+def command(
+    options: type[T],
+    execute: Callable[[T], int | None],
+    *,
+    prog: str,
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Run a command whose paths and options may be mixed; return the exit code."""
+    flags = flags_of(options)
+
+    def base(arguments: list[str]) -> None:
+        arguments[:] = options_first(arguments, flags)
+
+    return cli.main(options, execute, prog=prog, argv=argv, base=base)
+
+
+def flags_of(options: type) -> frozenset[str]:
+    """Return the names of the options without a value, as they are typed."""
+    found = {"--help", "-h"}
+    plain = typing.get_type_hints(options)
+    for name, hint in typing.get_type_hints(options, include_extras=True).items():
+        if plain[name] is bool:
+            found.add("--" + name.replace("_", "-"))
+            for extra in getattr(hint, "__metadata__", ()):
+                found.update(getattr(extra, "aliases", None) or ())
+    return frozenset(found)
+
+
+def options_first(arguments: Sequence[str], flags: frozenset[str]) -> list[str]:
+    """Move the positional arguments behind the options, so that both may be mixed.
+
+    Only for commands whose options take one value each, or none (`flags`).
+
+    Example:
+        >>> options_first(["a fox", "photos", "--top", "3", "-r", "more"], frozenset(["-r"]))
+        ['--top', '3', '-r', '--', 'a fox', 'photos', 'more']
+    """
+    options: list[str] = []
+    positional: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--":
+            positional += rest
+        elif not argument.startswith("-") or argument == "-":
+            positional.append(argument)
+        else:
+            options.append(argument)
+            if "=" not in argument and argument.replace("_", "-") not in flags:
+                options += [value for value in [next(rest, None)] if value is not None]
+    return [*options, "--", *positional] if positional else options
