@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.guided_step import MEAN, PROMPT, STD, make_network
-from benchmarks.measure import least_times, status
+from benchmarks.measure import forget_peak, least_times, status
 from benchmarks.peers import UsualPainting, UsualStep
 from guidance.clip.model import ClipModel
 from guidance.clip.preprocess import Preprocess
@@ -110,6 +110,7 @@ def memory(name: str, size: int, cuts: int) -> float:
 def measure_memory(name: str, size: int, cuts: int) -> None:
     """Print what `memory` reads."""
     step = make_side(name, make_vqgan(), *make_network("ViT-B-32"), size, cuts)
+    forget_peak()  # loading and converting needs more than a step
     before = status("VmRSS")
     for _ in range(2):
         step()

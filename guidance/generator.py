@@ -23,11 +23,12 @@ class Update:
     """What one step of a generator did.
 
     Attributes:
-        image: the image that was scored, ``[B, 3, H, W]`` in [0, 1], detached.
+        image: the image that was scored, ``[B, 3, H, W]`` in [0, 1], detached; in a step that
+            asked no objective perhaps a function that makes it, for those who want to see it.
         finite: False if loss or gradient was NaN or infinite and the step was therefore skipped.
     """
 
-    image: Tensor
+    image: Tensor | Callable[[], Tensor]
     finite: bool = True
 
 

@@ -9,7 +9,8 @@ The command line, recipes, notebooks and user interfaces all consume this stream
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from guidance.conventions import check_count
 from guidance.errors import DivergedError
-from guidance.generator import Generator
+from guidance.generator import Generator, Update
 from guidance.objective import Evaluation, Objective
 
 PATIENCE = 3  # skipped steps in a row before a run is given up
@@ -30,7 +31,7 @@ class Step:
     Attributes:
         index: from 0.
         steps: number of steps of the run.
-        image: what was scored, ``[B, 3, H, W]`` in [0, 1], detached.
+        picture: `image`, or a function that makes it.
         loss: before the update; NaN in a step in which the objective was not asked.
         score: mean cosine similarity to the prompts in [-1, 1], NaN without prompts and likewise.
         terms: the loss by objective.
@@ -41,12 +42,17 @@ class Step:
 
     index: int
     steps: int
-    image: Tensor
+    picture: Tensor | Callable[[], Tensor] = field(repr=False)
     loss: float
     score: float
     terms: dict[str, float]
     skipped: bool
     generator: Generator = field(repr=False)
+
+    @functools.cached_property
+    def image(self) -> Tensor:
+        """What was scored, or would have been, ``[B, 3, H, W]`` in [0, 1], detached."""
+        return self.picture if isinstance(self.picture, Tensor) else self.picture()
 
 
 def run(
@@ -72,7 +78,7 @@ def _run(generator: Generator, objective: Objective, steps: int, start: int) -> 
             bound = _Bound(objective, index)
             update = generator.step(bound)
         skipped = 0 if update.finite else skipped + 1
-        yield bound.report(update.image, steps, not update.finite, generator)
+        yield bound.report(update, steps, generator)
         if skipped >= PATIENCE:
             raise DivergedError(
                 f"the loss was not finite in {PATIENCE} steps in a row (the last is step {index}); "
@@ -104,16 +110,17 @@ class _Bound:
             left -= number
         return _mean(parts[::-1])
 
-    def report(self, image: Tensor, steps: int, skipped: bool, generator: Generator) -> Step:
-        said = self.verdict(len(image))
+    def report(self, update: Update, steps: int, generator: Generator) -> Step:
+        asked = len(update.image) if isinstance(update.image, Tensor) else 0
+        said = self.verdict(asked)
         return Step(
             index=self.index,
             steps=steps,
-            image=image,
+            picture=update.image,
             loss=float(said.loss),
             score=float("nan") if said.score is None else float(said.score),
             terms={name: float(value) for name, value in said.terms.items()},
-            skipped=skipped,
+            skipped=not update.finite,
             generator=generator,
         )
 

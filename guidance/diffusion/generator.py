@@ -5,6 +5,7 @@ x ─▶ z ─▶ network ─▶ classifier-free guidance ─▶ x0, eps ─▶ 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -155,13 +156,14 @@ class Denoising(Generator):
         self.x, self.clean = after, found.x0
         self.done.fill_(i + 1)
         self._pictures, self._seen = {}, found.image
+        seen = functools.partial(self._foreseen, found.x0) if found.image is None else found.image
         if self.finished:
             self.clean = self.sampler.to_input(after, i + 1)
-            self._seen = self.image()
+            self._seen = seen = self.image()
             with torch.no_grad():
-                for part in self._seen.split(self.batch):
+                for part in seen.split(self.batch):
                     objective(part)
-        return Update(self._seen, finite)
+        return Update(seen, finite)
 
     @torch.no_grad()
     def image(self) -> Tensor:
@@ -183,7 +185,7 @@ class Denoising(Generator):
     @torch.no_grad()
     def frame(self, height: int, width: int) -> Tensor:
         """Return all pictures as the last step saw them on one sheet, ``[1, 3, height, width]``."""
-        return tile(self.image() if self._seen is None else self._seen, height, width)
+        return tile(self._foreseen(self.clean) if self._seen is None else self._seen, height, width)
 
     def state_dict(self, *args, **kwargs) -> dict[str, Tensor]:
         """Return the state of the run with the memory of the sampler."""
@@ -209,7 +211,8 @@ class Denoising(Generator):
         if len(parts) == 1:
             return parts[0]
         columns = zip(*((p.x0, p.eps, p.image) for p in parts), strict=True)
-        return Prediction(*(torch.cat(c) for c in columns), all(p.finite for p in parts))
+        joined = (None if c[0] is None else torch.cat(c) for c in columns)
+        return Prediction(*joined, all(p.finite for p in parts))
 
     def _part(self, z: Tensor, i: int, scale: float, objective: Callable) -> Prediction:
         def predict(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -225,7 +228,7 @@ class Denoising(Generator):
             return guided(z, level, predict, self._show, objective, self.guide, scale, noisy)
         with torch.no_grad():
             x0, eps = predict(z)
-            return Prediction(x0, eps, self._show(x0).clamp(0, 1))
+            return Prediction(x0, eps, None)
 
     def _noisy(self, i: int) -> Callable[[Tensor], Tensor] | None:
         """Return the loss of noisy pictures by a CLIP that knows noise, None without a weight."""
@@ -251,6 +254,12 @@ class Denoising(Generator):
     def _show(self, x0: Tensor) -> Tensor:
         """Return clean pictures as pixels, not clamped, over what is known of them."""
         return self._paste(self.denoiser.decode(x0, clamp=False))
+
+    @torch.no_grad()
+    def _foreseen(self, x0: Tensor) -> Tensor:
+        """Return pictures ``[B, 3, H, W]`` in [0, 1] as a guided step would have seen them."""
+        with fast_matmul():
+            return torch.cat([self._show(part).clamp(0, 1) for part in x0.split(self.batch)])
 
     def _paste(self, images: Tensor) -> Tensor:
         return images if self._edit is None else self._edit.paste(images)

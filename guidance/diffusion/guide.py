@@ -68,13 +68,13 @@ class Prediction:
     Attributes:
         x0: clean pictures, ``[B, C, h, w]``.
         eps: the noise that goes with them.
-        image: what was scored, ``[B, 3, H, W]`` in [0, 1].
+        image: what was scored, ``[B, 3, H, W]`` in [0, 1]; None if it was not guided.
         finite: False if some picture's gradient was not and it was left unguided.
     """
 
     x0: Tensor
     eps: Tensor
-    image: Tensor
+    image: Tensor | None
     finite: bool = True
 
 

@@ -121,16 +121,25 @@ class Latents(nn.Module):
         )
 
     def decode(
-        self, z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
+        self,
+        z: Tensor,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+        *,
+        clamp: bool = True,
     ) -> Tensor:
         """Return the picture of latents ``[B, C, h, w]``: float32 ``[B, 3, H, W]`` in [0, 1].
 
-        The gradient passes through the clamp to [0, 1] where it points inward; see `quantize` for
-        the other arguments.
+        See `quantize` for temperature and generator.
+
+        Args:
+            clamp: keep it in [0, 1], with the gradient where it points inward; without, the
+                picture may leave that range a little.
         """
         codes = self.quantize(z, temperature, generator)
         pixels = self._decode(codes.contiguous(memory_format=torch.channels_last)).float()
-        return clamp_inward(pixels if self.unit else (pixels + 1) / 2, 0.0, 1.0)
+        images = pixels if self.unit else (pixels + 1) / 2
+        return clamp_inward(images, 0.0, 1.0) if clamp else images
 
     def random(self, rows: int, columns: int, generator: torch.Generator) -> Tensor:
         """Return ``[1, C, rows, columns]`` of random codes; unit normal without a codebook.

@@ -92,7 +92,7 @@ class LatentSpace(nn.Module):
         # one by one the final pictures need less memory, and none depends on its neighbours
         parts = (x0,) if fast else x0.split(1)
         self.latents.precision = self._arithmetic if fast else "fp32"
-        images = torch.cat([self._pictures(part) for part in parts])
+        images = torch.cat([self.latents.decode(self._own(p), clamp=False) for p in parts])
         return images.clamp(0, 1) if clamp else images
 
     def encode(self, images: Tensor) -> Tensor:
@@ -115,8 +115,6 @@ class LatentSpace(nn.Module):
             self.draft.place(device, precision, offload=offload)
         return self
 
-    def _pictures(self, x0: Tensor) -> Tensor:
-        latents = self.latents
-        codes = latents.quantize(x0.to(self.std.dtype) * self.std + self.mean)
-        pixels = latents._decode(codes.contiguous(memory_format=torch.channels_last)).float()
-        return pixels if latents.unit else (pixels + 1) / 2
+    def _own(self, x0: Tensor) -> Tensor:
+        """Return x0 as the autoencoder scales it."""
+        return x0.to(self.std.dtype) * self.std + self.mean

@@ -10,6 +10,7 @@ import tiny_diffusion
 import torch
 from diffusing import TARGET, finish, make, pictures
 
+from guidance.canvas import tile
 from guidance.conventions import derive_seed, make_generator
 from guidance.diffusion import DiffusionOptions
 from guidance.diffusion.sampler import Sampler
@@ -130,6 +131,23 @@ def test_the_objective_is_asked_where_it_guides_and_in_the_end(models):
     assert torch.equal(steps[-1].image, steps[-1].generator.image())
     assert steps[-1].loss == pytest.approx(Likeness(TARGET)(steps[-1].image).item())
     assert not any(step.skipped for step in steps)
+
+
+def test_a_step_that_is_not_guided_decodes_only_for_those_who_look(models, monkeypatch):
+    model, asked = models["sd"], []
+    decode = type(model).decode
+    monkeypatch.setattr(
+        type(model), "decode", lambda self, x, **k: asked.append(len(x)) or decode(self, x, **k)
+    )
+    steps = finish(make(model, clip_scale="0"))
+    assert len(asked) == 1, "the finished pictures alone"
+    seen = [step.image for step in steps]
+    assert len(asked) == len(steps)
+    assert all(step.image is image for step, image in zip(steps, seen, strict=True))
+    assert len(asked) == len(steps), "once each"
+    generator = make(model, clip_scale="0")
+    for step in run(generator, Likeness(TARGET), 4):
+        assert torch.equal(generator.frame(16, 32), tile(step.image, 16, 32)), "the video's"
 
 
 def test_strength(models, tmp_path):
