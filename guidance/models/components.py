@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from guidance.errors import ModelError, line
-from guidance.models.pipelines import CONFIG, ENCODERS, Fetch, Part, Plan
+from guidance.models.folder import Fetch
+from guidance.models.pipelines import CONFIG, ENCODERS, Part, Plan
 
 TOKENIZER_FILES = (
     "tokenizer.json",

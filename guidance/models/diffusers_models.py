@@ -38,12 +38,13 @@ from guidance.models.components import (
 )
 from guidance.models.conditions import Condition, PromptReader
 from guidance.models.denoiser import TEXT_SCALE, Denoiser, LatentSpace, Pixels
+from guidance.models.folder import in_folder
 from guidance.models.foreign import SUFFIXES, read_state
 from guidance.models.latents import PRECISIONS, wrap
 from guidance.models.load import OFFLINE_HINT as VQGAN_HINT
 from guidance.models.load import check_latents, load_latents
 from guidance.models.offload import check_offload
-from guidance.models.pipelines import Part, Plan, in_folder, read_plan
+from guidance.models.pipelines import Part, Plan, read_plan
 from guidance.models.repository import download
 
 MINI, AUTO = "mini", "auto"

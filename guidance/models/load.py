@@ -17,9 +17,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -34,6 +33,7 @@ from guidance.errors import (
 )
 from guidance.hub import quiet
 from guidance.models.architecture import read_config
+from guidance.models.folder import Fetch, in_folder, read_json
 from guidance.models.foreign import SUFFIXES
 from guidance.models.latents import Latents, wrap
 from guidance.packaged import packaged, pretrained
@@ -62,8 +62,6 @@ KNOWN = (
 OFFLINE_HINT = "use --vqgan mini, which ships with the package, or a local file or folder"
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(/[\w.-]+)*", re.ASCII)
 
-Fetch = Callable[[str], Path | None]  # a file's name in a folder or repository → its path
-
 
 def check_latents(name: str, config: str | None = None) -> None:
     """Check the name of a latent space and its config; no weights are read or downloaded.
@@ -86,7 +84,7 @@ def check_latents(name: str, config: str | None = None) -> None:
     if is_file:
         _check_file(path, config)
     elif path.is_dir():
-        _part(_in_folder(path), name)
+        _part(in_folder(path), name)
     elif path.is_file():
         raise InputError(f"a VQGAN's file must be one of {', '.join(SUFFIXES)} but is {name!r}")
     elif path.is_absolute() or name.startswith((".", "~")) or name.endswith(("/", "\\")):
@@ -162,7 +160,7 @@ def _part(fetch: Fetch, name: str) -> tuple[str, str]:
     """Return subfolder (or "") and class of the picture decoder in a folder or repository."""
     kind = ""
     if (file := fetch(CONFIG)) is not None:
-        kind = _json(file).get("_class_name", "of another library")
+        kind = read_json(file).get("_class_name", "of another library")
         if kind in CLASSES:
             return "", kind
     if (file := fetch(INDEX)) is None:
@@ -174,7 +172,7 @@ def _part(fetch: Fetch, name: str) -> tuple[str, str]:
             f"{name} holds no diffusers model: it has neither {CONFIG} nor {INDEX} "
             f"(a taming-transformers checkpoint is named by its file: {', '.join(SUFFIXES)})"
         )
-    index = _json(file)
+    index = read_json(file)
     for part in PARTS:
         entry = index.get(part)
         if isinstance(entry, list) and entry and entry[-1] in CLASSES:
@@ -186,28 +184,11 @@ def _part(fetch: Fetch, name: str) -> tuple[str, str]:
     )
 
 
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FileError(f"cannot read {file}: {line(error)}") from error
-    if not isinstance(content, dict):
-        raise FileError(f"cannot read {file}: it is no JSON object")
-    return content
-
-
-def _in_folder(folder: Path) -> Fetch:
-    def fetch(file: str) -> Path | None:
-        return folder / file if (folder / file).is_file() else None
-
-    return fetch
-
-
 def _local(path: Path, name: str) -> nn.Module:
     """Load a folder of diffusers, safetensors or else pickles that hold only tensors."""
     import diffusers
 
-    subfolder, kind = _part(_in_folder(path), name)
+    subfolder, kind = _part(in_folder(path), name)
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)  # diffusers reports at length what is raised below
     try:

@@ -6,13 +6,11 @@ Stable Diffusion 1, 2 and XL, latent diffusion with and without texts, DDPM and 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NoReturn
 
-from guidance.errors import FileError, ModelError, line
+from guidance.errors import ModelError
+from guidance.models.folder import Fetch, read_json
 
 CONFIG, INDEX, SCHEDULER = "config.json", "model_index.json", "scheduler_config.json"
 UNETS = ("UNet2DModel", "UNet2DConditionModel")
@@ -42,8 +40,6 @@ _OTHER_INPUTS = {
     "class_embed_type": "it wants class vectors or pictures beside the text",
     "num_class_embeds": "it wants class labels or noise levels beside the text",
 }
-
-Fetch = Callable[[str], Path | None]  # a file's name in a folder or repository → its path
 
 
 @dataclass(frozen=True)
@@ -90,15 +86,6 @@ class Plan:
         return tuple(tokenizer for _, tokenizer in self.texts)
 
 
-def in_folder(folder: Path) -> Fetch:
-    """Return what finds files in `folder`."""
-
-    def fetch(file: str) -> Path | None:
-        return folder / file if (folder / file).is_file() else None
-
-    return fetch
-
-
 def read_plan(fetch: Fetch, name: str) -> Plan:
     """Read and check the configs of a pipeline's or a UNet's folder.
 
@@ -111,12 +98,12 @@ def read_plan(fetch: Fetch, name: str) -> Plan:
         ModelError: no such folder of diffusers, or one that is not supported.
     """
     if (file := fetch(INDEX)) is not None:
-        return _pipeline(fetch, name, _json(file))
+        return _pipeline(fetch, name, read_json(file))
     if (file := fetch(CONFIG)) is None:
         raise ModelError(
             f"{name} holds no diffusers pipeline: it has neither {INDEX} nor {CONFIG}; {SUPPORTED}"
         )
-    config = _json(file)
+    config = read_json(file)
     kind = config.get("_class_name", "of another library")
     if kind != "UNet2DModel":
         unet = kind == "UNet2DConditionModel"
@@ -224,7 +211,7 @@ def _schedule(fetch: Fetch, name: str, default: dict[str, Any] | None) -> dict[s
         if default is None:
             _refuse(name, f"it has no scheduler/{SCHEDULER}")
         return dict(default)
-    schedule = _json(file)
+    schedule = read_json(file)
     if "beta_schedule" not in schedule and "trained_betas" not in schedule:
         kind = schedule.get("_class_name", "unknown scheduler")
         _refuse(name, f"it was trained with a {kind}, whose noise is not that of DDPM")
@@ -245,10 +232,10 @@ def _part(fetch: Fetch, name: str, index: dict[str, Any], part: str) -> Part | N
     if part.startswith("tokenizer"):
         return Part(part, library, kind)
     if (file := fetch(f"{part}/{CONFIG}")) is not None:
-        return Part(part, library, kind, _json(file))
+        return Part(part, library, kind, read_json(file))
     # the first pipelines, google/ddpm-cat-256 say, have their only network beside the index
     if part == "unet" and (file := fetch(CONFIG)) is not None:
-        return Part("", library, kind, _json(file))
+        return Part("", library, kind, read_json(file))
     raise ModelError(f"{name} is incomplete: it has no {part}/{CONFIG}")
 
 
@@ -258,16 +245,6 @@ def _entry(index: dict[str, Any], part: str) -> tuple[str, str] | None:
     if isinstance(entry, list) and len(entry) == 2 and all(isinstance(e, str) for e in entry):
         return entry[0], entry[1]
     return None
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FileError(f"cannot read {file}: {line(error)}") from error
-    if not isinstance(content, dict):
-        raise FileError(f"cannot read {file}: it is no JSON object")
-    return content
 
 
 def _refuse(name: str, why: str) -> NoReturn:

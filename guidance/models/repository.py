@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from guidance.models.components import TOKENIZER_FILES, weights_of
-from guidance.models.pipelines import CONFIG, INDEX, Fetch, Part, Plan, read_plan
+from guidance.models.folder import Fetch
+from guidance.models.pipelines import CONFIG, INDEX, Part, Plan, read_plan
 
 
 def download(name: str, *, half: bool, check: Callable[[Plan], None]) -> Path:

@@ -1,0 +1,36 @@
+"""The files of a model in a folder or a repository of the hub, found by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from guidance.errors import FileError, line
+
+Fetch = Callable[[str], Path | None]  # a file's name in a folder or repository → its path
+
+
+def in_folder(folder: Path) -> Fetch:
+    """Return what finds files in a folder."""
+
+    def fetch(file: str) -> Path | None:
+        return folder / file if (folder / file).is_file() else None
+
+    return fetch
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the object in a JSON file.
+
+    Raises:
+        FileError: it cannot be read, or holds something else.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read {file}: {line(error)}") from error
+    if not isinstance(content, dict):
+        raise FileError(f"cannot read {file}: it is no JSON object")
+    return content
