@@ -17,18 +17,8 @@ from guidance.images import load_image, to_pil
 from guidance.prompts import slug
 
 
-def main() -> None:
-    """Run the recipe."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("prompt")
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--keep", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--strokes", type=int, default=128)
-    parser.add_argument("--clip", default="mini")
-    parser.add_argument("--output", help="folder; by default under outputs/")
-    options = parser.parse_args()
-
+def best_of(options: argparse.Namespace) -> Path:
+    """Draw with all seeds, keep the best, and return their contact sheet."""
     folder = make_folder(options.output or Path("outputs") / f"best-of-{slug(options.prompt)}")
     files = []
     for seed in range(options.seeds):
@@ -57,7 +47,24 @@ def main() -> None:
         columns=len(best),
     )
     sheet.save(folder / "best.png")
-    print(folder / "best.png")
+    return folder / "best.png"
+
+
+def main() -> None:
+    """Run the recipe."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("prompt")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--keep", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--strokes", type=int, default=128)
+    parser.add_argument("--clip", default="mini")
+    parser.add_argument("--output", help="folder; by default under outputs/")
+    options = parser.parse_args()
+    try:
+        print(best_of(options))
+    except guidance.GuidanceError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -19,21 +19,8 @@ from guidance.images import load_image, to_pil
 from guidance.prompts import slug
 
 
-def main() -> None:
-    """Run the recipe."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("prompt")
-    parser.add_argument("--strokes", type=int, default=128)
-    parser.add_argument("--draw-steps", type=int, default=150)
-    parser.add_argument("--paint-steps", type=int, default=80)
-    parser.add_argument("--keep", type=float, default=10.0, help="pull back to the drawing")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--clip", default="mini")
-    parser.add_argument("--vqgan", default="mini")
-    parser.add_argument("--output", help="folder; by default under outputs/")
-    options = parser.parse_args()
-
+def draw_then_paint(options: argparse.Namespace) -> Path:
+    """Save the drawing and the painting and return the sheet of both."""
     name = f"draw-then-paint-{slug(options.prompt)}"
     folder = make_folder(options.output or Path("outputs") / name)
     shared = {"seed": options.seed, "clip": options.clip, "size": str(options.size)}
@@ -61,7 +48,27 @@ def main() -> None:
     files = [folder / "drawing.png", folder / "painting.png"]
     sheet = contact_sheet([load_image(f) for f in files], ["drawn", "painted over"], tile=384)
     sheet.save(folder / "both.png")
-    print(folder / "both.png")
+    return folder / "both.png"
+
+
+def main() -> None:
+    """Run the recipe."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("prompt")
+    parser.add_argument("--strokes", type=int, default=128)
+    parser.add_argument("--draw-steps", type=int, default=150)
+    parser.add_argument("--paint-steps", type=int, default=80)
+    parser.add_argument("--keep", type=float, default=10.0, help="pull back to the drawing")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--clip", default="mini")
+    parser.add_argument("--vqgan", default="mini")
+    parser.add_argument("--output", help="folder; by default under outputs/")
+    options = parser.parse_args()
+    try:
+        print(draw_then_paint(options))
+    except guidance.GuidanceError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

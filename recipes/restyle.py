@@ -26,7 +26,7 @@ STYLES = (
 )
 
 
-def restyle(style: str, options: argparse.Namespace) -> Iterator[guidance.Step]:
+def steps_of(style: str, options: argparse.Namespace) -> Iterator[guidance.Step]:
     """Yield the steps of one style."""
     shared = {"init": str(options.photo), "steps": options.steps, "clip": options.clip}
     if options.technique == "diffusion":
@@ -34,6 +34,24 @@ def restyle(style: str, options: argparse.Namespace) -> Iterator[guidance.Step]:
         return guidance.diffuse(style, number=1, **shared, **own)
     own = {"vqgan": options.vqgan, "init_weight": options.keep, "size": options.size or "224"}
     return guidance.paint(style, **shared, **own)
+
+
+def restyle(options: argparse.Namespace) -> Path:
+    """Save the photo in all styles and return the contact sheet."""
+    styles = options.style or STYLES
+    folder = make_folder(options.output or Path("outputs") / f"restyle-{slug(options.photo.stem)}")
+    pictures, labels = [load_image(options.photo)], ["photo"]
+    for style in styles:
+        for step in steps_of(style, options):
+            pass  # only the last step is wanted
+        picture = to_pil(step.generator.render(*step.generator.final_size))
+        picture.save(folder / f"{slug(style)}.png")
+        pictures.append(picture)
+        labels.append(style)
+        print(f"{style}: score {step.score:.3f}")
+    sheet = contact_sheet(pictures, labels, tile=256, columns=len(pictures))
+    sheet.save(folder / "styles.png")
+    return folder / "styles.png"
 
 
 def main() -> None:
@@ -55,21 +73,10 @@ def main() -> None:
     options = parser.parse_args()
     if not options.photo.is_file():
         parser.error(f"the file {str(options.photo)!r} does not exist")
-
-    styles = options.style or STYLES
-    folder = make_folder(options.output or Path("outputs") / f"restyle-{slug(options.photo.stem)}")
-    pictures, labels = [load_image(options.photo)], ["photo"]
-    for style in styles:
-        for step in restyle(style, options):
-            pass  # only the last step is wanted
-        picture = to_pil(step.generator.render(*step.generator.final_size))
-        picture.save(folder / f"{slug(style)}.png")
-        pictures.append(picture)
-        labels.append(style)
-        print(f"{style}: score {step.score:.3f}")
-    sheet = contact_sheet(pictures, labels, tile=256, columns=len(pictures))
-    sheet.save(folder / "styles.png")
-    print(folder / "styles.png")
+    try:
+        print(restyle(options))
+    except guidance.GuidanceError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
