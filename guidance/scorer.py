@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from guidance.clip.fingerprint import combine
 from guidance.clip.registry import load_clip, parse_specs
 from guidance.conventions import check_images, resolve_device
 from guidance.errors import InputError
@@ -74,6 +75,17 @@ class ClipScorer:
     def device(self) -> torch.device:
         """Where the models run."""
         return self.models[0].device
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that stand for how images are embedded; see `ClipModel`.
+
+        That of the model itself if there is one; an ensemble's depends on order and weights.
+        """
+        if len(self.models) == 1:
+            return self.models[0].fingerprint
+        weights = [f"{w:.6f}" for w in self.weights]
+        return combine([m.fingerprint for m in self.models] + weights)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Embed texts as ``[P, D]``, unit length.

@@ -21,6 +21,7 @@ from guidance.clip.attention import (
     fuse_batchnorm,
 )
 from guidance.clip.context import cut
+from guidance.clip.fingerprint import combine, has_batchnorm, tower_digest
 from guidance.clip.preprocess import Preprocess
 from guidance.clip.prior import Prior
 from guidance.conventions import check_images
@@ -64,6 +65,8 @@ class ClipModel(nn.Module):
         self.dtype = PRECISIONS[precision]
         self.network = freeze(network)
         self.logit_scale = float(network.logit_scale.detach().exp())
+        # rounding when batch norms are folded may differ between machines, so it comes before
+        self._digest = tower_digest(network.visual) if has_batchnorm(network.visual) else None
         self._channels_last = _accelerate(network)
         self.network.to(device)
         self.prior = prior.to(device) if prior else None
@@ -81,6 +84,17 @@ class ClipModel(nn.Module):
     def image_size(self) -> int:
         """Side of the square input, pixels."""
         return self.preprocess.size
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that stand for how images are embedded.
+
+        They are those of the image tower with its projection, the preprocessing and the precision,
+        and the same in any process. Two models that share them have the same image embeddings up
+        to rounding; the text tower, the prior, the device and the name do not matter.
+        """
+        digest = self._digest or tower_digest(self.network.visual)
+        return combine([digest, self.preprocess, str(self.dtype)])
 
     def encode_image(self, images: Tensor) -> Tensor:
         """Embed images.
