@@ -18,7 +18,7 @@ def main() -> int:
     """Print the table."""
     print("Techniques of guidance; each has --help.\n")
     for name, line in techniques().items():
-        print(f"  python -m guidance.{name:<10} {line}")
+        print(f"  python -m guidance.{name:<11} {line}")
     return 0
 
 

@@ -15,6 +15,12 @@ from tiny_clip import build_tiny, unit
 torch.set_num_threads(1)  # two pytest workers share two cores, and results stay exact
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _text_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep embedded texts out of the home folder."""
+    os.environ["GUIDANCE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def tiny_clip_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that `--clip` accepts."""

@@ -11,11 +11,12 @@ TECHNIQUES = {p.parent.name for p in ROOT.glob("*/__main__.py")} - {"train", "ev
 # a module may import modules of its own layer and of the layers below it
 LAYERS = (
     {"canvas", "collect", "conventions", "errors", "files", "hub", "images", "packaged", "parse",
-     "schedule", "slug", "weights"},
-    {"clip", "data", "models", "prompts", "story"},
-    {"scorer", "cutouts", "generator"},
-    {"aims", "loop", "objective", "ranking", "artifacts", "checkpoint", "cli", "options",
-     "regularisers", "runner", "scoring_options", "technique"},
+     "plot", "schedule", "slug", "statistics", "tables", "weights"},
+    {"clip", "data", "models", "prompts", "story", "templates", "text_cache"},
+    {"scorer", "cutouts", "generator", "zero_shot"},
+    {"aesthetic", "aims", "embeddings", "loop", "objective", "ranking", "artifacts", "checkpoint",
+     "cli", "late_interaction", "options", "outputs", "regularisers", "runner", "scoring_options",
+     "technique", "text_off"},
     TECHNIQUES,
     {"evaluate"},
     {"train"},

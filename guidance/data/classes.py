@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from guidance.data.shards import PICTURES, Sample, Samples, read
-from guidance.errors import InputError
+from guidance.errors import FileError, InputError
+
+TOKENIZATION = "_tokenization.txt"
+PARTS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation"))
 
 
 def labelled(source: str) -> Samples:
@@ -29,13 +32,51 @@ def labelled(source: str) -> Samples:
 
 
 def class_folder(folder: Path) -> Samples:
-    """Return the pictures below ``folder/CLASS/`` with the class as label, ``_`` read as space."""
+    """Return the pictures below ``folder/CLASS/`` with the class as label, ``_`` read as space.
+
+    With a file ``_tokenization.txt`` in the folder or in the one above it (Roboflow's CLIP format),
+    which holds a caption on each line in the order of the sorted names of the class folders, the
+    pictures have the caption of their class.
+
+    Raises:
+        InputError: another number of captions than of classes, or the folder holds the parts of a
+            data set (train, test, ...) rather than classes.
+        FileError: the captions cannot be read.
+    """
+    parts = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if parts and all(p.name.lower() in PARTS for p in parts):
+        names = ", ".join(p.name for p in parts)
+        raise InputError(
+            f"classes: {folder} holds the parts of a data set ({names}); "
+            f"name one of them, as in {folder / parts[0].name}"
+        )
+    captions = _captions(folder, [p.name for p in parts])
     samples = []
-    for part in sorted(p for p in folder.iterdir() if p.is_dir()):
+    for part, caption in zip(parts, captions, strict=True):
         name = part.name.replace("_", " ")
         for path in sorted(part.rglob("*")):
             if path.suffix.lower() in PICTURES:
                 key = path.relative_to(folder).as_posix()
                 place = (path, 0, None, path.suffix[1:].lower())
-                samples.append(Sample(key, (), label=name, place=place))
+                samples.append(Sample(key, caption, label=name, place=place))
     return Samples(samples)
+
+
+def _captions(folder: Path, classes: list[str]) -> list[tuple[str, ...]]:
+    """Return the captions of each class folder, none without a file of captions."""
+    inside = folder.resolve()
+    found = [p for p in (inside / TOKENIZATION, inside.parent / TOKENIZATION) if p.is_file()]
+    if not found:
+        return [()] * len(classes)
+    try:
+        text = found[0].read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise FileError(f"cannot read the captions in {found[0]}: {reason}") from error
+    captions = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(captions) != len(classes):
+        raise InputError(
+            f"{found[0]} must hold a caption for each of the {len(classes)} class folders of "
+            f"{folder}, in the order of their sorted names, but holds {len(captions)}"
+        )
+    return [(caption,) for caption in captions]

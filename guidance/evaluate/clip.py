@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import torch
 from tqdm import tqdm
 
+from guidance import zero_shot
 from guidance.cli import Several, alias
 from guidance.clip import ClipModel, load_clip, parse_specs
 from guidance.conventions import MAX_SEED, check_range, resolve_device
@@ -22,12 +23,12 @@ from guidance.data import Samples, read
 from guidance.data.classes import labelled
 from guidance.errors import FileError, InputError
 from guidance.evaluate import probe as guidance_probe
-from guidance.evaluate import zero_shot
 from guidance.evaluate.embed import embed_images
 from guidance.evaluate.judges import check_judge, load_judge
-from guidance.evaluate.report import save, table
+from guidance.evaluate.report import save
 from guidance.evaluate.retrieval import embed_pairs, recalls
-from guidance.evaluate.templates import templates
+from guidance.tables import table
+from guidance.templates import templates
 
 DEFAULT = ("openai80",)
 
@@ -44,8 +45,8 @@ class ClipEvaluation:
     names: Path | None = None
     """File with names of further classes to choose from, one a line."""
     templates: Annotated[Several[tuple[str, ...]], alias("-t", "--template")] = ()
-    """Sentence with {} for the class, or a set: openai80 (the default), simple7, photo, name; may
-    be repeated."""
+    """Sentence with {} for the class, a file of such, or a set: openai80 (the default), simple7,
+    photo, name; may be repeated."""
     pairs: Several[tuple[str, ...]] = ()
     """Captioned pictures for retrieval: a pattern of tar shards or a folder; may be repeated."""
     captions: int | None = None

@@ -28,9 +28,10 @@ from guidance.conventions import MAX_SEED, check_range, resolve_device
 from guidance.errors import FileError, InputError, unknown
 from guidance.evaluate.judges import Classifier, ClipJudge, check_judge, load_judge
 from guidance.evaluate.probe import PROMPTS
-from guidance.evaluate.report import save, table
+from guidance.evaluate.report import save
 from guidance.images import to_pil
 from guidance.models.diffusers_models import check_denoiser
+from guidance.tables import table
 
 # kind → what it changes in the options of a run; the defaults have both
 KINDS: dict[str, dict[str, Any]] = {

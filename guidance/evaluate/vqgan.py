@@ -25,10 +25,11 @@ from guidance.errors import FileError, InputError
 from guidance.evaluate.embed import on_white
 from guidance.evaluate.judges import check_judge, load_classifier
 from guidance.evaluate.perceptual import Perceptual
-from guidance.evaluate.report import save, table
+from guidance.evaluate.report import save
 from guidance.images import to_pil, to_tensor
 from guidance.models.latents import Latents
 from guidance.models.load import check_latents, load_latents
+from guidance.tables import table
 
 SHOWN = 8  # pairs in the contact sheet of each data set
 WINDOW = 11  # pixels, of the structural similarity

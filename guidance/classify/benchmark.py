@@ -1,0 +1,215 @@
+"""A folder of classes → how often each prompt form is right: ``--benchmark``."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from guidance import zero_shot
+from guidance.classify import benchmark_report
+from guidance.classify.options import ClassifyOptions
+from guidance.conventions import check_count
+from guidance.data import Samples
+from guidance.data.classes import labelled
+from guidance.embeddings.local import Skipped, check_embedding, check_engine, check_store, embed
+from guidance.errors import FileError, InputError
+from guidance.outputs import check_outputs, say_skipped, say_written
+from guidance.scorer import ClipScorer
+from guidance.templates import templates
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way of saying the classes: its sentences of each class, averaged.
+
+    Attributes:
+        title: as it is shown.
+        texts: sentences of each class; as many for every class.
+    """
+
+    title: str
+    texts: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one form achieved.
+
+    Attributes:
+        form: the form.
+        figures: accuracy and calibration, see `guidance.zero_shot`.
+        per_class: accuracy of each class, in per cent.
+        confusion: images of each class (row) taken for each (column), ``[C, C]``.
+        reliability: see `guidance.zero_shot.reliability`.
+        guesses: class number each image was taken for, ``[N]``.
+        confidence: its probability, ``[N]``.
+    """
+
+    form: Form
+    figures: dict[str, float]
+    per_class: list[float]
+    confusion: Tensor
+    reliability: dict[str, Tensor]
+    guesses: Tensor
+    confidence: Tensor
+
+
+def run(options: ClassifyOptions) -> int:
+    """Measure the folder of `options`, print the tables and write the files.
+
+    Returns:
+        0, or 1 if a file had to be skipped and `options.strict`.
+
+    Raises:
+        InputError, FileError: an option is not allowed or the folder cannot be used; found before
+            anything is loaded. FileError also if no image at all can be read.
+        ModelError: weights are damaged or out of reach.
+    """
+    _check(options)
+    samples = labelled(options.benchmark)
+    names = tuple(sorted({s.label for s in samples}))
+    forms = make_forms(names, captions(samples), options.templates, options.forms())
+    files = [s.place[0] for s in samples]
+    check_outputs({n: getattr(options, n) for n in ("csv", "json", "sheet")}, files)
+    scorer = ClipScorer(options.clip, device=options.device, precision=options.precision)
+    rows, vectors, skipped = embed_samples(samples, scorer, options)
+    if not rows:
+        raise FileError(
+            f"none of {len(samples)} images can be classified; the first {skipped[0].reason}"
+        )
+    labels = torch.tensor([names.index(samples[i].label) for i in rows])
+    found = [measure(scorer, vectors, labels, f, cache=not options.no_cache) for f in forms]
+    keys = [samples[i].key for i in rows]
+    print(benchmark_report.text(options, names, labels, found), flush=True)
+    if options.csv is not None:
+        benchmark_report.write_csv(options.csv, names, labels, keys, found)
+    if options.json is not None:
+        benchmark_report.write_json(options.json, options, names, labels, found, skipped)
+    if options.sheet is not None:
+        benchmark_report.write_sheet(options.sheet, names, found)
+    say_written([options.csv, options.json, options.sheet], quiet=options.quiet)
+    say_skipped(skipped, len(samples), quiet=options.quiet)
+    return int(options.strict and bool(skipped))
+
+
+def captions(samples: Samples) -> dict[str, str]:
+    """Return the caption of each class; empty unless every class has one and the same throughout.
+
+    Captions of single pictures, which shards have, say nothing of their class.
+    """
+    found: dict[str, set[str]] = {}
+    for sample in samples:
+        found.setdefault(sample.label, set()).update(sample.captions)
+    if not all(len(texts) == 1 for texts in found.values()):
+        return {}
+    return {label: next(iter(texts)) for label, texts in found.items()}
+
+
+def make_forms(
+    names: Sequence[str],
+    captions: dict[str, str],
+    given: Sequence[str],
+    default: Sequence[str],
+) -> list[Form]:
+    """Return the prompt forms to compare: captions, each of the templates, and all together.
+
+    Args:
+        names: of the classes.
+        captions: of each class, or empty.
+        given: sets, files and templates as typed; alone if there are any and no captions.
+        default: what `given` means if it is empty and there are no captions.
+
+    Raises:
+        InputError, FileError: a template is not allowed, see `guidance.templates`.
+    """
+    forms = []
+    if captions:
+        forms.append(Form("captions", tuple((captions[n],) for n in names)))
+    chosen = given or (() if captions else default)
+    titles = {tuple(templates([name])): name for name in reversed(chosen)}  # each once
+    for sentences, name in reversed(titles.items()):
+        title = sentences[0] if len(sentences) == 1 else f"{name} ({len(sentences)})"
+        forms.append(Form(title, _fill(sentences, names)))
+    every = templates(chosen)
+    if len(chosen) > 1 and len(every) > max(len(f.texts[0]) for f in forms):
+        forms.append(Form(f"all together ({len(every)})", _fill(every, names)))
+    return forms
+
+
+def _fill(sentences: Sequence[str], names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(s.replace("{}", n) for s in sentences) for n in names)
+
+
+def embed_samples(
+    samples: Samples, scorer: ClipScorer, options: ClassifyOptions
+) -> tuple[list[int], Tensor, list[Skipped]]:
+    """Embed the pictures: places in `samples` in order, vectors ``[N, D]``, what was skipped."""
+    skipped: list[Skipped] = []
+    places: list[int] = []  # in `samples`, of what is given to the encoder
+
+    def decoded() -> Iterator[Image.Image]:
+        for number, sample in enumerate(samples):
+            try:
+                picture = samples.image(number)
+            except FileError as error:
+                skipped.append(Skipped(number, Path(sample.key), str(error)))
+                continue
+            places.append(number)
+            yield picture
+
+    pictures: Iterable[Path | Image.Image] = decoded()
+    if all(s.place[2] is None for s in samples):  # whole files, which are decoded ahead
+        pictures, places = [s.place[0] for s in samples], list(range(len(samples)))
+
+    found: dict[int, Tensor] = {}
+    stream = embed(pictures, scorer, **options.embedding(scorer))
+    for one in itertools.chain.from_iterable(stream):
+        number = places[one.index]
+        if one.vector is not None:
+            found[number] = one.vector
+        else:
+            source = one.source or Path(samples[number].key)
+            skipped.append(Skipped(number, source, one.reason))
+    rows = sorted(found)
+    vectors = torch.stack([found[i] for i in rows]) if rows else torch.empty(0, 0)
+    return rows, vectors, sorted(skipped, key=lambda s: s.index)
+
+
+@torch.no_grad()
+def measure(
+    scorer: ClipScorer, images: Tensor, labels: Tensor, form: Form, *, cache: bool = True
+) -> Measured:
+    """Classify embedded `images` ``[N, D]`` with one form, and compare with `labels` ``[N]``."""
+    flat = [t for texts in form.texts for t in texts]
+    classes = zero_shot.mean_embeddings(scorer, flat, len(form.texts[0]), cache=cache)
+    found = zero_shot.logits(scorer, images.to(classes), classes).cpu()
+    confusion = zero_shot.confusion(found, labels)
+    count = confusion.sum(1)
+    per_class = (100 * confusion.diagonal() / count.clamp_min(1)).tolist()
+    confidence, guesses = found.softmax(-1).max(-1)
+    return Measured(
+        form=form,
+        figures=zero_shot.accuracy(found, labels) | zero_shot.calibration(found, labels),
+        per_class=per_class,
+        confusion=confusion,
+        reliability=zero_shot.reliability(found, labels),
+        guesses=guesses,
+        confidence=confidence,
+    )
+
+
+def _check(options: ClassifyOptions) -> None:
+    if options.inputs:
+        raise InputError(f"--benchmark takes no further images but is given {options.inputs[0]!r}")
+    if options.labels or options.labels_file:
+        raise InputError("--benchmark takes its labels from the folders; --labels is for images")
+    check_count("top", options.top, 0)
+    check_embedding([], options.batch, options.workers)
+    check_store(options.store)
+    check_engine(options.engine)

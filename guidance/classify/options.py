@@ -1,0 +1,102 @@
+"""The options of ``python -m guidance.classify``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from guidance.cli import Several, alias
+from guidance.collect import read_prompts
+from guidance.errors import InputError
+from guidance.scoring_options import ScoringOptions
+
+LABELS = ("--labels", "--label", "-l")
+IMAGE_FORMS = ("name",)
+BENCHMARK_FORMS = ("name", "photo", "simple7")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyOptions(ScoringOptions):
+    """Say which of the labels fits each image, with probabilities.
+
+    The probabilities are the softmax over the labels of CLIP's scale times the cosine: they compare
+    the labels with each other, and sum to 1 even if none fits. With --benchmark, measure how often
+    that is right on a folder with one folder of images for each class.
+    """
+
+    inputs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PATH...")] = ()
+    """Images and folders of images. They come before --labels, or after "--"."""
+    labels: Annotated[Several[tuple[str, ...]], alias(*LABELS[1:])] = ()
+    """Labels to choose from, two or more: --labels "a dog" "a girl wearing a beanie"."""
+    labels_file: str | None = None
+    """File with a label on each line; lines that begin with # are comments."""
+    templates: Annotated[Several[tuple[str, ...]], alias("-t", "--template", "--prompt-form")] = ()
+    """Sentence with {} for the label, a file of such, or a set: imagenet (80 sentences), simple
+    (7), photo, name; may be repeated. Of several the embeddings are averaged; a benchmark also
+    measures each for itself. By default name, of a benchmark: name, photo and simple."""
+    benchmark: str | None = None
+    """Folder with a folder of images for each class, named after it; with _tokenization.txt beside
+    them, a caption for each class. Or a pattern of tar shards with labels."""
+
+    top: int = 5
+    """How many labels to print for each image; 0 means all. CSV and JSON always hold all."""
+    csv: str | None = None
+    """Table of all probabilities; of a benchmark, of what each image was taken for."""
+    json: str | None = None
+    """The same with cosines, model and skipped files, or all figures of a benchmark, as JSON."""
+    sheet: str | None = None
+    """Picture of the images with their best labels, or of the confusion matrices of a benchmark
+    (.png, .jpg or .webp)."""
+    no_cache: bool = False
+    """Do not keep the embeddings of many labels on disk."""
+    strict: bool = False
+    """End with exit code 1 if a file had to be skipped."""
+
+    def all_labels(self) -> list[str]:
+        """Return the labels, each once.
+
+        Raises:
+            InputError: fewer than two, or an empty one.
+            FileError: the file of labels cannot be read.
+        """
+        given = list(self.labels) + (read_prompts(self.labels_file) if self.labels_file else [])
+        labels = list(dict.fromkeys(label.strip() for label in given))
+        if not all(labels):
+            raise InputError("a label must not be empty")
+        if len(labels) < 2:
+            raise InputError(
+                "labels must be two or more, as in: classify PATH... --labels LABEL LABEL; "
+                "a probability says which of several fits best"
+            )
+        return labels
+
+    def forms(self) -> tuple[str, ...]:
+        """Return the templates as typed, or their default."""
+        return self.templates or (IMAGE_FORMS if self.benchmark is None else BENCHMARK_FORMS)
+
+
+def spread_labels(arguments: Sequence[str]) -> list[str]:
+    """Let ``--labels`` take all values up to the next option: ``--labels A --labels B``.
+
+    Example:
+        >>> spread_labels(["a.png", "--labels", "a dog", "a cat", "-q"])
+        ['a.png', '--labels', 'a dog', '--labels', 'a cat', '-q']
+    """
+    found: list[str] = []
+    inside = first = False
+    for place, argument in enumerate(arguments):
+        if argument == "--":
+            return found + list(arguments[place:])
+        if argument.startswith("-") and len(argument) > 1 and not first:
+            name, equals, _ = argument.partition("=")
+            inside = first = name in LABELS and not equals
+            found.append(argument)
+            continue
+        if inside and not first:
+            found.append(LABELS[0])
+        first = False
+        found.append(argument)
+    return found

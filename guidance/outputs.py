@@ -1,0 +1,60 @@
+"""Where the results of a scoring command go, checked before any work; what was skipped."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from guidance.embeddings.local import Skipped
+from guidance.errors import FileError, InputError, unknown
+from guidance.files import printable
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+SUFFIXES = {"csv": (".csv",), "json": (".json",), "sheet": PICTURES}
+
+
+def check_outputs(outputs: Mapping[str, str | None], inputs: Sequence[Path] = ()) -> None:
+    """Check the files that will be written; None is passed over.
+
+    Args:
+        outputs: option (a key of `SUFFIXES`) → file.
+        inputs: files that must not be overwritten.
+
+    Raises:
+        InputError: an unknown suffix, two outputs in one place, or one that would replace an input.
+        FileError: a folder is missing or cannot be written.
+    """
+    taken = {os.path.realpath(path): f"would overwrite the image {path}" for path in inputs}
+    for name, value in outputs.items():
+        if value is None:
+            continue
+        path, option = Path(value), f"--{name}"
+        if path.suffix.lower() not in SUFFIXES[name]:
+            raise InputError(f"{option} {path}: " + unknown("suffix", path.suffix, SUFFIXES[name]))
+        if path.is_dir():
+            raise FileError(f"{option} must be a file but {path} is a folder")
+        if not path.parent.is_dir():
+            raise FileError(f"{option}: the folder {path.parent} does not exist")
+        if not os.access(path.parent, os.W_OK):
+            raise FileError(f"{option}: the folder {path.parent} cannot be written")
+        real = os.path.realpath(path)
+        if real in taken:
+            raise InputError(f"{option} {taken[real]}")
+        taken[real] = f"must not be a file that is written already: {path}"
+
+
+def say_written(paths: Sequence[str | None], *, quiet: bool) -> None:
+    """Note on stderr which of `paths` were written; None is passed over."""
+    given = [str(path) for path in paths if path is not None]
+    if given and not quiet:
+        print(printable(f"wrote {', '.join(given)}"), file=sys.stderr)
+
+
+def say_skipped(skipped: Sequence[Skipped], total: int, *, quiet: bool) -> None:
+    """List on stderr which of `total` files could not be used, and why."""
+    if skipped and not quiet:
+        print(f"skipped {len(skipped)} of {total} files:", file=sys.stderr)
+        for s in skipped:
+            print(f"  {printable(s.source)} {printable(s.reason)}", file=sys.stderr)
