@@ -11,12 +11,15 @@ import tyro
 from guidance.cli import Several, alias
 from guidance.collect import read_prompts
 from guidance.errors import InputError
+from guidance.rerank.criteria import parse_by
 from guidance.scoring_options import ScoringOptions
+
+NEAR = 0.95  # cosine of near-duplicates, for --unique alone
 
 
 @dataclass(frozen=True, kw_only=True)
 class RerankOptions(ScoringOptions):
-    """Order images by how well they fit a prompt, best first.
+    """Order images by how well they fit a prompt, are unique, or please; best first.
 
     The score is the cosine of CLIP's embeddings, from -1 to 1; of several prompts it is the
     weighted mean. Files that cannot be read are skipped and listed at the end.
@@ -26,7 +29,7 @@ class RerankOptions(ScoringOptions):
         tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[PROMPT] PATH...")
     ] = ()
     """The prompt ("a fox", "a fox:2 | fog:-0.5"), then images and folders of images. With --prompt
-    or --prompts-file, images and folders only."""
+    or --prompts-file, and with a --by that needs no prompt, images and folders only."""
     prompt: Annotated[Several[tuple[str, ...]], alias("-p")] = ()
     """Prompt, instead of the first argument; may be repeated."""
     prompts_file: str | None = None
@@ -34,8 +37,25 @@ class RerankOptions(ScoringOptions):
     negative: Several[tuple[str, ...]] = ()
     """Prompt that should not fit, with an optional weight ("text:0.3"); may be repeated."""
 
+    by: str = "prompt"
+    """What to order by: prompt, uniqueness (how unlike all other images) or aesthetic (a head's
+    rating), or several with weights: "prompt:1,uniqueness:0.5". Several are each counted in
+    standard deviations above their mean; weight 0 shows a score without counting it."""
+    aesthetic: str | None = None
+    """Head that rates embeddings: of guidance.train.aesthetic, or LAION's for ViT-L-14/openai."""
+    duplicates: float | None = None
+    """List groups of images whose embeddings have at least this cosine, such as 0.95."""
+    unique: bool = False
+    """Rank the best of each such group alone (0.95 unless --duplicates says otherwise)."""
+    diversity: float = 0.0
+    """0 to 1: how much each of the --top should differ from those before it (maximal marginal
+    relevance)."""
+    judge: str | None = None
+    """A second CLIP, named as for --clip, that scores the same images and prompts but does not
+    order them; a warning says when it disagrees about the best."""
+
     top: Annotated[int, alias("-t")] = 8
-    """How many to show, copy and draw; 0 means all. CSV and JSON always hold all."""
+    """How many to show, copy and draw; 0 means all. CSV, JSON and gallery always hold all."""
     per_prompt: bool = False
     """Show a ranking for each prompt instead of one for all together."""
     filepath_only: Annotated[bool, alias("-f")] = False
@@ -44,6 +64,11 @@ class RerankOptions(ScoringOptions):
     """Folder for copies of the best, named 01_0.312_name.png."""
     sheet: str | None = None
     """Picture of the best with rank and score (.png, .jpg or .webp)."""
+    gallery: str | None = None
+    """Web page of the images (.html), one file that needs nothing else: arrow keys walk through
+    it, Enter enlarges, / filters."""
+    gain: str | None = None
+    """Curve of what the best of N of these images scores (.png, or .csv for the numbers)."""
     csv: str | None = None
     """Table of all ranks and scores, with a column for each prompt if there are several."""
     json: str | None = None
@@ -51,24 +76,55 @@ class RerankOptions(ScoringOptions):
     strict: bool = False
     """End with exit code 1 if a file had to be skipped."""
 
+    @property
+    def threshold(self) -> float | None:
+        """The cosine from which on images are near-duplicates; None leaves them alone."""
+        return NEAR if self.unique and self.duplicates is None else self.duplicates
+
     def split(self) -> tuple[list[str], list[str]]:
         """Return the prompts as texts, and the paths.
 
         Raises:
-            InputError: either is missing.
+            InputError: either is missing, or there are prompts that --by does not use.
             FileError: the file of prompts cannot be read.
         """
         prompts, paths = list(self.prompt), list(self.inputs)
-        if self.prompts_file is not None:
-            prompts += read_prompts(self.prompts_file)
-        elif not prompts and paths:
-            prompts.append(paths.pop(0))
-            if Path(prompts[0]).is_dir():
-                raise InputError(
-                    f"the prompt comes before the images but {prompts[0]!r} is a folder"
-                )
-        if not prompts or not all(p.strip() for p in prompts):
-            raise InputError("a prompt is needed, as in: rerank PROMPT PATH...")
+        if "prompt" not in parse_by(self.by):
+            if prompts or self.prompts_file is not None or self.negative:
+                raise InputError(f"--by {self.by} uses no prompt; add prompt or prompt:0 to it")
+        else:
+            if self.prompts_file is not None:
+                prompts += read_prompts(self.prompts_file)
+            elif not prompts and paths:
+                prompts.append(paths.pop(0))
+                if Path(prompts[0]).is_dir():
+                    raise InputError(
+                        f"the prompt comes before the images but {prompts[0]!r} is a folder"
+                    )
+            if not prompts or not all(p.strip() for p in prompts):
+                raise InputError("a prompt is needed, as in: rerank PROMPT PATH...")
         if not paths:
-            raise InputError("images or folders are needed after the prompt")
+            where = "after the prompt" if prompts else f"with --by {self.by}"
+            raise InputError(f"images or folders are needed {where}")
         return prompts, paths
+
+    def check(self) -> None:
+        """Raise `InputError` for values that are out of range or do not go together."""
+        weights = parse_by(self.by)
+        for name, low, high in (("duplicates", -1, 1), ("diversity", 0, 1)):
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise InputError(f"--{name} must be from {low} to {high} but is {value:g}")
+        if ("aesthetic" in weights) != (self.aesthetic is not None):
+            wish = "a head: --aesthetic FILE" if self.aesthetic is None else (
+                "--by aesthetic, or aesthetic:0 to show the rating alone"
+            )  # fmt: skip
+            given = "--by aesthetic" if self.aesthetic is None else "--aesthetic"
+            raise InputError(f"{given} needs {wish}")
+        if "prompt" not in weights:
+            for name in ("judge", "per_prompt"):
+                if getattr(self, name):
+                    option = name.replace("_", "-")
+                    raise InputError(f"--{option} needs prompts: add prompt or prompt:0 to --by")
+        if self.per_prompt and self.diversity:
+            raise InputError("--per-prompt and --diversity order the images in different ways")

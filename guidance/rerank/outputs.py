@@ -1,4 +1,4 @@
-"""Ranking → table, CSV, JSON, contact sheet and copies of the best."""
+"""Ranking → table, groups, CSV, JSON, contact sheet and copies of the best."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import csv
 import filecmp
 import io
 import json
+import math
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -21,7 +23,13 @@ from guidance.prompts import Prompt
 from guidance.ranking import Ranked, Ranking
 from guidance.rerank.options import RerankOptions
 
-SUFFIXES = {"csv": (".csv",), "json": (".json",), "sheet": (".png", ".jpg", ".jpeg", ".webp")}
+SUFFIXES = {
+    "csv": (".csv",),
+    "json": (".json",),
+    "sheet": (".png", ".jpg", ".jpeg", ".webp"),
+    "gallery": (".html", ".htm"),
+    "gain": (".png", ".csv"),
+}
 SHEET_IMAGES = 400  # more cannot be told apart on one sheet
 SHEET_SIDE = 8000  # pixels
 EXIF_SOFTWARE = 0x0131
@@ -77,42 +85,73 @@ def _is_sheet(path: Path) -> bool:
         return False
 
 
-def table(ranked: Iterable[Ranked]) -> str:
-    """Return rank, score and file as lines of text."""
-    lines = [f"{'rank':>4}  {'score':>7}  file"]
-    lines += [f"{r.rank:>4}  {r.score:>7.4f}  {printable(r.source)}" for r in ranked]
+def table(ranked: Sequence[Ranked]) -> str:
+    """Return rank, score, the parts of the score if it has any, and file as lines of text."""
+    names = _parts(ranked)
+    widths = [max(7, len(n)) for n in names]
+    heads = [f"{n:>{w}}" for n, w in zip(names, widths, strict=True)]
+    lines = ["  ".join([f"{'rank':>4}", f"{'score':>7}", *heads, "file"])]
+    for r in ranked:
+        parts = [f"{r.parts[n]:>{w}.4f}" for n, w in zip(names, widths, strict=True)]
+        lines.append("  ".join([f"{r.rank:>4}", f"{r.score:>7.4f}", *parts, printable(r.source)]))
+    return "\n".join(lines)
+
+
+def groups_text(groups: Sequence[Sequence[Path]], threshold: float) -> str:
+    """Return the groups of near-duplicates as lines of text, the best of each first."""
+    if not groups:
+        return f"no near-duplicates (cosine of at least {threshold:g})"
+    count = sum(map(len, groups))
+    lines = [f"{count} near-duplicates in {len(groups)} groups (cosine of at least {threshold:g})"]
+    for number, files in enumerate(groups, 1):
+        lines += [f"{number if not n else '':>4}  {printable(f)}" for n, f in enumerate(files)]
     return "\n".join(lines)
 
 
 def write_csv(path: str | os.PathLike, ranking: Ranking) -> None:
     """Write all of `ranking`; file names that are not UTF-8 keep their bytes."""
     several = len(ranking.prompts) > 1
+    names = _parts(ranking)
+    grouped = any(getattr(r, "group", None) is not None for r in ranking)
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["rank", "score", "file", *(map(title, ranking.prompts) if several else ())])
+    titles = [*map(title, ranking.prompts)] if several else []
+    rows.writerow(["rank", "score", "file", *names, *titles, *(["group"] if grouped else [])])
     for r in ranking:
-        scores = [f"{s:.6f}" for s in r.scores] if several else []
-        rows.writerow([r.rank, f"{r.score:.6f}", r.source, *scores])
+        scores = [r.parts[n] for n in names] + list(r.scores if several else ())
+        last = [r.group] if grouped else []
+        rows.writerow([r.rank, f"{r.score:.6f}", r.source, *(f"{s:.6f}" for s in scores), *last])
     write(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
-def write_json(path: str | os.PathLike, ranking: Ranking, clip: str) -> None:
-    """Write all of `ranking`, its prompts, and what was skipped."""
+def write_json(path: str | os.PathLike, ranking: Ranking, about: Mapping[str, Any]) -> None:
+    """Write all of `ranking`, its prompts, what was skipped, and `about` it what there is."""
     content = {
-        "clip": clip,
+        **about,
         "prompts": [{"text": p.text, "weight": p.weight} for p in ranking.prompts],
-        "ranking": [
-            {
-                "rank": r.rank,
-                "score": round(r.score, 6),
-                "scores": [round(s, 6) for s in r.scores],
-                "file": str(r.source),
-            }
-            for r in ranking
-        ],
+        "ranking": [_entry(r) for r in ranking],
         "skipped": [{"file": str(s.source), "reason": s.reason} for s in ranking.skipped],
     }
     write(path, json.dumps(content, indent=2) + "\n")
+
+
+def _entry(r: Ranked) -> dict[str, Any]:
+    entry = {
+        "rank": r.rank,
+        "score": round(r.score, 6),
+        "scores": [round(s, 6) for s in r.scores],
+        "file": str(r.source),
+    }
+    for name, value in getattr(r, "parts", {}).items():
+        entry.setdefault("parts", {})[name] = round(value, 6) if math.isfinite(value) else None
+    if getattr(r, "group", None) is not None:
+        entry["group"] = r.group
+    return entry
+
+
+def _parts(ranked: Sequence[Ranked]) -> list[str]:
+    """Return the names of the parts that the scores are made of."""
+    return list(getattr(ranked[0], "parts", {})) if ranked else []
 
 
 def write_sheet(path: str | os.PathLike, ranked: Sequence[Ranked]) -> int:

@@ -11,7 +11,7 @@ from guidance.scoring_options import flags_of, options_first
 def test_flags_are_the_options_without_a_value():
     assert flags_of(RerankOptions) == {
         "--per-prompt", "--filepath-only", "-f", "--recursive", "-r", "--strict", "--quiet", "-q",
-        "--help", "-h",
+        "--unique", "--help", "-h",
     }  # fmt: skip
 
 
@@ -69,3 +69,46 @@ def test_files_of_prompts_that_cannot_be_used(tmp_path):
     }.items():
         with pytest.raises(FileError, match=message):
             read_prompts(str(tmp_path / name))
+
+
+def test_criteria_that_need_no_prompt(tmp_path):
+    options = RerankOptions(inputs=("x", "y"), by="uniqueness")
+    assert options.split() == ([], ["x", "y"])
+    shown = RerankOptions(inputs=("a fox", "y"), by="uniqueness,prompt:0")
+    assert shown.split() == (["a fox"], ["y"])
+    with pytest.raises(InputError, match="images or folders are needed with --by uniqueness"):
+        RerankOptions(by="uniqueness").split()
+    for extra in ({"prompt": ("a",)}, {"prompts_file": "f.txt"}, {"negative": ("a",)}):
+        with pytest.raises(InputError, match="--by uniqueness uses no prompt; add prompt or"):
+            RerankOptions(inputs=("x",), by="uniqueness", **extra).split()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"by": "beauty"}, "--by: unknown criterion 'beauty'"),
+        ({"by": "promt"}, "did you mean prompt"),
+        ({"by": "prompt,prompt:2"}, "--by names prompt twice"),
+        ({"by": "prompt:x"}, "the weight of prompt must be a number within ±1000 but is 'x'"),
+        ({"by": "prompt:inf"}, "but is 'inf'"),
+        ({"by": "prompt:0,uniqueness:0"}, "at least one weight must not be 0"),
+        ({"by": ""}, "unknown criterion ''"),
+        ({"by": "aesthetic"}, "--by aesthetic needs a head: --aesthetic FILE"),
+        ({"aesthetic": "head.pth"}, "--aesthetic needs --by aesthetic, or aesthetic:0"),
+        ({"duplicates": 1.5}, "--duplicates must be from -1 to 1 but is 1.5"),
+        ({"diversity": float("nan")}, "--diversity must be from 0 to 1 but is nan"),
+        ({"diversity": -0.1}, "--diversity must be from 0 to 1"),
+        ({"by": "uniqueness", "judge": "mini"}, "--judge needs prompts: add prompt or prompt:0"),
+        ({"by": "uniqueness", "per_prompt": True}, "--per-prompt needs prompts"),
+        ({"per_prompt": True, "diversity": 0.5}, "order the images in different ways"),
+    ],
+)
+def test_values_that_do_not_fit(options, message):
+    with pytest.raises(InputError, match=message):
+        RerankOptions(inputs=("a fox", "x"), **options).check()
+
+
+def test_duplicates_have_a_threshold_of_their_own():
+    assert RerankOptions().threshold is None
+    assert RerankOptions(unique=True).threshold == 0.95
+    assert RerankOptions(unique=True, duplicates=0.8).threshold == 0.8
