@@ -1,0 +1,8 @@
+"""``python -m guidance.look matrix photos/ --texts "a cat" "a dog"``."""
+
+import sys
+
+from guidance.look.technique import command
+
+if __name__ == "__main__":
+    sys.exit(command())
