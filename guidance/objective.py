@@ -25,6 +25,9 @@ from guidance.errors import InputError
 from guidance.images import as_tensor
 from guidance.prompts import Prompt
 from guidance.scorer import ClipScorer
+from guidance.text_off import clouds, text_directions, without_direction
+
+PLAIN_PICTURES = 16  # on which words are written to learn what writing does
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,8 @@ class PromptObjective(Objective):
         prior: aim positive text prompts at what a model's prior (if it has one) says of their
             pictures, see `guidance.aims`. A prompt with a stop keeps its text embedding, which its
             threshold was chosen for. The score is always that of the texts.
+        text_off: take the direction of written text out of the cuts' embeddings
+            (`guidance.text_off`), so that writing the prompt into the picture does not pay.
     """
 
     name = "prompts"
@@ -122,6 +127,7 @@ class PromptObjective(Objective):
         seed: int = 0,
         cuts_per_batch: int | None = None,
         prior: bool = True,
+        text_off: bool = False,
     ):
         if not prompts:
             raise InputError("prompts must not be empty")
@@ -136,6 +142,11 @@ class PromptObjective(Objective):
         self._aims = [
             take_aims(model, self.prompts, texts, prior=prior)
             for model, texts in zip(scorer.models, self._texts, strict=True)
+        ]
+        plain = clouds(PLAIN_PICTURES, seed=seed) if text_off else []
+        self._writing = [
+            text_directions(ClipScorer([model]), plain) if text_off else None
+            for model in scorer.models
         ]
 
     def evaluate(self, image: Tensor, step: int = 0) -> Evaluation:
@@ -161,13 +172,16 @@ class PromptObjective(Objective):
         share = len(part) / total
         weights = {i: w for i, p in enumerate(self.prompts) if (w := p.weight_at(step))}
         crops: dict[int, Tensor] = {}  # models of one input size share their crops
-        for model, weight, aims, texts in zip(
-            self.scorer.models, self.scorer.weights, self._aims, self._texts, strict=True
+        models = zip(self.scorer.models, self.scorer.weights, self._writing, strict=True)
+        for (model, weight, writing), aims, texts in zip(
+            models, self._aims, self._texts, strict=True
         ):
             size = model.image_size
             if size not in crops:
                 crops[size] = apply_cuts(image, part, size)
             features = model.encode_image(crops[size])
+            if writing is not None:
+                features = without_direction(features, writing)
             loss = loss + share * weight * self._distance(features, aims, weights)
             score = score + share * weight * self._score(features.detach(), texts, weights)
         return loss, score

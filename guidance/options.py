@@ -41,6 +41,9 @@ class GuidedOptions:
     prior: bool = True
     """Aim for the image that a CLIP's prior expects for the prompt, if it has one (mini does),
     rather than for the words themselves."""
+    text_off: bool = False
+    """Take what written text does out of what CLIP sees, so that pictures do not spell the prompt
+    out; for models that read."""
     story: Several[tuple[str, ...]] = ()
     """The next scene after PROMPT; may be repeated. "a fox ^ a wolf" says the same."""
     change_every: Annotated[int | None, alias("-cpe")] = None

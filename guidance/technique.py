@@ -88,6 +88,7 @@ class Technique(Generic[O]):
             seed=options.seed,
             cuts_per_batch=options.cuts_at_once(),
             prior=options.prior,
+            text_off=options.text_off,
         )
         extra = self.regularisers(options, device)
         return generator, objective if extra is None else objective + extra

@@ -16,6 +16,7 @@ from guidance.objective import Evaluation, Objective, PromptObjective, spherical
 from guidance.prompts import Prompt
 from guidance.regularisers import Likeness, Smoothness
 from guidance.scorer import ClipScorer
+from guidance.text_off import clouds, text_directions, without_direction
 
 PLAIN = CutoutOptions(cuts=4, overview=1, min_cut=0.3, augment=())
 
@@ -36,6 +37,23 @@ def features_of(model, objective, step: int = 0) -> torch.Tensor:
     generator = make_generator(derive_seed(objective.seed, "cuts", step))
     cuts = sample_cuts(objective.cutouts, 40, 52, generator=generator)
     return model.encode_image(apply_cuts(image(), cuts, model.image_size))
+
+
+def test_text_off_is_blind_to_writing(tiny_clip):
+    scorer = ClipScorer([tiny_clip])
+    direction = text_directions(scorer, clouds(16, seed=3))
+    objective = PromptObjective(scorer, [Prompt("a fox")], PLAIN, seed=3, text_off=True)
+    features = features_of(tiny_clip, objective)
+    target = tiny_clip.encode_text(["a fox"])
+    wanted = spherical_distance(without_direction(features, direction), target).mean()
+    assert objective(image()).item() == pytest.approx(wanted.item(), rel=1e-5)
+    sighted = PromptObjective(scorer, [Prompt("a fox")], PLAIN, seed=3)(image())
+    assert abs(sighted.item() - wanted.item()) > 1e-4
+    # features that differ in what writing does are the same to it
+    other = torch.nn.functional.normalize(features + 0.5 * direction, dim=-1)
+    torch.testing.assert_close(
+        without_direction(other, direction), without_direction(features, direction)
+    )
 
 
 def test_distance_is_half_the_squared_angle():
