@@ -5,10 +5,13 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from guidance import cli
 from guidance.cli import alias
+
+if TYPE_CHECKING:
+    from guidance.scorer import ClipScorer
 
 T = TypeVar("T")
 
@@ -29,8 +32,32 @@ class ScoringOptions:
     """Images scored at once; changes speed and memory, not the result."""
     workers: Annotated[int, alias("-j")] = 2
     """Threads that decode images ahead of the scoring."""
+    store: str | None = None
+    """Folder that keeps the embeddings of image files, so that none is computed twice."""
+    engine: Literal["local", "ray"] = "local"
+    """Where images are embedded: on this machine, or on a Ray cluster."""
+    ray_address: str | None = None
+    """Address of the cluster, "auto" for the one this machine is part of; the default starts one
+    here."""
     quiet: Annotated[bool, alias("-q")] = False
     """No progress bar, no list of skipped files, no notes of what was written."""
+
+    def embedding(self, scorer: ClipScorer) -> dict[str, object]:
+        """Return these options as `guidance.embeddings.local.embed` takes them.
+
+        Raises:
+            FileError: the store is a file, or cannot be read.
+        """
+        from guidance.embeddings.local import store_for
+
+        return {
+            "batch": self.batch,
+            "workers": self.workers,
+            "store": None if self.store is None else store_for(self.store, scorer),
+            "progress": not self.quiet,
+            "engine": self.engine,
+            "address": self.ray_address,
+        }
 
 
 def command(
@@ -39,12 +66,17 @@ def command(
     *,
     prog: str,
     argv: Sequence[str] | None = None,
+    several: Sequence[str] = (),
 ) -> int:
-    """Run a command whose paths and options may be mixed; return the exit code."""
+    """Run a command whose paths and options may be mixed; return the exit code.
+
+    Args:
+        several: names of the options that take all values up to the next option.
+    """
     flags = flags_of(options)
 
     def base(arguments: list[str]) -> None:
-        arguments[:] = options_first(arguments, flags)
+        arguments[:] = options_first(spread(arguments, several), flags)
 
     return cli.main(options, execute, prog=prog, argv=argv, base=base)
 
@@ -59,6 +91,29 @@ def flags_of(options: type) -> frozenset[str]:
             for extra in getattr(hint, "__metadata__", ()):
                 found.update(getattr(extra, "aliases", None) or ())
     return frozenset(found)
+
+
+def spread(arguments: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Let options take all values up to the next option.
+
+    Example:
+        >>> spread(["a.png", "--labels", "a dog", "a cat", "-q"], ["--labels"])
+        ['a.png', '--labels', 'a dog', '--labels', 'a cat', '-q']
+    """
+    found: list[str] = []
+    name, first = "", False
+    for place, argument in enumerate(arguments):
+        if argument == "--":
+            return [*found, *arguments[place:]]
+        if argument.startswith("-") and len(argument) > 1 and not first:
+            name = argument if argument in names else ""
+            first = bool(name)  # what follows it is its value, whatever it looks like
+        else:
+            if name and not first:
+                found.append(name)
+            first = False
+        found.append(argument)
+    return found
 
 
 def options_first(arguments: Sequence[str], flags: frozenset[str]) -> list[str]:

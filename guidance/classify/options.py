@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -76,27 +75,3 @@ class ClassifyOptions(ScoringOptions):
     def forms(self) -> tuple[str, ...]:
         """Return the templates as typed, or their default."""
         return self.templates or (IMAGE_FORMS if self.benchmark is None else BENCHMARK_FORMS)
-
-
-def spread_labels(arguments: Sequence[str]) -> list[str]:
-    """Let ``--labels`` take all values up to the next option: ``--labels A --labels B``.
-
-    Example:
-        >>> spread_labels(["a.png", "--labels", "a dog", "a cat", "-q"])
-        ['a.png', '--labels', 'a dog', '--labels', 'a cat', '-q']
-    """
-    found: list[str] = []
-    inside = first = False
-    for place, argument in enumerate(arguments):
-        if argument == "--":
-            return found + list(arguments[place:])
-        if argument.startswith("-") and len(argument) > 1 and not first:
-            name, equals, _ = argument.partition("=")
-            inside = first = name in LABELS and not equals
-            found.append(argument)
-            continue
-        if inside and not first:
-            found.append(LABELS[0])
-        first = False
-        found.append(argument)
-    return found

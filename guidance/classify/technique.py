@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from guidance import cli
-from guidance.classify.options import ClassifyOptions, spread_labels
+from guidance import scoring_options
+from guidance.classify.options import LABELS, ClassifyOptions
 from guidance.errors import FileError, InputError
-from guidance.scoring_options import flags_of, options_first
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,12 +43,7 @@ class Classified:
 
 def command(argv: Sequence[str] | None = None) -> int:
     """Run from the command line; return the exit code."""
-    flags = flags_of(ClassifyOptions)
-
-    def base(arguments: list[str]) -> None:
-        arguments[:] = options_first(spread_labels(arguments), flags)
-
-    return cli.main(ClassifyOptions, classify, prog=PROG, argv=argv, base=base)
+    return scoring_options.command(ClassifyOptions, classify, prog=PROG, argv=argv, several=LABELS)
 
 
 def classify(options: ClassifyOptions) -> int:

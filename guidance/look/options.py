@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -122,28 +121,3 @@ class VideoOptions(LookOptions):
     """Where the curves go (.png, .jpg or .webp)."""
     csv: str | None = None
     """All cosines, a row for each frame."""
-
-
-def spread(arguments: Sequence[str], names: Sequence[str] = ("--texts",)) -> list[str]:
-    """Let an option take all values up to the next option: ``--texts A B``.
-
-    Example:
-        >>> spread(["a.png", "--texts", "a dog", "a cat", "-q"])
-        ['a.png', '--texts', 'a dog', '--texts', 'a cat', '-q']
-    """
-    found: list[str] = []
-    name = ""
-    for place, argument in enumerate(arguments):
-        if argument == "--":
-            return [*found, *arguments[place:]]
-        if argument in names:
-            name = argument
-            follows = arguments[place + 1 : place + 2]
-            if follows and not follows[0].startswith("-"):
-                continue  # it is written before each of its values
-        elif argument.startswith("-"):
-            name = ""
-        elif name:
-            found.append(name)
-        found.append(argument)
-    return found

@@ -15,7 +15,6 @@ from guidance.look.options import (
     MatrixOptions,
     VideoOptions,
     WriteOptions,
-    spread,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def command(argv: Sequence[str] | None = None) -> int:
     options, work = KINDS[name]
     names = ("--texts", "--against", "--plain") if name in ("heat", "write") else ("--texts",)
     return scoring_options.command(
-        options, work, prog=f"python -m guidance.look {name}", argv=spread(rest, names)
+        options, work, prog=f"python -m guidance.look {name}", argv=rest, several=names
     )
 
 

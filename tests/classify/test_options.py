@@ -2,24 +2,8 @@
 
 import pytest
 
-from guidance.classify.options import ClassifyOptions, spread_labels
+from guidance.classify.options import ClassifyOptions
 from guidance.errors import FileError, InputError
-
-
-@pytest.mark.parametrize(
-    ("typed", "expected"),
-    [
-        ("x --labels a b c", "x --labels a --labels b --labels c"),
-        ("x -l a b -q y", "x -l a --labels b -q y"),
-        ("--labels a b -- x y", "--labels a --labels b -- x y"),
-        ("--labels a b --top 3 x", "--labels a --labels b --top 3 x"),
-        ("--labels=a x --labels -b c", "--labels=a x --labels -b --labels c"),
-        ("x -- --labels a b", "x -- --labels a b"),
-        ("x --labels", "x --labels"),
-    ],
-)
-def test_labels_go_on_to_the_next_option(typed, expected):
-    assert spread_labels(typed.split()) == expected.split()
 
 
 def test_labels_of_both_kinds_each_once(tmp_path):

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from guidance.look import draw
-from guidance.look.options import spread
 from guidance.look.technique import command
 from guidance.scorer import ClipScorer
 from guidance.text_off import write_on
@@ -201,21 +200,6 @@ def test_kinds_are_listed_and_an_unknown_one_is_named(capsys):
     assert command([]) == 2
     assert command(["haet", "a.png"]) == 2
     assert "unknown kind 'haet'; did you mean heat" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("given", "want"),
-    [
-        ("x --texts a b -q", "x --texts a --texts b -q"),
-        ("--texts a -- b", "--texts a -- b"),
-        ("--texts -q", "--texts -q"),
-        ("--texts", "--texts"),
-        ("--texts a b --csv f --texts c", "--texts a --texts b --csv f --texts c"),
-        ("--texts=a b", "--texts=a b"),
-    ],
-)
-def test_texts_take_several_values(given, want):
-    assert spread(given.split()) == want.split()
 
 
 def test_help_needs_no_torch():
