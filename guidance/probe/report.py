@@ -1,0 +1,128 @@
+"""Points of the curves, and images with their classes → tables, CSV, JSON and a chart."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from guidance.errors import InputError
+from guidance.files import atomic, printable, write
+from guidance.probe.curve import Point
+from guidance.tables import table
+
+
+def accuracy_table(points: Sequence[Point]) -> str:
+    """Return the accuracies in per cent, a line for each number of shots, a column a method."""
+    figures: dict[str, dict[str, Any]] = {}
+    for point in points:
+        row = "all" if point.shots is None else str(point.shots)
+        text = f"{100 * point.mean:.1f}"
+        if len(point.runs) > 1:
+            text += f" ± {100 * point.deviation:4.1f}"
+        figures.setdefault(row, {})[point.method] = text
+    return table("shots", figures)
+
+
+def write_csv(path: str | os.PathLike, points: Sequence[Point]) -> None:
+    """Write one line for each point; accuracies in [0, 1]."""
+    rows = [["method", "shots", "images", "accuracy", "deviation", "draws", "lambda"]]
+    for p in points:
+        shots = "all" if p.shots is None else p.shots
+        strengths = " ".join(f"{s:.4g}" for s in p.strengths)
+        mean, deviation = f"{p.mean:.6f}", f"{p.deviation:.6f}"
+        rows.append([p.method, shots, p.images, mean, deviation, len(p.runs), strengths])
+    write(path, _csv(rows))
+
+
+def write_json(path: str | os.PathLike, points: Sequence[Point], facts: Mapping[str, Any]) -> None:
+    """Write the points with every run, and `facts`."""
+    found = [
+        {
+            "method": p.method,
+            "shots": "all" if p.shots is None else p.shots,
+            "images": p.images,
+            "accuracy": round(p.mean, 6),
+            "deviation": round(p.deviation, 6),
+            "runs": [round(r, 6) for r in p.runs],
+            "lambda": [float(f"{s:.6g}") for s in p.strengths],
+        }
+        for p in points
+    ]
+    write(path, json.dumps({**facts, "points": found}, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_plot(path: str | os.PathLike, points: Sequence[Point], title: str) -> None:
+    """Draw accuracy against shots with bands of one deviation; zero-shot is a level line."""
+    from guidance.plot import line_chart
+
+    few = [p for p in points if p.shots]
+    if not few:  # unreadable pictures may leave a class with fewer than the first number of shots
+        raise InputError("--plot needs a curve, but no number of shots could be drawn")
+    ends = [min(p.shots for p in few), max(p.shots for p in few)]
+    series: dict[str, list[tuple[float, float]]] = {}
+    bands: dict[str, list[tuple[float, float, float]]] = {}
+    for p in few:
+        mean, deviation = 100 * p.mean, 100 * p.deviation
+        series.setdefault(p.method, []).append((p.shots, mean))
+        low, high = max(0, mean - deviation), min(100, mean + deviation)
+        bands.setdefault(p.method, []).append((p.shots, low, high))
+    for p in points:
+        if p.shots == 0:
+            series[p.method] = [(x, 100 * p.mean) for x in dict.fromkeys(ends)]
+    chart = line_chart(
+        series, bands=bands, title=title, log_x=True,
+        x_label="pictures of each class to learn from", y_label="accuracy, %",
+    )  # fmt: skip
+    quality = {} if Path(path).suffix.lower() == ".png" else {"quality": 92}
+    with atomic(path) as temporary:
+        chart.save(temporary, **quality)
+
+
+def blocks(files: Iterable[Path], probabilities: Tensor, names: Sequence[str], top: int) -> str:
+    """Return each file with its `top` likeliest classes; 0 means all. Probabilities ``[N, C]``."""
+    width = max(map(len, names))
+    parts = []
+    for file, row in zip(files, probabilities.tolist(), strict=True):
+        order = sorted(range(len(names)), key=lambda i: -row[i])[: top or None]
+        lines = [f"  {names[i]:<{width}}  {100 * row[i]:5.1f} %" for i in order]
+        parts.append("\n".join([printable(file), *map(printable, lines)]))
+    return "\n".join(parts)
+
+
+def write_classes_csv(
+    path: str | os.PathLike, files: Sequence[Path], probabilities: Tensor, names: Sequence[str]
+) -> None:
+    """Write file, likeliest class and all probabilities ``[N, C]``."""
+    rows: list[list[object]] = [["file", "class", *names]]
+    for file, row in zip(files, probabilities.tolist(), strict=True):
+        best = names[max(range(len(names)), key=row.__getitem__)]
+        rows.append([file, best, *(f"{p:.6f}" for p in row)])
+    write(path, _csv(rows).encode("utf-8", "surrogateescape"))
+
+
+def write_classes_json(
+    path: str | os.PathLike,
+    files: Sequence[Path],
+    probabilities: Tensor,
+    names: Sequence[str],
+    facts: Mapping[str, Any],
+) -> None:
+    """Write the same as JSON, with `facts`."""
+    found = [
+        {"file": str(f), "probabilities": {n: round(p, 6) for n, p in zip(names, row, strict=True)}}
+        for f, row in zip(files, probabilities.tolist(), strict=True)
+    ]
+    write(path, json.dumps({**facts, "images": found}, indent=2) + "\n")
+
+
+def _csv(rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
