@@ -7,10 +7,10 @@ import os
 import secrets
 import tempfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from guidance.errors import FileError
+from guidance.errors import FileError, InputError, unknown
 
 
 @contextlib.contextmanager
@@ -98,3 +98,20 @@ def _create(path: Path) -> Path:
 def _sync(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def check_place(path: Path, option: str, suffixes: Sequence[str]) -> None:
+    """Check that a file may be written at `path`, which an `option` gave.
+
+    Raises:
+        InputError: the suffix is none of `suffixes`.
+        FileError: it is a folder, or its folder is missing or cannot be written.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"{option} {path}: " + unknown("suffix", path.suffix, suffixes))
+    if path.is_dir():
+        raise FileError(f"{option} must be a file but {path} is a folder")
+    if not path.parent.is_dir():
+        raise FileError(f"{option}: the folder {path.parent} does not exist")
+    if not os.access(path.parent, os.W_OK):
+        raise FileError(f"{option}: the folder {path.parent} cannot be written")

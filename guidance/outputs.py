@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from guidance.embeddings.local import Skipped
-from guidance.errors import FileError, InputError, unknown
-from guidance.files import printable
+from guidance.errors import InputError
+from guidance.files import check_place, printable
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 SUFFIXES = {"csv": (".csv",), "json": (".json",), "sheet": PICTURES}
@@ -31,14 +31,7 @@ def check_outputs(outputs: Mapping[str, str | None], inputs: Sequence[Path] = ()
         if value is None:
             continue
         path, option = Path(value), f"--{name}"
-        if path.suffix.lower() not in SUFFIXES[name]:
-            raise InputError(f"{option} {path}: " + unknown("suffix", path.suffix, SUFFIXES[name]))
-        if path.is_dir():
-            raise FileError(f"{option} must be a file but {path} is a folder")
-        if not path.parent.is_dir():
-            raise FileError(f"{option}: the folder {path.parent} does not exist")
-        if not os.access(path.parent, os.W_OK):
-            raise FileError(f"{option}: the folder {path.parent} cannot be written")
+        check_place(path, option, SUFFIXES[name])
         real = os.path.realpath(path)
         if real in taken:
             raise InputError(f"{option} {taken[real]}")

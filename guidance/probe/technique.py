@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guidance import scoring_options
-from guidance.errors import FileError, InputError, unknown
+from guidance.errors import InputError
+from guidance.files import check_place
 from guidance.probe.options import ProbeOptions
 
 if TYPE_CHECKING:
@@ -191,7 +191,8 @@ def _check(options: ProbeOptions) -> list[int]:
     if options.engine != "local":
         raise InputError("--engine ray computes embeddings; the features of probe need local")
     for name, suffixes in SUFFIXES.items():
-        _check_file(f"--{name}", getattr(options, name), suffixes)
+        if (value := getattr(options, name)) is not None:
+            check_place(Path(value), f"--{name}", suffixes)
     # from here on imports take seconds
     from guidance.clip.registry import parse_specs
     from guidance.conventions import MAX_SEED, check_count, check_range, resolve_device
@@ -220,15 +221,3 @@ def _check_prompts(options: ProbeOptions, clip: ClipModel, names: Sequence[str])
     for method in options.methods():
         if method != "linear":
             make_prompts(clip, names, options, method == "cocoop", options.seed)
-
-
-def _check_file(option: str, value: str | None, suffixes: Sequence[str]) -> None:
-    if value is None:
-        return
-    path = Path(value)
-    if path.suffix.lower() not in suffixes:
-        raise InputError(f"{option} {path}: " + unknown("suffix", path.suffix, suffixes))
-    if path.is_dir():
-        raise FileError(f"{option} must be a file but {path} is a folder")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise FileError(f"{option}: the folder {path.parent} does not exist or cannot be written")

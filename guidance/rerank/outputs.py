@@ -16,8 +16,8 @@ from typing import Any
 from PIL import Image
 
 from guidance.artifacts import contact_sheet
-from guidance.errors import FileError, InputError, unknown
-from guidance.files import atomic, make_folder, printable, write
+from guidance.errors import FileError, InputError
+from guidance.files import atomic, check_place, make_folder, printable, write
 from guidance.images import load_image
 from guidance.prompts import Prompt
 from guidance.ranking import Ranked, Ranking
@@ -50,7 +50,7 @@ def check_outputs(options: RerankOptions, files: Sequence[Path]) -> list[Path]:
         if value is None:
             continue
         path, option = Path(value), f"--{name}"
-        _check_place(path, option, suffixes)
+        check_place(path, option, suffixes)
         real = os.path.realpath(path)
         if real in taken:
             raise InputError(f"{option} must not be a file that is written already: {path}")
@@ -64,17 +64,6 @@ def check_outputs(options: RerankOptions, files: Sequence[Path]) -> list[Path]:
     if options.copy_to is not None:
         make_folder(options.copy_to)
     return list(inputs.values())
-
-
-def _check_place(path: Path, option: str, suffixes: Sequence[str]) -> None:
-    if path.suffix.lower() not in suffixes:
-        raise InputError(f"{option} {path}: " + unknown("suffix", path.suffix, suffixes))
-    if path.is_dir():
-        raise FileError(f"{option} must be a file but {path} is a folder")
-    if not path.parent.is_dir():
-        raise FileError(f"{option}: the folder {path.parent} does not exist")
-    if not os.access(path.parent, os.W_OK):
-        raise FileError(f"{option}: the folder {path.parent} cannot be written")
 
 
 def _is_sheet(path: Path) -> bool:
