@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import tiny_vqgan
+import torch
 from PIL import Image
 
 import guidance
@@ -43,7 +44,7 @@ def test_docstring_examples(module):
 def test_techniques_are_listed(capsys):
     from guidance.__main__ import main, techniques
 
-    assert set(techniques()) >= {"clipdraw", "diffusion", "pixels", "rerank", "vqgan"}
+    assert set(techniques()) >= {"clipdraw", "diffusion", "pixels", "vqgan", *SCORING}
     assert main() == 0
     printed = capsys.readouterr().out
     for name in techniques():
@@ -142,6 +143,41 @@ def test_readme_diffusions(command, tmp_path, monkeypatch, tiny_clip_path):
     with Image.open("out/image.png") as first, Image.open("out/image-2.png") as second:
         wide = 64 if "--outpaint" in arguments else 0
         assert first.size == second.size == (256 + 2 * wide, 256)
+
+
+SCORING = ("rerank", "classify", "probe", "look", "interrogate")
+
+
+def to_score(tiny_clip_path: Path) -> None:
+    """Save what the README's scoring commands look at."""
+    from guidance.aesthetic import AestheticHead, save_head
+    from guidance.scorer import ClipScorer
+
+    names = [f"photos/{n}.png" for n in range(6)] + ["a.png", "b.png", "c.png"]
+    names += [f"flowers/{c}/{n}.png" for c in ("daisy", "tulip") for n in range(12)]
+    for number, name in enumerate(names):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        noise = Image.effect_noise((48, 40), 20 + 3 * number)
+        Image.merge("RGB", [noise, noise.rotate(90), noise.rotate(180)]).save(name)
+    weight = torch.ones(1, ClipScorer(str(tiny_clip_path)).encode_text(["a"]).shape[1])
+    save_head("taste.safetensors", AestheticHead(((weight, torch.zeros(1)),)))
+
+
+@pytest.mark.parametrize("technique", SCORING)
+def test_readme_scoring(technique, tmp_path, monkeypatch, tiny_clip_path, capsys):
+    run = importlib.import_module(f"guidance.{technique}.technique").command
+    monkeypatch.chdir(tmp_path)
+    pictures_to_read()
+    to_score(tiny_clip_path)
+    for command in readme_commands(technique):
+        arguments = [*shlex.split(command), "--clip", str(tiny_clip_path), "--quiet"]
+        if technique == "probe" and "--apply" not in arguments:
+            arguments += ["--draws", "1", "--steps", "2"]
+        assert run(arguments) == 0, command
+        written = re.findall(r"\S+\.(?:png|csv|html|safetensors)$", command)
+        assert capsys.readouterr().out or written, command
+        for name in written:
+            assert Path(name).stat().st_size > 0
 
 
 def pictures_to_read() -> None:
