@@ -100,7 +100,7 @@ def test_the_upsampler_follows_the_small_picture(with_prior, generator):
     with torch.no_grad():
         wanted = latents.decode(latents.encode(enlarge(pictures)))
     assert (large - wanted).abs().mean() < 0.02
-    assert oracle.seen[0] == 999
+    assert 200 < oracle.seen[0] < 400, "it begins with a part of the noise"
     assert sorted(oracle.seen, reverse=True) == oracle.seen
 
 
