@@ -62,8 +62,7 @@ class Preprocess:
     def resize(self, images: Tensor) -> Tensor:
         """Resize ``[N, 3, H, W]`` to ``[N, 3, S, S]`` by `resize_mode`; a no-op at that size.
 
-        Images of 8 bits, uint8 in [0, 255], stay so. That is how CLIP was trained, and the scores
-        are those of open_clip's transforms within a quarter of what resizing in float differs.
+        Images of 8 bits, uint8 in [0, 255], stay so: that is how CLIP was trained.
         """
         height, width, size = *images.shape[-2:], self.size
         if height == width == size:
