@@ -93,7 +93,7 @@ class ClipScorer:
         For an ensemble the embeddings are concatenated, each scaled by the root of its model's
         weight, so that the dot product of two of them is the weighted mean of the cosines.
         """
-        return self._join([m.encode_text(texts) for m in self.models])
+        return self.join([m.encode_text(texts) for m in self.models])
 
     def encode_image(self, images: Tensor | Sequence[ImageLike]) -> Tensor:
         """Embed images as ``[N, D]``, unit length (ensembles as in `encode_text`).
@@ -105,7 +105,7 @@ class ClipScorer:
         if not isinstance(images, Tensor):
             return torch.cat([self.encode_image(as_tensor(image)) for image in self._some(images)])
         check_images("images", images)
-        return self._join([m.encode_image(images) for m in self.models])
+        return self.join([m.encode_image(images) for m in self.models])
 
     def similarity(self, images: Tensor | Sequence[ImageLike], texts: Sequence[str]) -> Tensor:
         """Return the cosine of each image and text, ``[N, P]`` in [-1, 1]."""
@@ -118,10 +118,11 @@ class ClipScorer:
         section 2.3); ensembles average the logits.
         """
         scales = [m.logit_scale for m in self.models]
-        text = self._join([m.encode_text(texts) for m in self.models], scales)
+        text = self.join([m.encode_text(texts) for m in self.models], scales)
         return (self.encode_image(images) @ text.T).softmax(dim=-1)
 
-    def _join(self, parts: list[Tensor], scales: Sequence[float] | None = None) -> Tensor:
+    def join(self, parts: list[Tensor], scales: Sequence[float] | None = None) -> Tensor:
+        """Concatenate embeddings of each model, ``[N, D]`` each, as `encode_text` says."""
         scales = scales or [1.0] * len(parts)
         if len(parts) == 1:
             return parts[0] * scales[0]

@@ -260,7 +260,7 @@ class Encoder:
                 pixels = [item.pixels[number] for item in batch]
                 inputs[model.preprocess] = self._stack(pixels, model.device)
             parts.append(model.encode_image(inputs[model.preprocess]))
-        return self.scorer._join(parts)
+        return self.scorer.join(parts)
 
     def _stack(self, pixels: Sequence[Tensor], device: torch.device) -> Tensor:
         """Return a batch in [0, 1] on the device; pixels of 8 bits travel as such."""

@@ -82,7 +82,6 @@ def _embed(
         import ray
         from ray.exceptions import RayError
 
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.enable_operator_progress_bars = False
@@ -193,6 +192,7 @@ def _place(store: EmbeddingStore | None) -> tuple | None:
 def _connected(address: str | None) -> Iterator[None]:
     """Connect to Ray, and leave it as it was found; it reports nothing to anyone."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
@@ -206,9 +206,10 @@ def _connected(address: str | None) -> Iterator[None]:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        where = "on this machine" if address is None else f"at {address!r}"
-        raise InputError(f"no Ray cluster {where}: {line(error)}") from error
+    except Exception as error:  # Ray raises plain ones too
+        if address is None:
+            raise GuidanceError(f"Ray does not start on this machine: {line(error)}") from error
+        raise InputError(f"no Ray cluster answers at {address!r}: {line(error)}") from error
     try:
         yield
     finally:
