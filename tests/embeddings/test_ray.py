@@ -52,7 +52,7 @@ def cluster():
 
 
 def start(kind: type, attempts: int = 3):
-    """Start a cluster; a node that needs more than Ray's 30 seconds on a busy machine is retried."""
+    """Start a cluster, again if a node needs more than Ray's 30 seconds on a busy machine."""
     node = {"num_cpus": 2, "object_store_memory": 100 << 20}
     for left in reversed(range(attempts)):
         cluster = kind()
