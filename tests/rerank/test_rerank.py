@@ -258,6 +258,8 @@ def test_interrupted_while_scoring(photos, tiny_clip_path, tmp_path):
         [sys.executable, "-m", "guidance.rerank", "a fox", str(photos), "--clip",
          str(tiny_clip_path), "--csv", str(tmp_path / "r.csv")],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+        # what a shell runs in the background is born deaf to Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip
         assert process.stderr.read(1)  # the bar, after 2 seconds
         process.send_signal(signal.SIGINT)
