@@ -12,7 +12,13 @@ from guidance.errors import InputError
 from guidance.files import check_place, printable
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-SUFFIXES = {"csv": (".csv",), "json": (".json",), "sheet": PICTURES}
+SUFFIXES = {
+    "csv": (".csv",),
+    "json": (".json",),
+    "sheet": PICTURES,
+    "gallery": (".html", ".htm"),
+    "gain": (".png", ".csv"),
+}
 
 
 def check_outputs(outputs: Mapping[str, str | None], inputs: Sequence[Path] = ()) -> None:

@@ -15,21 +15,16 @@ from typing import Any
 
 from PIL import Image
 
+from guidance import outputs
 from guidance.artifacts import contact_sheet
 from guidance.errors import FileError, InputError
-from guidance.files import atomic, check_place, make_folder, printable, write
+from guidance.files import atomic, make_folder, printable, write
 from guidance.images import load_image
 from guidance.prompts import Prompt
 from guidance.ranking import Ranked, Ranking
 from guidance.rerank.options import RerankOptions
 
-SUFFIXES = {
-    "csv": (".csv",),
-    "json": (".json",),
-    "sheet": (".png", ".jpg", ".jpeg", ".webp"),
-    "gallery": (".html", ".htm"),
-    "gain": (".png", ".csv"),
-}
+OUTPUTS = ("csv", "json", "sheet", "gallery", "gain")
 SHEET_IMAGES = 400  # more cannot be told apart on one sheet
 SHEET_SIDE = 8000  # pixels
 EXIF_SOFTWARE = 0x0131
@@ -43,27 +38,15 @@ def check_outputs(options: RerankOptions, files: Sequence[Path]) -> list[Path]:
         InputError: an unknown suffix, two outputs in one place, or one that would replace an image.
         FileError: a folder is missing or cannot be written.
     """
-    inputs = {os.path.realpath(f): f for f in files}
-    taken: set[str] = set()
-    for name, suffixes in SUFFIXES.items():
-        value = getattr(options, name)
-        if value is None:
-            continue
-        path, option = Path(value), f"--{name}"
-        check_place(path, option, suffixes)
-        real = os.path.realpath(path)
-        if real in taken:
-            raise InputError(f"{option} must not be a file that is written already: {path}")
-        taken.add(real)
-        if real in inputs:
-            if not (name == "sheet" and _is_sheet(path)):
-                raise InputError(f"{option} would overwrite the image {path}")
-            del inputs[real]
-    if not inputs:
+    if options.sheet is not None and _is_sheet(Path(options.sheet)):
+        earlier = os.path.realpath(options.sheet)
+        files = [f for f in files if os.path.realpath(f) != earlier]
+    outputs.check_outputs({name: getattr(options, name) for name in OUTPUTS}, files)
+    if not files:
         raise InputError("there are no images besides an earlier contact sheet")
     if options.copy_to is not None:
         make_folder(options.copy_to)
-    return list(inputs.values())
+    return list(files)
 
 
 def _is_sheet(path: Path) -> bool:

@@ -44,6 +44,7 @@ def rerank(options: RerankOptions) -> int:
     from guidance.collect import collect
     from guidance.conventions import check_count
     from guidance.embeddings.local import check_embedding, check_engine, check_store
+    from guidance.outputs import say_skipped
     from guidance.ranking import prompts_for_ranking
     from guidance.rerank.outputs import check_outputs
 
@@ -70,10 +71,7 @@ def rerank(options: RerankOptions) -> int:
     verdict = _judged(options, found)
     _print(options, ranking, near, verdict)
     _write(options, ranking, near, verdict, _curves(options, found, scores))
-    if found.skipped and not options.quiet:
-        print(f"skipped {len(found.skipped)} of {len(files)} files:", file=sys.stderr)
-        for s in found.skipped:
-            print(f"  {printable(s.source)} {printable(s.reason)}", file=sys.stderr)
+    say_skipped(found.skipped, len(files), quiet=options.quiet)
     return int(options.strict and bool(found.skipped))
 
 
