@@ -84,7 +84,7 @@ class Fooling:
 
     def keep(self, moved: Tensor, batch: Batch) -> None:
         """Keep the attacked pictures `moved` ``[N, 3, H, W]`` that have no caption."""
-        new = moved[len(batch.captions) :].detach()
+        new = moved[len(batch.captions) : len(moved) - batch.sketches].detach()
         if self.rows is not None:
             self.kept[self.rows] = new
         elif self.size and len(new):

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from guidance.clip.context import cut
@@ -32,14 +33,18 @@ from guidance.train.adversarial import Fooling, attack
 from guidance.train.config import ClipOptions, take_config
 from guidance.train.loader import Batch, Loader
 from guidance.train.log import Log
+from guidance.train.moments import Moments
 from guidance.train.objective import Lessons, Objective
 from guidance.train.parallel import Chunks, Forward, Network
+from guidance.train.sketches import Sketches
+from guidance.train.student import class_texts
 from guidance.train.teachers import Teachers, tokenize_all
 from guidance.train.tower import fast_depthwise
-from guidance.train.warm import train_head
+from guidance.train.warm import fit_hint, train_head
 
 PART = 16  # pictures per CPU thread and pass
 READ_PART = 128  # texts per CPU thread and pass
+SKETCH_AFTER = 40  # steps, from which on the classes' mean pictures are worth drawing
 SCALE_RATE = 1e-3  # least learning rate of the temperatures
 
 
@@ -78,6 +83,8 @@ class Trainer:
         )
         self.objective = Objective(options)
         self.fooling = Fooling(options.loss.fooling)
+        self.moments = Moments()
+        self.sketches = Sketches(options.loss.sketches, len(class_texts()), self.size)
         self.start_optimiser(options.optimiser.head_factor)
         self.rng = torch.Generator(self.device)
         self.step, self.spent, self.warm = 0, 0.0, False
@@ -117,6 +124,7 @@ class Trainer:
             self.student.load_state_dict(state["student"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.fooling.kept = state["fooling"]
+            self.sketches.state, self.moments.state = state["sketches"], state["moments"]
             self.step, self.spent, self.warm = (state[k] for k in ("step", "spent", "warm"))
         except Exception as error:  # pickle, zip and torch raise a dozen types
             raise FileError(f"resume: {path} does not fit these options: {error}") from None
@@ -144,11 +152,15 @@ class Trainer:
         self.rng.manual_seed(
             int(np.random.default_rng([self.options.seed, self.step]).integers(2**62))
         )
-        batch = self.fooling.mix(batch, self.rng)
+        batch = self.sketch(self.fooling.mix(batch, self.rng))
         lessons, extra = self.teachers.teach(batch, self.step, self.rng)
         weight = 0.5 if eps else 1.0
         seen, views = self.look(batch.images, watch=bool(eps))
         parts = self.learn(batch, seen, weight, lessons, extra)
+        if self.sketches.count:
+            plain = lessons.rows < len(batch.images) - batch.sketches
+            images = F.normalize(seen.features[lessons.rows[plain], : self.student.dim], dim=-1)
+            self.moments.add(images, lessons.logits[plain])
         if eps:
             grad = torch.cat([v.grad for v in views])
             length = eps * batch.images.shape[-1] / self.size  # per pixel, whatever the side
@@ -158,6 +170,22 @@ class Trainer:
             parts |= {"attacked " + k: v for k, v in more.items() if k.startswith("to ")}
         self.update(done)
         return parts
+
+    def sketch(self, batch: Batch) -> Batch:
+        """Add what the student draws itself, once it is known what the classes are like."""
+        if not self.sketches.count or self.moments.batches < SKETCH_AFTER:
+            return batch
+        student = self.student
+
+        def look(views: Tensor) -> Tensor:
+            bf16 = self.options.optimiser.precision == "bf16"
+            with torch.autocast(views.device.type, torch.bfloat16, enabled=bf16):
+                return F.normalize(student.look(views).float()[:, : student.dim], dim=-1)
+
+        texts = student.place(self.teachers.class_embeddings(self.step)).detach()
+        return self.sketches.join(
+            batch, look, self.moments, texts, self.chunks, self.step, self.rng
+        )
 
     def learn(
         self, batch: Batch, seen: Forward, weight: float, lessons: Lessons, extra: Tensor | None
@@ -210,6 +238,7 @@ class Trainer:
             "student": self.student.state_dict(), "averaged": self.averaged,
             "optimiser": self.optimiser.state_dict(), "step": self.step, "spent": self.spent,
             "fooling": self.fooling.kept, "warm": self.warm,
+            "sketches": self.sketches.state, "moments": self.moments.state,
         }  # fmt: skip
         with atomic(self.options.out / "state.pt") as path:
             torch.save(state, path)
@@ -239,6 +268,8 @@ class Trainer:
             self.step, self.warm = 0, True
             self.save()
             self.log.check(0, self.config, self._exported(), self.val)
+        if not self.step and not self.student.hinted and self.teachers.hints:
+            fit_hint(self)
         begin, saved = time.perf_counter() - self.spent, self.spent
         for batch in self.loader.batches(self.step):
             self.spent = time.perf_counter() - begin

@@ -143,6 +143,13 @@ class TeacherOptions:
     """Its timm name."""
     knowledge: float = 1.0
     """Weight of the KL divergence to the classifier, over the class names as texts."""
+    examiner: Path | None = None
+    """With --sketches: ImageNet weights of one more timm model, which looks at these too. What
+    only one of two networks sees there is not in the picture."""
+    examiner_model: str = "tf_efficientnet_lite2"
+    """Its timm name."""
+    examiner_side: int = 192
+    """Pixels that sketches are enlarged to for it."""
     hint: float = 0.0
     """Weight of the distance to its pooled features, if the tower has the same trunk."""
     teacher: str = ""
@@ -167,6 +174,9 @@ class LossOptions:
     fooling: int = 0
     """With --eps: pictures of nothing that are kept and attacked again and again, so that what
     guidance could make of strokes and noise matches no caption."""
+    sketches: int = 0
+    """With --classifier: drawings in progress that the tower makes of ImageNet's classes while it
+    learns, for the classifier to say what it sees in them; a multiple of four."""
     eps: float = 0.0
     """Largest L2 length of an adversarial step on the pictures, in [0, 1] pixel units at the
     model's own size; 0 is plain training."""
@@ -233,6 +243,8 @@ class ClipOptions:
             ("scale", self.loss.scale, 1, 100),
             ("eps", self.loss.eps, 0, 100),
             ("fooling", self.loss.fooling, 0, 1_000_000),
+            ("sketches", self.loss.sketches, 0, 1_000_000),
+            ("examiner_side", self.teachers.examiner_side, 32, 1024),
             ("colour", self.sampling.colour, 0, 2),
             ("bank", self.loss.bank, 0, 10_000_000),
             ("threads", self.threads, 1, 1024),
@@ -246,11 +258,18 @@ class ClipOptions:
             raise InputError("bank: needs a frozen text tower (--freeze text)")
         if self.loss.fooling and not self.loss.eps:
             raise InputError("fooling: needs adversarial steps (--eps)")
+        if self.loss.sketches % 4:
+            raise InputError(f"sketches must be a multiple of 4 but is {self.loss.sketches}")
+        if self.loss.sketches and self.teachers.classifier is None:
+            raise InputError("sketches: a classifier must look at them (--classifier FILE)")
+        if self.teachers.examiner and not self.loss.sketches:
+            raise InputError("examiner: looks at sketches only (--sketches)")
         if self.model.text_map and "text" not in self.model.freeze:
             raise InputError("text_map: needs a frozen text tower (--freeze text)")
         optional = {
             "--image-init": self.model.image_init, "--text-init": self.model.text_init,
             "--classifier": self.teachers.classifier, "--sentences": self.teachers.sentences,
+            "--examiner": self.teachers.examiner,
         }  # fmt: skip
         for name, path in optional.items():
             if path is not None and not path.exists():

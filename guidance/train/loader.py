@@ -36,12 +36,14 @@ class Batch:
         images: The same crops as the student sees them.
         captions: Caption numbers ``[n]`` of the first n pictures.
         groups: Group of each of these; negative if it has none.
+        sketches: How many at the very end the student drew itself.
     """
 
     clean: Tensor
     images: Tensor
     captions: Tensor
     groups: Tensor
+    sketches: int = 0
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,9 @@ class Objective:
             logits = student.class_scale.exp() * images[lessons.rows] @ classes.T
             extra["knowledge"] = weight.knowledge, losses.knowledge(logits, lessons.logits)
         if lessons.features is not None and weight.hint:
-            pooled = student.hint(seen[lessons.rows, student.dim :])
-            extra["hint"] = weight.hint, losses.relative(pooled, lessons.features)
+            plain = lessons.rows < len(images) - batch.sketches
+            pooled = student.hint(seen[lessons.rows[plain], student.dim :])
+            extra["hint"] = weight.hint, losses.relative(pooled, lessons.features[plain])
         if lessons.clip is not None:
             pair = self.distil(own.features, texts.features, scale, *lessons.clip)
             extra["distil"] = weight.distil, pair[1]
@@ -99,7 +100,8 @@ class Objective:
         return total, {k: v.item() for k, v in parts.items()}
 
     def keys(self, images: Tensor, batch: Batch) -> losses.Keys:
-        """Return all pictures ``[N, D]`` of a batch with their captions, -1 for none."""
+        """Return the pictures ``[N, D]`` of a batch with their captions, -1 for none."""
+        images = images[: len(images) - batch.sketches]  # what they show, the classifier says
         rest = len(images) - len(batch.captions)
         numbers = (F.pad(x, (0, rest), value=-1) for x in (batch.captions, batch.groups))
         return losses.Keys(images, *numbers)

@@ -30,13 +30,12 @@ from guidance.evaluate.embed import embed_images, on_white
 from guidance.evaluate.retrieval import embed_pairs
 from guidance.files import write
 from guidance.images import as_tensor
+from guidance.train.moments import class_images
 from guidance.train.names import with_article
 
 PART = 64  # pictures in memory at once
 # A name with templates has many captions; those after the second add words, not meaning.
 CAPTIONS = 2
-# How far a class lies from the mean picture, as a multiple of what the formula says.
-SHARPNESS = 3.0
 # Length of a class's key. Below 1, classes stand back behind captions as close: what they give are
 # photos of scenery and all, and drawings of a thing alone are clearer to follow.
 DEFERENCE = 0.9
@@ -70,12 +69,8 @@ def merge(captions: list[tuple[str, ...]], images: Tensor) -> dict[tuple[str, ..
     return {k: F.normalize(images[places].mean(0), dim=-1) for k, places in groups.items()}
 
 
-def class_images(images: Tensor, logits: Tensor) -> Tensor:
+def imagine_classes(images: Tensor, logits: Tensor) -> Tensor:
     """Return the unit embedding of a typical picture of each class ``[C, D]``.
-
-    Linear discriminant analysis (Hastie et al. 2009, section 4.3) read backwards: there, weights
-    are the inverse covariance of the features times the class means, so the class means are the
-    covariance times the weights, which is the covariance of features and logits.
 
     Args:
         images: Embeddings of some pictures ``[N, D]``.
@@ -83,8 +78,7 @@ def class_images(images: Tensor, logits: Tensor) -> Tensor:
     """
     logits = logits - logits.mean(1, keepdim=True)
     centre = images.mean(0)
-    covariance = (logits - logits.mean(0)).T @ (images - centre) / len(images)
-    return F.normalize(centre + SHARPNESS * covariance, dim=-1)
+    return class_images(centre, (logits - logits.mean(0)).T @ (images - centre) / len(images))
 
 
 @torch.no_grad()
@@ -116,7 +110,7 @@ def recall(options: PriorOptions, model: ClipModel) -> tuple[Tensor, Tensor]:
         names += [text for n in IMAGENET_CLASSNAMES for text in (n, with_article(n))]
         counts += [2] * len(IMAGENET_CLASSNAMES)
         classifier = image_classifier(options.classifier).to(memory_format=torch.channels_last)
-        values += class_images(images[: len(photos)], classify(classifier, photos))
+        values += imagine_classes(images[: len(photos)], classify(classifier, photos))
     embedded = model.encode_text(names).split(counts)
     keys = F.normalize(torch.stack([part.mean(0) for part in embedded]), dim=-1)
     keys[len(memory) :] *= DEFERENCE

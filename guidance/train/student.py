@@ -42,6 +42,7 @@ class Student(nn.Module):
         self.hint = nn.Linear(features, features, bias=False) if features else None
         if self.hint is not None:
             nn.init.eye_(self.hint.weight)
+        self.hinted = True  # False: the weights come without the map that goes with them
         with torch.no_grad():
             network.logit_scale.fill_(math.log(scale))
         self.class_scale = nn.Parameter(torch.tensor(math.log(40.0)))
@@ -91,9 +92,10 @@ class Student(nn.Module):
 
 
 class Teacher:
-    """An ImageNet classifier, and the names of its classes."""
+    """An ImageNet classifier that sees pictures as they are, or enlarged to `side` pixels."""
 
-    def __init__(self, network: nn.Module, device: torch.device) -> None:
+    def __init__(self, network: nn.Module, device: torch.device, side: int = 0) -> None:
+        self.side = side
         self.network = network.to(device, memory_format=torch.channels_last).requires_grad_(False)
         mean, std = (network.default_cfg[k] for k in ("mean", "std"))
         self.mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
@@ -103,6 +105,8 @@ class Teacher:
     def __call__(self, images: Tensor) -> Tensor:
         """Class logits and pooled features ``[N, C + K]`` of `images` in [0, 1]."""
         x = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        if self.side:
+            x = F.interpolate(x, (self.side, self.side), mode="bicubic")
         with torch.autocast(images.device.type, torch.bfloat16):
             pooled = self.network.forward_head(self.network.forward_features(x), pre_logits=True)
             logits = self.network.get_classifier()(pooled)
@@ -179,6 +183,7 @@ def start_from(student: Student, given: ModelOptions) -> None:
         if len(body) == len(state):
             raise InputError(f"fresh_head: the image tower of {given.init} has no head of timm's")
         state = body
+    student.hinted = "hint.weight" in state
     now = student.state_dict()
     wrong = [k for k, v in state.items() if k not in now or now[k].shape != v.shape]
     if wrong or not state:

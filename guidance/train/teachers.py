@@ -39,7 +39,8 @@ class Teachers:
         self.device = student.mean.device
         self.learns = "text" not in options.model.freeze
         self.table = None if self.learns else read_all(student, tokens, self.device)
-        self.classifier = self.clip = self.sentences = self.classes = None
+        self.classifier = self.examiner = self.clip = self.sentences = self.classes = None
+        self.hints = bool(given.classifier and given.hint)
         tokenize = model.tokenizer(model.read_config(options.model.architecture))
         if given.classifier:
             network = image_classifier(given.classifier, given.classifier_model)
@@ -47,9 +48,11 @@ class Teachers:
                 Teacher(network, self.device),
                 tokenize(class_texts()),
             )
-            self.hints = bool(given.hint)
             if self.hints and student.hint is None:
                 raise InputError("hint: this image tower has no pooled features of a timm trunk")
+        if given.examiner:
+            network = image_classifier(given.examiner, given.examiner_model)
+            self.examiner = Teacher(network, self.device, given.examiner_side)
         if given.teacher:
             self.clip = load_clip(given.teacher, device=self.device)
             self.clip_texts = texts
@@ -82,13 +85,8 @@ class Teachers:
         """Return the lessons on `batch`, and the tokens of extra texts ``[E, L]`` or None."""
         lessons, extra = self.words(batch, rng)
         if self.classifier:
-            count = round(TAUGHT * len(batch.clean))
-            order = torch.randperm(len(batch.clean), generator=rng, device=self.device)
-            rows = order[:count].sort()[0]
-            parts = self.chunks.map(self.classifier, batch.clean[rows].split(self.part))
-            logits, features = torch.cat(parts).split([1000, parts[0].shape[1] - 1000], 1)
-            lessons |= {"rows": rows, "logits": logits, "classes": self.class_embeddings(step)}
-            lessons["features"] = features if self.hints else None
+            lessons |= self.classify(batch, rng)
+            lessons["classes"] = self.class_embeddings(step)
         if self.clip:
             n = len(batch.captions)
             with torch.no_grad():
@@ -96,6 +94,22 @@ class Teachers:
                 texts = self.clip.encode_text([self.clip_texts[i] for i in batch.captions.tolist()])
             lessons["clip"] = images, texts, self.clip.logit_scale
         return Lessons(**lessons), extra
+
+    def classify(self, batch: Batch, rng: Generator) -> dict:
+        """Return what the classifiers say of a part of the pictures and of all sketches."""
+        plain = len(batch.clean) - batch.sketches
+        count = round(TAUGHT * plain)
+        order = torch.randperm(plain, generator=rng, device=self.device)
+        own = torch.arange(plain, len(batch.clean), device=self.device)
+        rows = torch.cat([order[:count].sort()[0], own])
+        parts = self.chunks.map(self.classifier, batch.clean[rows].split(self.part))
+        logits, features = torch.cat(parts).split([1000, parts[0].shape[1] - 1000], 1)
+        if self.examiner and batch.sketches:
+            parts = self.chunks.map(self.examiner, batch.clean[plain:].split(self.part // 2))
+            other = torch.cat(parts)[:, :1000].log_softmax(1)
+            both = (logits[count:].log_softmax(1) + other) / 2
+            logits = torch.cat([logits[:count], both])
+        return {"rows": rows, "logits": logits, "features": features if self.hints else None}
 
     def class_embeddings(self, step: int) -> Tensor:
         """Return the unit embeddings of the class names ``[C, D]``, of late."""

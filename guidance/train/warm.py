@@ -195,3 +195,26 @@ def take_steps(trainer: Trainer, cache: Cache, late: Callable) -> None:
             rate = (step + 1) / (time.perf_counter() - begin)
             print(f"head {step + 1} of {steps}  {shown}  {rate:.2f} step/s", flush=True)
     loader.options = before
+
+
+HINT_BATCHES = 40
+HINT_RIDGE = 1e-3  # of the features' mean square
+
+
+@torch.no_grad()
+def fit_hint(trainer: Trainer) -> None:
+    """Fit the map of hints to a tower that came without it, by least squares on a few batches.
+
+    Otherwise the first steps would bend the tower to a map that knows nothing yet.
+    """
+    student, teachers, dim = trainer.student, trainer.teachers, trainer.student.dim
+    gram = cross = 0.0
+    for number, batch in enumerate(trainer.loader.batches(2_000_000_000)):
+        if number == HINT_BATCHES:
+            break
+        parts = batch.images.split(trainer.part)
+        own = trainer.forward(student.look, parts, learn=False).features[:, dim:]
+        looked = trainer.chunks.map(teachers.classifier, batch.clean.split(trainer.part))
+        gram, cross = gram + own.T @ own, cross + own.T @ torch.cat(looked)[:, 1000:]
+    ridge = HINT_RIDGE * gram.diagonal().mean() * torch.eye(len(gram), device=gram.device)
+    student.hint.weight.copy_(torch.linalg.solve(gram + ridge, cross).T)

@@ -35,7 +35,7 @@ def test_class_images_find_the_means_behind_a_classifier():
     weights = torch.linalg.solve(covariance, means.T)
     logits = features @ weights - 0.5 * (means.T * weights).sum(0)
     offset = means - means.mean(0)
-    found = prior.class_images(features, logits)
+    found = prior.imagine_classes(features, logits)
     likeness = F.normalize(found, dim=-1) @ F.normalize(offset, dim=-1).T
     assert (likeness.argmax(1) == torch.arange(classes)).float().mean() > 0.9
 
