@@ -156,6 +156,10 @@ class TeacherOptions:
     """A CLIP as for --clip: a teacher of similarities."""
     distil: float = 1.0
     """Weight of the cross-entropy with that CLIP's similarities in the batch."""
+    anchor: float = 0.0
+    """Weight of the cosine distance to that CLIP's embedding of the picture before noise, blur and
+    attack (Schlarmann et al. 2024, arXiv:2402.12336, equation 3): what was built on the embeddings
+    of an earlier version keeps working."""
     sentences: Path | None = None
     """Folder of `guidance.train.text embed`: a text teacher; it also tells which captions mean
     nearly the same and so are no mismatch."""
@@ -274,6 +278,8 @@ class ClipOptions:
         for name, path in optional.items():
             if path is not None and not path.exists():
                 raise InputError(f"{name}: {path} does not exist")
+        if self.teachers.anchor and not self.teachers.teacher:
+            raise InputError("anchor: needs the CLIP to stay near (--teacher)")
         if self.teachers.sentence and self.teachers.sentences is None:
             raise InputError("sentence: a weight needs --sentences FOLDER")
         if not self.resume and (self.out / "state.pt").exists():

@@ -25,6 +25,7 @@ class Lessons:
         features: Its pooled features ``[M, K]``.
         classes: Text embeddings of the classes, by the student's own text tower ``[C, D]``.
         clip: Image and text embeddings of a CLIP teacher, and its scale.
+        anchors: Its image embeddings, where the student's should stay near them ``[n, D]``.
         sentences: Sentence embeddings of the captions and the extra texts ``[n + E, D]``.
         meaning: Unit embeddings of all captions ``[T, D]``, to tell which mean the same.
         texts: More texts that match none of the pictures, or only by chance; before the student's
@@ -36,6 +37,7 @@ class Lessons:
     features: Tensor | None = None
     classes: Tensor | None = None
     clip: tuple[Tensor, Tensor, float] | None = None
+    anchors: Tensor | None = None
     sentences: Tensor | None = None
     meaning: Tensor | None = None
     texts: losses.Keys | None = None
@@ -93,6 +95,8 @@ class Objective:
         if lessons.clip is not None:
             pair = self.distil(own.features, texts.features, scale, *lessons.clip)
             extra["distil"] = weight.distil, pair[1]
+        if lessons.anchors is not None:
+            extra["anchor"] = weight.anchor, 1 - (own.features * lessons.anchors).sum(-1).mean()
         if lessons.sentences is not None and weight.sentence:
             extra["sentence"] = weight.sentence, 1 - (read * lessons.sentences).sum(-1).mean()
         for name, (factor, part) in extra.items():

@@ -55,6 +55,12 @@ class Teachers:
             self.examiner = Teacher(network, self.device, given.examiner_side)
         if given.teacher:
             self.clip = load_clip(given.teacher, device=self.device)
+            self.distils, self.anchors = given.distil > 0, given.anchor > 0
+            width = self.clip.encode_text(["a"]).shape[1]
+            if self.anchors and width != student.dim:
+                raise InputError(
+                    f"anchor: embeddings of {width} numbers cannot hold one of {student.dim}"
+                )
             self.clip_texts = texts
         if given.sentences:
             self.sentences = SentenceTable.load(given.sentences)
@@ -88,12 +94,25 @@ class Teachers:
             lessons |= self.classify(batch, rng)
             lessons["classes"] = self.class_embeddings(step)
         if self.clip:
-            n = len(batch.captions)
-            with torch.no_grad():
-                images = self.clip.encode_image(batch.clean[:n])
-                texts = self.clip.encode_text([self.clip_texts[i] for i in batch.captions.tolist()])
-            lessons["clip"] = images, texts, self.clip.logit_scale
+            lessons |= self.compare(batch)
         return Lessons(**lessons), extra
+
+    @torch.no_grad()
+    def compare(self, batch: Batch) -> dict:
+        """Return what the CLIP teacher makes of the pairs."""
+
+        def encode(part: Tensor) -> Tensor:
+            with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+                return self.clip.encode_image(part).float()
+
+        parts = batch.clean[: len(batch.captions)].split(self.part)
+        images, lessons = torch.cat(self.chunks.map(encode, parts)), {}
+        if self.anchors:
+            lessons["anchors"] = images
+        if self.distils:
+            texts = self.clip.encode_text([self.clip_texts[i] for i in batch.captions.tolist()])
+            lessons["clip"] = images, texts, self.clip.logit_scale
+        return lessons
 
     def classify(self, batch: Batch, rng: Generator) -> dict:
         """Return what the classifiers say of a part of the pictures and of all sketches."""

@@ -21,7 +21,6 @@ from guidance.train import clip, student
 from guidance.train import model as models
 from guidance.train.clip import Trainer
 from guidance.train.config import ClipOptions, read_config, take_config
-from guidance.train.sentences import SentenceTable
 
 pytest.importorskip("resvg_py")
 CHANCE = 100 / len(NAMES)
@@ -201,32 +200,6 @@ def test_frozen_stages_and_unknown_ones(shards, tmp_path):
     assert all(p.requires_grad for p in trunk.blocks[2].parameters())
     with pytest.raises(InputError, match="no 99 stages"):
         Trainer(options(shards, tmp_path, model={"frozen_stages": 99}))
-
-
-def test_teachers_take_part_and_attacks_are_learned_from(shards, tmp_path):
-    import timm
-
-    torch.manual_seed(0)
-    lite = timm.create_model("tf_efficientnet_lite0")
-    torch.save(lite.state_dict(), tmp_path / "lite0.pth")
-    models.save_folder(*fresh("tiny"), tmp_path / "teacher")
-    texts = read([str(shards / "train-*.tar")]).texts()
-    vectors = torch.nn.functional.normalize(torch.randn(len(texts), 128), dim=-1)
-    SentenceTable(texts, vectors.half()).save(tmp_path)
-    trainer = Trainer(
-        options(
-            shards, tmp_path / "run",
-            teachers={
-                "classifier": tmp_path / "lite0.pth", "teacher": str(tmp_path / "teacher"),
-                "sentences": tmp_path, "sentence": 1.0,
-            },
-            loss={"eps": 0.5},
-        )
-    )  # fmt: skip
-    parts = trainer.train_step(next(trainer.loader.batches(0)), 0.5)
-    expected = {"to text", "to image", "knowledge", "distil", "sentence", "attacked to text"}
-    assert expected <= set(parts)
-    assert all(torch.isfinite(torch.tensor(v)) for v in parts.values())
 
 
 def fresh(name):
