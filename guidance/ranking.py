@@ -17,9 +17,7 @@ from torch import Tensor
 
 from guidance.embeddings.local import (
     Embedded,
-    check_embedding,
-    check_engine,
-    check_store,
+    check_all,
     embed,
     store_for,
 )
@@ -130,9 +128,7 @@ def rank(
     """
     if on_error not in ("raise", "skip"):
         raise InputError(f"on_error must be raise or skip but is {on_error!r}")
-    check_embedding(images, batch, workers)
-    check_engine(engine)
-    check_store(store)
+    check_all(images, batch, workers, store, engine)
     parsed = prompts_for_ranking(prompts, negative)
     if scorer is None:
         scorer = ClipScorer(clip, device=device, precision=precision)

@@ -42,6 +42,12 @@ class ScoringOptions:
     quiet: Annotated[bool, alias("-q")] = False
     """No progress bar, no list of skipped files, no notes of what was written."""
 
+    def check_embedding(self) -> None:
+        """Raise `InputError` or `FileError` for what `embedding` could not use; load nothing."""
+        from guidance.embeddings.local import check_all
+
+        check_all([], self.batch, self.workers, self.store, self.engine)
+
     def embedding(self, scorer: ClipScorer) -> dict[str, object]:
         """Return these options as `guidance.embeddings.local.embed` takes them.
 

@@ -17,7 +17,7 @@ from guidance.classify.options import ClassifyOptions
 from guidance.conventions import check_count
 from guidance.data import Samples
 from guidance.data.classes import labelled
-from guidance.embeddings.local import Skipped, check_embedding, check_engine, check_store, embed
+from guidance.embeddings.local import Skipped, embed
 from guidance.errors import FileError, InputError
 from guidance.outputs import check_outputs, say_skipped, say_written
 from guidance.scorer import ClipScorer
@@ -210,6 +210,4 @@ def _check(options: ClassifyOptions) -> None:
     if options.labels or options.labels_file:
         raise InputError("--benchmark takes its labels from the folders; --labels is for images")
     check_count("top", options.top, 0)
-    check_embedding([], options.batch, options.workers)
-    check_store(options.store)
-    check_engine(options.engine)
+    options.check_embedding()

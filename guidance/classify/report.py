@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from guidance.artifacts import contact_sheet
+from guidance import sheet
 from guidance.embeddings.local import Skipped
-from guidance.errors import FileError
-from guidance.files import atomic, printable, write
-from guidance.images import load_image
+from guidance.files import printable, write
 
 if TYPE_CHECKING:
     from guidance.classify.technique import Classified
-
-SHEET_IMAGES = 400  # more cannot be told apart on one sheet
-SHEET_SIDE = 8000  # pixels
 
 
 def block(result: Classified, labels: Sequence[str], top: int) -> str:
@@ -69,26 +63,14 @@ def write_json(
 def write_sheet(
     path: str | os.PathLike, results: Iterable[Classified], labels: Sequence[str]
 ) -> None:
-    """Draw the first 400 images with their best label and its probability.
+    """Draw the first images with their best label and its probability.
 
     Raises:
         FileError: none of them can be read any more, or the sheet cannot be written.
     """
-    chosen = list(itertools.islice(results, SHEET_IMAGES))
-    columns = max(1, round(len(chosen) ** 0.5 + 0.4))
-    tile = min(256, SHEET_SIDE // columns - 16)
-    images, texts = [], []
-    for result in chosen:
-        try:
-            image = load_image(result.source, min_side=tile)
-        except FileError:
-            continue  # it was there when it was classified
-        image.thumbnail((tile, tile))
-        images.append(image)
+
+    def label(result: Classified) -> str:
         best = result.best(1)[0]
-        texts.append(f"{100 * result.probabilities[best]:.0f} %  {labels[best]}")
-    if not images:
-        raise FileError(f"none of the images for {path} can be read any more")
-    sheet = contact_sheet(images, texts, tile=tile, columns=columns)
-    with atomic(path) as temporary:
-        sheet.save(temporary)
+        return f"{100 * result.probabilities[best]:.0f} %  {labels[best]}"
+
+    sheet.write_sheet(path, ((r.source, label(r)) for r in results))

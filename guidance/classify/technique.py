@@ -67,18 +67,18 @@ def classify(options: ClassifyOptions) -> int:
     # the rest of the imports takes seconds, and a usage error should not
     from guidance.collect import collect
     from guidance.conventions import check_count
-    from guidance.embeddings.local import check_embedding, check_engine, check_store, embed_all
+    from guidance.embeddings.local import embed_all
     from guidance.outputs import check_outputs, say_skipped
     from guidance.scorer import ClipScorer
+    from guidance.sheet import without_sheet
     from guidance.templates import templates
     from guidance.zero_shot import class_embeddings
 
     check_count("top", options.top, 0)
-    check_embedding([], options.batch, options.workers)
-    check_store(options.store)
-    check_engine(options.engine)
+    options.check_embedding()
     sentences = templates(options.forms())
     files = collect(options.inputs, recursive=options.recursive)
+    files = without_sheet(files, options.sheet)
     check_outputs({n: getattr(options, n) for n in ("csv", "json", "sheet")}, files)
     scorer = ClipScorer(options.clip, device=options.device, precision=options.precision)
     vectors, sources, skipped = embed_all(files, scorer, **options.embedding(scorer))

@@ -156,6 +156,15 @@ def check_embedding(images: object, batch: int, workers: int) -> None:
         )
 
 
+def check_all(
+    images: object, batch: int, workers: int, store: str | os.PathLike | None, engine: str
+) -> None:
+    """Raise `InputError` or `FileError` unless images may be embedded in this way; load nothing."""
+    check_embedding(images, batch, workers)
+    check_store(store)
+    check_engine(engine)
+
+
 def _embed(
     images: Iterable[ImageLike],
     scorer: ClipScorer,

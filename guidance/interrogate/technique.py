@@ -45,16 +45,14 @@ def interrogate(options: InterrogateOptions) -> int:
 
     from guidance.collect import collect
     from guidance.conventions import check_count
-    from guidance.embeddings.local import check_embedding, check_engine, check_store, embed_all
+    from guidance.embeddings.local import embed_all
     from guidance.interrogate.phrases import load_lists
     from guidance.outputs import check_outputs, say_skipped, say_written
     from guidance.scorer import ClipScorer
 
     check_count("length", options.length, 0, 50)
     check_count("top", options.top, 0)
-    check_embedding([], options.batch, options.workers)
-    check_store(options.store)
-    check_engine(options.engine)
+    options.check_embedding()
     lists = load_lists(options.lists)
     files = collect(options.inputs, recursive=options.recursive)
     check_outputs({"json": options.json}, files)

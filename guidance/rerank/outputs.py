@@ -13,22 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from guidance import outputs
-from guidance.artifacts import contact_sheet
-from guidance.errors import FileError, InputError
+from guidance import outputs, sheet
 from guidance.files import atomic, make_folder, printable, write
-from guidance.images import load_image
 from guidance.prompts import Prompt
 from guidance.ranking import Ranked, Ranking
 from guidance.rerank.options import RerankOptions
 
 OUTPUTS = ("csv", "json", "sheet", "gallery", "gain")
-SHEET_IMAGES = 400  # more cannot be told apart on one sheet
-SHEET_SIDE = 8000  # pixels
-EXIF_SOFTWARE = 0x0131
-SOFTWARE = "guidance.rerank"  # marks a contact sheet, which later runs may overwrite
 
 
 def check_outputs(options: RerankOptions, files: Sequence[Path]) -> list[Path]:
@@ -38,23 +29,11 @@ def check_outputs(options: RerankOptions, files: Sequence[Path]) -> list[Path]:
         InputError: an unknown suffix, two outputs in one place, or one that would replace an image.
         FileError: a folder is missing or cannot be written.
     """
-    if options.sheet is not None and _is_sheet(Path(options.sheet)):
-        earlier = os.path.realpath(options.sheet)
-        files = [f for f in files if os.path.realpath(f) != earlier]
+    files = sheet.without_sheet(files, options.sheet)
     outputs.check_outputs({name: getattr(options, name) for name in OUTPUTS}, files)
-    if not files:
-        raise InputError("there are no images besides an earlier contact sheet")
     if options.copy_to is not None:
         make_folder(options.copy_to)
-    return list(files)
-
-
-def _is_sheet(path: Path) -> bool:
-    try:
-        with Image.open(path) as image:
-            return image.getexif().get(EXIF_SOFTWARE) == SOFTWARE
-    except Exception:  # any of the decoders' errors
-        return False
+    return files
 
 
 def table(ranked: Sequence[Ranked]) -> str:
@@ -128,29 +107,7 @@ def _parts(ranked: Sequence[Ranked]) -> list[str]:
 
 def write_sheet(path: str | os.PathLike, ranked: Sequence[Ranked]) -> int:
     """Draw a contact sheet of the best; return how many images it shows."""
-    ranked = ranked[:SHEET_IMAGES]
-    columns = max(1, round(len(ranked) ** 0.5 + 0.4))
-    tile = min(256, SHEET_SIDE // columns - 16)
-    images, labels = [], []
-    for r in ranked:
-        try:
-            image = load_image(r.source, min_side=tile)
-        except FileError:
-            continue  # it was there when it was scored
-        image.thumbnail((tile, tile), Image.Resampling.LANCZOS)
-        images.append(image)
-        labels.append(f"{r.rank}   {r.score:.3f}")
-    if not images:
-        raise FileError(f"none of the images for {path} can be read any more")
-    tile = min(tile, max(96, *(max(i.size) for i in images)))  # small images are not enlarged
-    exif = Image.Exif()
-    exif[EXIF_SOFTWARE] = SOFTWARE
-    quality = {} if Path(path).suffix.lower() == ".png" else {"quality": 92}
-    with atomic(path) as temporary:
-        contact_sheet(images, labels, tile=tile, columns=columns).save(
-            temporary, exif=exif, **quality
-        )
-    return len(images)
+    return sheet.write_sheet(path, ((r.source, f"{r.rank}   {r.score:.3f}") for r in ranked))
 
 
 def copy_best(folder: str | os.PathLike, ranked: Sequence[Ranked]) -> None:

@@ -43,15 +43,12 @@ def rerank(options: RerankOptions) -> int:
     from guidance.aesthetic import load_head
     from guidance.collect import collect
     from guidance.conventions import check_count
-    from guidance.embeddings.local import check_embedding, check_engine, check_store
     from guidance.outputs import say_skipped
     from guidance.ranking import prompts_for_ranking
     from guidance.rerank.outputs import check_outputs
 
     check_count("top", options.top, 0)
-    check_embedding(paths, options.batch, options.workers)
-    check_engine(options.engine)
-    check_store(options.store)
+    options.check_embedding()
     parsed = prompts_for_ranking(prompts, options.negative) if prompts else ()
     _check_copy_to(options.copy_to, paths)
     _check_judge(options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import pytest
 import torch
@@ -134,6 +135,17 @@ def test_a_sheet_of_all(call, tmp_path, tiny_clip_path):
     with Image.open(path) as sheet:
         assert sheet.width > 2 * 256
         assert len(sheet.convert("RGB").resize((64, 64)).getcolors(4096)) > 500
+
+
+def test_a_sheet_among_the_images_is_replaced_not_classified(call, tmp_path, tiny_clip_path):
+    shutil.copy(CAT, tmp_path / "a.png")
+    argv = (tmp_path, "--clip", tiny_clip_path, "--sheet", tmp_path / "s.png", "-l", "a", "b")
+    first, second = call(*argv), call(*argv)
+    assert first[:2] == second[:2]
+    assert first[0] == 0
+    (tmp_path / "a.png").unlink()
+    code, _, err = call(*argv)
+    assert (code, "no images besides an earlier contact sheet" in err) == (2, True)
 
 
 def test_equal_labels_keep_their_order():

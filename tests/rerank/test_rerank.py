@@ -17,8 +17,8 @@ from PIL import Image
 from test_images import bomb, half
 
 from guidance.ranking import rank
-from guidance.rerank.outputs import SHEET_IMAGES
 from guidance.rerank.technique import command
+from guidance.sheet import SHEET_IMAGES
 
 NAMES = ("a.png", "b.jpg", "c.webp", "d.png", "e.jpg")
 
