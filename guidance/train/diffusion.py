@@ -200,9 +200,7 @@ class Trainer:
 
     def done(self) -> float:
         """Return the fraction of the run that lies behind."""
-        if self.options.steps:
-            return self.step / self.options.steps
-        return self.spent / 60 / self.options.minutes
+        return self.options.done(self.step, self.spent)
 
 
 def levels(config: dict) -> tuple[Tensor, Tensor]:

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guidance.cli import Several
-from guidance.conventions import MAX_SEED, check_range, resolve_device
-from guidance.errors import FileError, InputError
+from guidance.conventions import check_range
+from guidance.errors import InputError
+from guidance.train.run_options import RunOptions
 
 CONFIGS = Path(__file__).parents[1] / "models" / "configs"
 
 
-@dataclass(frozen=True)
-class DiffusionTraining:
+@dataclass(frozen=True, kw_only=True)
+class DiffusionTraining(RunOptions):
     """Train a latent diffusion model that CLIP embeddings condition."""
 
     data: Several[tuple[Path, ...]]
@@ -24,10 +25,6 @@ class DiffusionTraining:
     """Architecture and noise schedule: configs of a UNet2DConditionModel and of a scheduler."""
     batch: int = 64
     """Pictures in a step."""
-    minutes: float = 60.0
-    """Length of the run."""
-    steps: int = 0
-    """Length of the run in steps instead; 0 goes by the minutes."""
     rate: float = 8e-4
     """Learning rate at its highest; it rises for the first hundredth and falls as a cosine."""
     decay: float = 0.01
@@ -42,26 +39,8 @@ class DiffusionTraining:
     """Share of pictures shown with the text embedding alone or the image embedding alone."""
     blur: float = 0.6
     """Largest noise on the image embeddings, in deviations: those of a prior are not exact."""
-    ema: float = 0.999
-    """Decay of the weight average that is kept."""
-    precision: str = "bf16"
-    """Arithmetic: bf16 (autocast) or fp32."""
-    threads: int = 2
-    """CPU threads; each takes a part of the batch."""
-    seed: int = 0
-    """Seed of everything random."""
     init: Path | None = None
     """Start from the averaged weights of another run: its state.pt or diffusion.safetensors."""
-    resume: bool = False
-    """Go on with the run in --out."""
-    log_every: int = 50
-    """Steps between log lines."""
-    log_dir: Path | None = None
-    """Write TensorBoard logs here."""
-    save_every: float = 5.0
-    """Minutes between checkpoints."""
-    device: str = "auto"
-    """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
 
     def check(self) -> None:
         """Raise `InputError` or `FileError` for what is not allowed; load nothing."""
@@ -72,8 +51,6 @@ class DiffusionTraining:
         if not self.data:
             raise InputError("--data must name a file of guidance.train.latents")
         check_range("batch", self.batch, 1, 65536)
-        check_range("minutes", self.minutes, 0)
-        check_range("steps", self.steps, 0)
         check_range("rate", self.rate, 0, 1, above=True)
         check_range("decay", self.decay, 0, 1)
         check_range("gamma", self.gamma, 0, above=True)
@@ -81,13 +58,4 @@ class DiffusionTraining:
         check_range("drop", self.drop, 0, 1)
         check_range("single", self.single, 0, 1 - self.drop)
         check_range("blur", self.blur, 0, 10)
-        check_range("ema", self.ema, 0, 1)
-        check_range("seed", self.seed, 0, MAX_SEED)
-        check_range("threads", self.threads, 0, 1024)
-        if self.precision not in ("bf16", "fp32"):
-            raise InputError(f"precision must be bf16 or fp32 but is {self.precision!r}")
-        if not self.minutes and not self.steps:
-            raise InputError("give the run a length: --minutes or --steps")
-        if not self.resume and (self.out / "state.pt").exists():
-            raise FileError(f"{self.out} holds a run already; --resume goes on with it")
-        resolve_device(self.device)
+        self.check_run(self.out)

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from guidance.cli import Several
 from guidance.conventions import (
-    MAX_SEED,
     check_range,
     derive_seed,
     make_generator,
@@ -34,12 +33,13 @@ from guidance.models.noise_aware import NoiseAware
 from guidance.train.diffusion import levels
 from guidance.train.diffusion_options import CONFIGS
 from guidance.train.latent_data import LatentData
+from guidance.train.run_options import LengthOptions
 
 LOG_EVERY = 50
 
 
-@dataclass(frozen=True)
-class NoiseAwareTraining:
+@dataclass(frozen=True, kw_only=True)
+class NoiseAwareTraining(LengthOptions):
     """Train the noise-aware CLIP of a diffusion model."""
 
     data: Several[tuple[Path, ...]]
@@ -54,14 +54,8 @@ class NoiseAwareTraining:
     """Pictures in a step, which are told apart."""
     minutes: float = 5.0
     """Length of the run."""
-    steps: int = 0
-    """Length of the run in steps instead; 0 goes by the minutes."""
     rate: float = 1e-3
     """Learning rate at its highest; it falls as a line."""
-    seed: int = 0
-    """Seed of everything random."""
-    device: str = "auto"
-    """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
 
     def check(self) -> None:
         """Raise `InputError` for what is not allowed; load nothing."""
@@ -70,13 +64,8 @@ class NoiseAwareTraining:
             if not path.is_file():
                 raise InputError(f"{path} does not exist")
         check_range("batch", self.batch, 2, 65536)
-        check_range("minutes", self.minutes, 0)
-        check_range("steps", self.steps, 0)
         check_range("rate", self.rate, 0, 1, above=True)
-        check_range("seed", self.seed, 0, MAX_SEED)
-        if not self.minutes and not self.steps:
-            raise InputError("give the run a length: --minutes or --steps")
-        resolve_device(self.device)
+        self.check_length()
 
 
 def contrast(said: Tensor, vectors: Tensor, scale: Tensor) -> Tensor:
@@ -101,8 +90,7 @@ def train(options: NoiseAwareTraining) -> None:
     optimiser = torch.optim.AdamW(model.parameters(), lr=options.rate, weight_decay=0.01)
     begin, step, total = time.perf_counter(), 0, 0.0
     while True:
-        spent = (time.perf_counter() - begin) / 60
-        done = step / options.steps if options.steps else spent / options.minutes
+        done = options.done(step, time.perf_counter() - begin)
         if done >= 1:
             break
         for group in optimiser.param_groups:

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from guidance.cli import Several
-from guidance.conventions import MAX_SEED, check_range, resolve_device
-from guidance.errors import FileError, InputError
+from guidance.conventions import check_range
+from guidance.errors import InputError
+from guidance.train.run_options import RunOptions
 
 CONFIG = Path(__file__).parents[1] / "models" / "configs" / "mini-vqgan.json"
 
 
-@dataclass(frozen=True)
-class VqganTraining:
+@dataclass(frozen=True, kw_only=True)
+class VqganTraining(RunOptions):
     """Train a VQGAN on pictures."""
 
     data: Several[tuple[str, ...]]
@@ -32,10 +33,6 @@ class VqganTraining:
     """Side of the patches, pixels."""
     batch: int = 16
     """Patches in a step."""
-    minutes: float = 60.0
-    """Length of the run."""
-    steps: int = 0
-    """Length of the run in steps instead; 0 goes by the minutes."""
     rate: float = 6e-4
     """Learning rate at its highest; it rises for the first hundredth and falls as a cosine."""
     colour: float = 2.0
@@ -50,24 +47,8 @@ class VqganTraining:
     """Length of the judge's gradient, relative to that of the other losses (their λ)."""
     judge_from: float = 0.4
     """Part of the run at which the judge begins to be heard; a tenth later it is heard fully."""
-    ema: float = 0.999
-    """Decay of the weight average that is kept."""
-    precision: str = "bf16"
-    """Arithmetic: bf16 (autocast) or fp32."""
-    threads: int = 2
-    """CPU threads; each takes a part of the batch."""
-    seed: int = 0
-    """Seed of everything random."""
-    resume: bool = False
-    """Go on with the run in --out."""
     log_every: int = 20
     """Steps between log lines."""
-    log_dir: Path | None = None
-    """Write TensorBoard logs here."""
-    save_every: float = 5.0
-    """Minutes between checkpoints."""
-    device: str = "auto"
-    """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
 
     def check(self) -> None:
         """Raise `InputError` or `FileError` for what is not allowed; load nothing."""
@@ -77,20 +58,9 @@ class VqganTraining:
                 raise InputError(f"--{name}: {path} does not exist")
         check_range("side", self.side, 16, 1024)
         check_range("batch", self.batch, 1, 65536)
-        check_range("minutes", self.minutes, 0)
-        check_range("steps", self.steps, 0)
         check_range("rate", self.rate, 0, 1, above=True)
-        check_range("ema", self.ema, 0, 1)
         check_range("judge_from", self.judge_from, 0, 1)
         check_range("codes_from", self.codes_from, 0, 1)
         for name in ("colour", "perceptual", "commitment", "judge"):
             check_range(name, getattr(self, name), 0, 1000)
-        check_range("seed", self.seed, 0, MAX_SEED)
-        check_range("threads", self.threads, 0, 1024)
-        if self.precision not in ("bf16", "fp32"):
-            raise InputError(f"precision must be bf16 or fp32 but is {self.precision!r}")
-        if not self.minutes and not self.steps:
-            raise InputError("give the run a length: --minutes or --steps")
-        if self.out.exists() and not self.resume and (self.out / "state.pt").exists():
-            raise FileError(f"{self.out} holds a run already; --resume goes on with it")
-        resolve_device(self.device)
+        self.check_run(self.out)
