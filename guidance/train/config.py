@@ -144,8 +144,8 @@ class TeacherOptions:
     knowledge: float = 1.0
     """Weight of the KL divergence to the classifier, over the class names as texts."""
     examiner: Path | None = None
-    """With --sketches: ImageNet weights of one more timm model, which looks at these too. What
-    only one of two networks sees there is not in the picture."""
+    """With --sketches: ImageNet weights of another timm model, which looks at these instead: one
+    that the tower did not start from is not taken in by what takes in the tower."""
     examiner_model: str = "tf_efficientnet_lite2"
     """Its timm name."""
     examiner_side: int = 192

@@ -22,7 +22,7 @@ class Lessons:
     Attributes:
         rows: Pictures that the classifier saw, int64 ``[M]``.
         logits: Its class logits ``[M, C]``.
-        features: Its pooled features ``[M, K]``.
+        features: Its pooled features of those that are no sketches, which come first ``[m, K]``.
         classes: Text embeddings of the classes, by the student's own text tower ``[C, D]``.
         clip: Image and text embeddings of a CLIP teacher, and its scale.
         anchors: Its image embeddings, where the student's should stay near them ``[n, D]``.
@@ -89,9 +89,9 @@ class Objective:
             logits = student.class_scale.exp() * images[lessons.rows] @ classes.T
             extra["knowledge"] = weight.knowledge, losses.knowledge(logits, lessons.logits)
         if lessons.features is not None and weight.hint:
-            plain = lessons.rows < len(images) - batch.sketches
-            pooled = student.hint(seen[lessons.rows[plain], student.dim :])
-            extra["hint"] = weight.hint, losses.relative(pooled, lessons.features[plain])
+            plain = lessons.rows[: len(lessons.features)]
+            pooled = student.hint(seen[plain, student.dim :])
+            extra["hint"] = weight.hint, losses.relative(pooled, lessons.features)
         if lessons.clip is not None:
             pair = self.distil(own.features, texts.features, scale, *lessons.clip)
             extra["distil"] = weight.distil, pair[1]

@@ -3,7 +3,7 @@
 A tower that guides is asked about its own drawings, which are like no picture that it was shown:
 after a hundred steps along its gradient all is as it wants it, and others see a scribble. So the
 loop of CLIPDraw (Frans et al. 2021, arXiv:2106.14843) runs inside the training. Classes are drawn
-with the student as it is, a step or two at a time, and the teachers say what they see in the
+with the student as it is, a step or two at a time, and a classifier says what it sees in the
 drawing: the states a learner gets into, with an expert's word for each (Ross et al. 2011,
 arXiv:1011.0686). What only the student saw in them does not pay for long.
 """

@@ -115,20 +115,27 @@ class Teachers:
         return lessons
 
     def classify(self, batch: Batch, rng: Generator) -> dict:
-        """Return what the classifiers say of a part of the pictures and of all sketches."""
+        """Return what the classifiers say of a part of the pictures and of all sketches.
+
+        Sketches are the examiner's, if there is one: the tower began as the classifier and has
+        more or less its weaknesses, so the classifier is taken in by many of them.
+        """
         plain = len(batch.clean) - batch.sketches
         count = round(TAUGHT * plain)
         order = torch.randperm(plain, generator=rng, device=self.device)
         own = torch.arange(plain, len(batch.clean), device=self.device)
-        rows = torch.cat([order[:count].sort()[0], own])
-        parts = self.chunks.map(self.classifier, batch.clean[rows].split(self.part))
-        logits, features = torch.cat(parts).split([1000, parts[0].shape[1] - 1000], 1)
-        if self.examiner and batch.sketches:
-            parts = self.chunks.map(self.examiner, batch.clean[plain:].split(self.part // 2))
-            other = torch.cat(parts)[:, :1000].log_softmax(1)
-            both = (logits[count:].log_softmax(1) + other) / 2
-            logits = torch.cat([logits[:count], both])
-        return {"rows": rows, "logits": logits, "features": features if self.hints else None}
+        seen = [(self.classifier, order[:count].sort()[0], self.part)]
+        if batch.sketches:
+            seen.append((self.examiner or self.classifier, own, self.part // 2))
+        said = []
+        for network, rows, size in seen:
+            parts = self.chunks.map(network, batch.clean[rows].split(size))
+            said.append(torch.cat(parts))
+        return {
+            "rows": torch.cat([rows for _, rows, _ in seen]),
+            "logits": torch.cat([part[:, :1000] for part in said]),
+            "features": said[0][:, 1000:] if self.hints else None,
+        }
 
     def class_embeddings(self, step: int) -> Tensor:
         """Return the unit embeddings of the class names ``[C, D]``, of late."""
