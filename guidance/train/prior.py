@@ -72,6 +72,8 @@ def merge(captions: list[tuple[str, ...]], images: Tensor) -> dict[tuple[str, ..
 def imagine_classes(images: Tensor, logits: Tensor) -> Tensor:
     """Return the unit embedding of a typical picture of each class ``[C, D]``.
 
+    See `guidance.train.moments.class_images` for the method and its source.
+
     Args:
         images: Embeddings of some pictures ``[N, D]``.
         logits: What the classifier says of them ``[N, C]``.

@@ -56,8 +56,7 @@ class Teachers:
         if given.teacher:
             self.clip = load_clip(given.teacher, device=self.device)
             self.distils, self.anchors = given.distil > 0, given.anchor > 0
-            width = self.clip.encode_text(["a"]).shape[1]
-            if self.anchors and width != student.dim:
+            if self.anchors and (width := self.clip.encode_text(["a"]).shape[1]) != student.dim:
                 raise InputError(
                     f"anchor: embeddings of {width} numbers cannot hold one of {student.dim}"
                 )
@@ -97,11 +96,11 @@ class Teachers:
             lessons |= self.compare(batch)
         return Lessons(**lessons), extra
 
-    @torch.no_grad()
     def compare(self, batch: Batch) -> dict:
         """Return what the CLIP teacher makes of the pairs."""
 
         def encode(part: Tensor) -> Tensor:
+            # in here, since threads do not inherit it
             with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
                 return self.clip.encode_image(part).float()
 
