@@ -158,7 +158,7 @@ class TeacherOptions:
     """Weight of the cross-entropy with that CLIP's similarities in the batch."""
     anchor: float = 0.0
     """Weight of the cosine distance to that CLIP's embedding of the picture before noise, blur and
-    attack (Schlarmann et al. 2024, arXiv:2402.12336, equation 3): what was built on the embeddings
+    attack (FARE, Schlarmann et al. 2024, arXiv:2402.12336): what was built on the embeddings
     of an earlier version keeps working."""
     sentences: Path | None = None
     """Folder of `guidance.train.text embed`: a text teacher; it also tells which captions mean
