@@ -22,6 +22,11 @@ REFERENCE = 224  # CLIPDraw's canvas; its learning rates and widths are pixels o
 RADIUS = 0.1  # spread of a new stroke's control points, as in CLIPDraw
 
 
+def points_factor(index: int, steps: int) -> float:
+    """Return the factor of the points' rate: 0.4 from half time, 0.1 in the last quarter."""
+    return 1.0 if index < steps // 2 else 0.4 if index < steps * 3 // 4 else 0.1
+
+
 class Drawing(Generator):
     """A scene under optimisation.
 
@@ -88,8 +93,8 @@ class Drawing(Generator):
         return render(self.scene(), *self.size, self.background)
 
     def prepare(self, index: int, steps: int) -> None:
-        """Lower the points' learning rate to 0.4 at half time and to 0.1 for the last quarter."""
-        factor = 1.0 if index < steps // 2 else 0.4 if index < steps * 3 // 4 else 0.1
+        """Lower the points' learning rate towards the end."""
+        factor = points_factor(index, steps)
         for group in self.optimizer.param_groups:
             rate = self._rates[group["name"]]
             group["lr"] = rate * factor if group["name"] == "points" else rate

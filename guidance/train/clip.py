@@ -36,8 +36,7 @@ from guidance.train.log import Log
 from guidance.train.moments import Moments
 from guidance.train.objective import Lessons, Objective
 from guidance.train.parallel import Chunks, Forward, Network
-from guidance.train.sketches import Sketches
-from guidance.train.student import class_texts
+from guidance.train.sketches import Sketches, Subjects
 from guidance.train.teachers import Teachers, tokenize_all
 from guidance.train.tower import fast_depthwise
 from guidance.train.warm import fit_hint, train_head
@@ -84,7 +83,7 @@ class Trainer:
         self.objective = Objective(options)
         self.fooling = Fooling(options.loss.fooling)
         self.moments = Moments()
-        self.sketches = Sketches(options.loss.sketches, len(class_texts()), self.size)
+        self.sketches = Sketches(options.loss.sketches, self.size)
         self.start_optimiser(options.optimiser.head_factor)
         self.rng = torch.Generator(self.device)
         self.step, self.spent, self.warm = 0, 0.0, False
@@ -182,10 +181,12 @@ class Trainer:
             with torch.autocast(views.device.type, torch.bfloat16, enabled=bf16):
                 return F.normalize(student.look(views).float()[:, : student.dim], dim=-1)
 
-        texts = student.place(self.teachers.class_embeddings(self.step)).detach()
-        return self.sketches.join(
-            batch, look, self.moments, texts, self.chunks, self.step, self.rng
+        with torch.no_grad():
+            texts = student.place(self.teachers.class_embeddings(self.step))
+        subjects = Subjects(
+            self.moments.class_images(), texts, self.moments.centre, self.teachers.embed
         )
+        return self.sketches.join(batch, look, subjects, self.chunks, self.step, self.rng)
 
     def learn(
         self, batch: Batch, seen: Forward, weight: float, lessons: Lessons, extra: Tensor | None

@@ -22,6 +22,7 @@ else:
     import tomli as tomllib
 
 CONFIGS = Path(__file__).parent / "configs"
+TURNS = 4  # a quarter of the sketches goes on in each step of the training
 Tower = Literal["image", "text"]
 
 
@@ -179,8 +180,8 @@ class LossOptions:
     """With --eps: pictures of nothing that are kept and attacked again and again, so that what
     guidance could make of strokes and noise matches no caption."""
     sketches: int = 0
-    """With --classifier: drawings in progress that the tower makes of ImageNet's classes while it
-    learns, for the classifier to say what it sees in them; a multiple of four."""
+    """With --classifier: drawings in progress that the tower makes of ImageNet's classes and of
+    training pictures while it learns, for the classifier to say what it sees; a multiple of 4."""
     eps: float = 0.0
     """Largest L2 length of an adversarial step on the pictures, in [0, 1] pixel units at the
     model's own size; 0 is plain training."""
@@ -262,8 +263,8 @@ class ClipOptions:
             raise InputError("bank: needs a frozen text tower (--freeze text)")
         if self.loss.fooling and not self.loss.eps:
             raise InputError("fooling: needs adversarial steps (--eps)")
-        if self.loss.sketches % 4:
-            raise InputError(f"sketches must be a multiple of 4 but is {self.loss.sketches}")
+        if self.loss.sketches % TURNS:
+            raise InputError(f"sketches must be a multiple of {TURNS} but is {self.loss.sketches}")
         if self.loss.sketches and self.teachers.classifier is None:
             raise InputError("sketches: a classifier must look at them (--classifier FILE)")
         if self.teachers.examiner and not self.loss.sketches:

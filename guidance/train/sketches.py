@@ -2,32 +2,33 @@
 
 A tower that guides is asked about its own drawings, which are like no picture that it was shown:
 after a hundred steps along its gradient all is as it wants it, and others see a scribble. So the
-loop of CLIPDraw (Frans et al. 2021, arXiv:2106.14843) runs inside the training. Classes are drawn
-with the student as it is, a step or two at a time, and a classifier says what it sees in the
-drawing: the states a learner gets into, with an expert's word for each (Ross et al. 2011,
-arXiv:1011.0686). What only the student saw in them does not pay for long.
+loop of CLIPDraw (Frans et al. 2021, arXiv:2106.14843) runs inside the training. Classes, and what
+the training pictures show, are drawn with the student as it is, a step or two at a time, and a
+classifier says what it sees in the drawing: the states a learner gets into, with an expert's word
+for each (Ross et al. 2011, arXiv:1011.0686). What only the student saw in them does not pay for
+long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from guidance.aims import SCALE, SHARPEN, TEXT_SHARE
-from guidance.clipdraw.generator import REFERENCE, random_scene
+from guidance.clip.prior import OTHER
+from guidance.clipdraw.generator import REFERENCE, points_factor, random_scene
 from guidance.clipdraw.raster import render
 from guidance.clipdraw.scene import Scene
 from guidance.objective import spherical_distance
 from guidance.train.augment import guided
+from guidance.train.config import TURNS
 from guidance.train.loader import ROOM, Batch
-from guidance.train.moments import Moments
 from guidance.train.parallel import Chunks
 
-TURNS = 4  # a quarter of the drawings goes on in each step of the training
 MOVES = 2  # steps of a drawing when it is its turn
 STROKES = 256
 WIDTHS = (1 / REFERENCE, 50 / REFERENCE)
@@ -41,20 +42,38 @@ BETAS, TINY = (0.9, 0.999), 1e-8
 MIN_CROP = 0.55  # of a view, as a fraction of the drawing's side
 COLOUR = 0.4
 
+PICTURES = 0.4  # of the drawings are to be like a training picture, the others like a class
+
 Look = Callable[[Tensor], Tensor]
 
 
+@dataclass(frozen=True)
+class Subjects:
+    """What there is to draw, as unit embeddings.
+
+    Attributes:
+        images: Of a typical picture of each class ``[C, D]``.
+        texts: Of the classes' names ``[C, D]``.
+        centre: The mean picture ``[D]``; shorter than 1.
+        read: Numbers of captions ``[n]`` → their embeddings ``[n, D]``.
+    """
+
+    images: Tensor
+    texts: Tensor
+    centre: Tensor
+    read: Callable[[Tensor], Tensor]
+
+
 class Sketches:
-    """Drawings of ImageNet classes that go on from step to step.
+    """Drawings of ImageNet classes and of training pictures that go on from step to step.
 
     Args:
         count: How many there are at a time, a multiple of `TURNS`; 0 for none.
-        classes: How many classes there are to draw.
         size: Side of the views, pixels.
     """
 
-    def __init__(self, count: int, classes: int, size: int) -> None:
-        self.count, self.classes, self.size = count, classes, size
+    def __init__(self, count: int, size: int) -> None:
+        self.count, self.size = count, size
         self.state: dict[str, Tensor] = {}
 
     def turn(self, step: int) -> Tensor:
@@ -63,34 +82,30 @@ class Sketches:
         return torch.arange(part) + step % TURNS * part
 
     def join(
-        self, batch: Batch, look: Look, moments: Moments, texts: Tensor, chunks: Chunks,
-        step: int, rng: Generator,
+        self, batch: Batch, look: Look, subjects: Subjects, chunks: Chunks, step: int,
+        rng: Generator,
     ) -> Batch:  # fmt: skip
         """Take the drawings whose turn it is further and put views of them behind `batch`.
 
         Args:
             batch: Without drawings.
             look: The student's image tower, views ``[N, 3, S, S]`` in [0, 1] → unit embeddings.
-            moments: To know what pictures of the classes are like.
-            texts: Unit embeddings of the classes' names ``[C, D]``.
+            subjects: What may be drawn.
             chunks: Threads to draw with.
             step: Number of the training step.
             rng: Source of randomness.
         """
         if not self.state:
-            self.start(torch.arange(self.count), rng)
+            self.start(torch.arange(self.count), batch, look, subjects, rng)
         rows = self.turn(step)
         worn = rows[self.state["age"][rows] >= self.state["life"][rows]]
-        self.start(worn, rng)
-        images, centre = moments.class_images(), moments.centre
-        aims = F.normalize(centre + SHARPEN * (images - centre), dim=-1)
-        aims = F.normalize(aims + TEXT_SHARE * texts, dim=-1)
+        self.start(worn, batch, look, subjects, rng)
         groups = rows.split(GROUP)
         seeds = torch.randint(2**62, (len(groups), MOVES), generator=rng, device=rng.device)
 
         def work(pair: tuple[Tensor, list[int]]) -> tuple[Tensor, Tensor]:
             for seed in pair[1]:
-                views = self.move(pair[0], seed, look, aims, images)
+                views = self.move(pair[0], seed, look, subjects)
             return views
 
         made = chunks.map(work, zip(groups, seeds.tolist(), strict=True))
@@ -100,45 +115,67 @@ class Sketches:
             sketches=len(rows),
         )  # fmt: skip
 
-    def start(self, rows: Tensor, rng: Generator) -> None:
-        """Begin the drawings `rows` anew, each of a class drawn by lot."""
+    def start(
+        self, rows: Tensor, batch: Batch, look: Look, subjects: Subjects, rng: Generator
+    ) -> None:
+        """Begin the drawings `rows` anew, each of a class or a captioned picture drawn by lot."""
         lot = Generator().manual_seed(
             int(torch.randint(2**62, (), generator=rng, device=rng.device))
         )
+        classes, width = subjects.images.shape
         for row in rows.tolist():
             scene = random_scene(STROKES, (1, 3), width=(WIDTHS[0], START_WIDTH), generator=lot)
             fresh = {
                 "points": scene.points, "widths": scene.widths, "colors": scene.colors,
                 "counts": scene.counts, "age": torch.tensor(0),
                 "life": torch.randint(*LIFE, (), generator=lot),
-                "class": torch.randint(self.classes, (), generator=lot),
+                "class": torch.randint(classes, (), generator=lot),
+                "image": torch.zeros(width), "text": torch.zeros(width),
             }  # fmt: skip
+            if len(batch.captions) and torch.rand((), generator=lot) < PICTURES:
+                pick = torch.randint(len(batch.captions), (1,), generator=lot).to(rng.device)
+                with torch.no_grad():
+                    fresh["image"] = look(batch.clean[pick])[0].cpu()
+                    fresh["text"] = subjects.read(batch.captions[pick])[0].float().cpu()
+                fresh["class"] = torch.tensor(-1)
             fresh |= {f"{m}.{k}": torch.zeros_like(fresh[k]) for m in "mv" for k in RATES}
             for key, value in fresh.items():
                 if key not in self.state:
                     self.state[key] = value.new_zeros(self.count, *value.shape)
                 self.state[key][row] = value
 
+    def aims(self, rows: Tensor, subjects: Subjects) -> tuple[Tensor, Tensor]:
+        """Return what the drawings `rows` are aimed at, and which classes they contrast with.
+
+        As `guidance.aims` has it: unit embeddings ``[n, D]``, and a mask ``[n, C]``.
+        """
+        own = self.state["class"][rows].to(subjects.images.device)
+        shown = (own < 0)[:, None]
+        image, text = (self.state[k][rows].to(subjects.images) for k in ("image", "text"))
+        image = torch.where(shown, image, subjects.images[own])
+        text = torch.where(shown, text, subjects.texts[own])
+        sharp = F.normalize(subjects.centre + SHARPEN * (image - subjects.centre), dim=-1)
+        return F.normalize(sharp + TEXT_SHARE * text, dim=-1), text @ subjects.texts.T < OTHER
+
     def move(
-        self, rows: Tensor, seed: int, look: Look, aims: Tensor, images: Tensor
+        self, rows: Tensor, seed: int, look: Look, subjects: Subjects
     ) -> tuple[Tensor, Tensor]:
         """Take the drawings `rows` one step further; return the views, clean and as seen.
 
         The loss is that of the guidance loop (`guidance.objective.PromptObjective`), for one view
         of each.
         """
-        state = self.state
-        leaves = {key: state[key][rows].requires_grad_() for key in RATES}
-        canvases = self.render(rows, **leaves).to(aims)
-        lot = Generator(aims.device).manual_seed(seed)
+        leaves = {key: self.state[key][rows].requires_grad_() for key in RATES}
+        targets, rivals = self.aims(rows, subjects)
+        canvases = self.render(rows, **leaves).to(targets)
+        lot = Generator(targets.device).manual_seed(seed)
         opaque = F.pad(canvases, (0, 0, 0, 0, 0, 1), value=1.0)
-        clear = torch.zeros(len(rows), dtype=torch.bool, device=aims.device)
+        clear = torch.zeros(len(rows), dtype=torch.bool, device=targets.device)
         clean, seen = guided(opaque, clear, self.size, lot, MIN_CROP, COLOUR)
-        features, own = look(seen), state["class"][rows].to(aims.device)[:, None]
-        targets = aims[own[:, 0]]
-        logits = SCALE * features @ images.T
-        logits = logits.scatter(1, own, SCALE * (features * targets).sum(1, keepdim=True))
-        confusion = -logits.log_softmax(1).gather(1, own).sum() / SCALE
+        features = look(seen)
+        others = (features @ subjects.images.T).masked_fill(~rivals, -torch.inf)
+        logits = SCALE * torch.cat([(features * targets).sum(1, keepdim=True), others], 1)
+        confusion = -logits.log_softmax(1)[:, 0].sum() / SCALE
         loss = spherical_distance(features, targets).sum() + confusion
         grads = torch.autograd.grad(loss, list(leaves.values()))
         self.adam(rows, dict(zip(leaves, grads, strict=True)))
@@ -155,9 +192,8 @@ class Sketches:
         """Step drawings (Kingma and Ba 2015, arXiv:1412.6980), their points ever more gently."""
         state = self.state
         state["age"][rows] += 1
-        age = state["age"][rows]
-        done = age / state["life"][rows]
-        gentle = torch.where(done < 0.5, 1.0, torch.where(done < 0.75, 0.4, 0.1))
+        age, life = state["age"][rows], state["life"][rows]
+        gentle = torch.tensor([points_factor(a - 1, n) for a, n in zip(age, life, strict=True)])
         for key, rate in RATES.items():
             m = state[f"m.{key}"][rows].lerp(grads[key], 1 - BETAS[0])
             v = state[f"v.{key}"][rows].lerp(grads[key].square(), 1 - BETAS[1])

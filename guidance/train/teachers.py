@@ -38,6 +38,7 @@ class Teachers:
         given, self.chunks, self.student = options.teachers, chunks, student
         self.device = student.mean.device
         self.learns = "text" not in options.model.freeze
+        self.tokens = tokens
         self.table = None if self.learns else read_all(student, tokens, self.device)
         self.classifier = self.examiner = self.clip = self.sentences = self.classes = None
         self.hints = bool(given.classifier and given.hint)
@@ -141,6 +142,14 @@ class Teachers:
         if self.classes is None or (self.learns and step % REFRESH == 0):
             self.classes = read_all(self.student, self.class_tokens, self.device)
         return self.classes
+
+    @torch.no_grad()
+    def embed(self, captions: Tensor) -> Tensor:
+        """Return the unit embeddings of the texts with the numbers `captions`, ``[n, D]``."""
+        if self.table is None:
+            texts = read_all(self.student, self.tokens[captions.cpu()], self.device)
+            return self.student.place(texts)
+        return self.student.place(self.table[captions])
 
     def words(self, batch: Batch, rng: Generator) -> tuple[dict, Tensor | None]:
         """Return the lessons from texts alone, as fields of `Lessons`, and the extra tokens."""

@@ -12,12 +12,12 @@ from guidance.errors import InputError
 from guidance.train import losses, prior, sketches, student, warm
 from guidance.train import model as models
 from guidance.train.clip import Trainer
-from guidance.train.config import ClipOptions, LossOptions, TeacherOptions, read_config
+from guidance.train.config import TURNS, ClipOptions, LossOptions, TeacherOptions, read_config
 from guidance.train.loader import Batch
 from guidance.train.moments import DECAY, Moments
 from guidance.train.objective import Lessons, Objective
 from guidance.train.parallel import Chunks
-from guidance.train.sketches import LIFE, RATES, TURNS, Sketches
+from guidance.train.sketches import LIFE, PICTURES, RATES, Sketches, Subjects
 
 NOTHING = torch.zeros(0, dtype=torch.int64)
 
@@ -32,12 +32,18 @@ def mean_colour(views):
     return F.normalize(views.mean((2, 3)) - 0.5, dim=-1)
 
 
-def moments_of(colours):
-    """The moments of a tower whose classes look like `colours` ``[C, 3]``."""
+def subjects_of(colours):
+    """Subjects for such a tower: classes that look like `colours` ``[C, 3]`` and have no text."""
     moments = Moments()
     logits = 4 * torch.eye(len(colours))
     moments.add(F.normalize(colours - 0.5, dim=-1), logits)
-    return moments
+    images, texts = moments.class_images(), torch.zeros(len(colours), 3)
+    return Subjects(images, texts, moments.centre, lambda numbers: torch.zeros(len(numbers), 3))
+
+
+def captioned(images):
+    numbers = torch.arange(len(images))
+    return Batch(images, images, numbers, torch.full_like(numbers, -1))
 
 
 @pytest.fixture
@@ -68,9 +74,8 @@ def test_moments_forget():
 
 
 def test_steps_are_those_of_adam_with_points_slowed_down(short_life):
-    drawing = Sketches(4, 3, 16)
-    rng = torch.Generator().manual_seed(0)
-    drawing.start(torch.arange(4), rng)
+    drawing, rng = Sketches(4, 16), torch.Generator().manual_seed(0)
+    drawing.start(torch.arange(4), batch(2), mean_colour, subjects_of(torch.rand(3, 3)), rng)
     drawing.state["life"][:] = 8
     before = {k: drawing.state[k].clone() for k in RATES}
     # clamping is not what is compared here
@@ -78,7 +83,7 @@ def test_steps_are_those_of_adam_with_points_slowed_down(short_life):
     before["widths"] = drawing.state["widths"] = torch.full_like(before["widths"], 0.1)
     reference = {k: v[2].clone().requires_grad_() for k, v in before.items()}
     adam = torch.optim.Adam([{"params": [reference[k]], "lr": r} for k, r in RATES.items()])
-    for factor in (1, 1, 1, 0.4, 0.4, 0.1):  # 8 steps: half time is the fourth, 3/4 the sixth
+    for factor in (1, 1, 1, 1, 0.4, 0.4, 0.1):
         grads = {k: torch.randn(v[2:3].shape, generator=rng) for k, v in before.items()}
         drawing.adam(torch.tensor([2]), grads)
         for (key, rate), group in zip(RATES.items(), adam.param_groups, strict=True):
@@ -90,39 +95,83 @@ def test_steps_are_those_of_adam_with_points_slowed_down(short_life):
         assert torch.equal(drawing.state[key][:2], before[key][:2])  # the others rest
 
 
-def test_drawings_get_closer_to_their_class(short_life):
-    colours = torch.tensor([[1.0, 0.1, 0.1], [0.1, 0.1, 1.0], [0.1, 0.8, 0.1]])
-    drawing, rng = Sketches(4, 3, 16), torch.Generator().manual_seed(0)
-    moments, texts, chunks = moments_of(colours), torch.zeros(3, 3), Chunks(0)
-    first, own = None, None
+def draw(drawing, pictures, subjects):
+    """Take all drawings 120 steps further; return likenesses to the classes, before and after."""
+    rng, chunks, first = torch.Generator().manual_seed(0), Chunks(0), []
     for step in range(60 * TURNS):
-        mixed = drawing.join(batch(2), mean_colour, moments, texts, chunks, step, rng)
+        mixed = drawing.join(pictures, mean_colour, subjects, chunks, step, rng)
         assert mixed.sketches == 1
-        assert mixed.images.shape == mixed.clean.shape == (3, 3, 16, 16)
-        assert torch.equal(mixed.images[:2], batch(2).images)
+        size = len(pictures.images)
+        assert mixed.images.shape == mixed.clean.shape == (size + 1, 3, 16, 16)
+        assert torch.equal(mixed.images[:size], pictures.images)
         if step < TURNS:
             drawing.state["life"][:] = 1000
-            likeness = mean_colour(mixed.clean[2:]) @ moments.class_images().T
-            first = likeness if first is None else torch.cat([first, likeness])
+            first.append(mean_colour(mixed.clean[size:]) @ subjects.images.T)
     last = mean_colour(drawing.render(torch.arange(4), **{k: drawing.state[k] for k in RATES}))
+    return torch.cat(first), last @ subjects.images.T
+
+
+COLOURS = torch.tensor([[1.0, 0.1, 0.1], [0.1, 0.1, 1.0], [0.1, 0.8, 0.1]])
+
+
+def test_drawings_get_closer_to_their_class(short_life):
+    drawing = Sketches(4, 16)
+    first, last = draw(drawing, batch(2), subjects_of(COLOURS))  # no captions, so classes only
     own = drawing.state["class"][:, None]
-    last = last @ moments.class_images().T
     assert (last.gather(1, own) > 0.8).all()
     assert (last.gather(1, own) > first.gather(1, own) + 0.05).all()
     assert (last.argmax(1) == own[:, 0]).all()
 
 
+def test_drawings_get_closer_to_their_picture(short_life, monkeypatch):
+    monkeypatch.setattr(sketches, "PICTURES", 1.0)
+    drawing = Sketches(4, 16)
+    pictures = captioned(COLOURS[1].view(1, 3, 1, 1).expand(2, 3, 16, 16))  # blue ones
+    last = draw(drawing, pictures, subjects_of(COLOURS[[0, 2]]))[1]  # no such class
+    assert (drawing.state["class"] == -1).all()
+    blue = mean_colour(pictures.images)
+    torch.testing.assert_close(drawing.state["image"], blue[:1].expand(4, 3))
+    seen = mean_colour(drawing.render(torch.arange(4), **{k: drawing.state[k] for k in RATES}))
+    assert (seen @ blue[0] > 0.8).all()
+    assert (last < 0).all()  # it is like neither of the classes
+
+
+def test_classes_and_pictures_are_drawn_by_lot():
+    drawing, rng = Sketches(400, 16), torch.Generator().manual_seed(0)
+    pictures = captioned(batch(5).images)
+    drawing.start(torch.arange(400), pictures, mean_colour, subjects_of(torch.rand(30, 3)), rng)
+    own = drawing.state["class"]
+    assert (own < 0).float().mean() == pytest.approx(PICTURES, abs=0.08)
+    assert len(own[own >= 0].unique()) > 25
+    assert len(drawing.state["image"][own < 0].unique(dim=0)) == 5
+
+
+def test_what_means_the_same_is_no_rival():
+    texts = F.normalize(torch.tensor([[1.0, 0.0, 0.0], [0.9, 0.3, 0.0], [0.0, 0.0, 1.0]]), dim=-1)
+    images = F.normalize(torch.tensor([[0.0, 1.0, 0.1], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0]]), dim=-1)
+    subjects = Subjects(images, texts, torch.tensor([0.2, 0.2, 0.0]), lambda numbers: texts[:1])
+    drawing = Sketches(4, 16)
+    rng = torch.Generator().manual_seed(0)
+    drawing.start(torch.arange(4), batch(1), mean_colour, subjects, rng)
+    drawing.state["class"][:2] = torch.tensor([2, -1])
+    drawing.state["image"][1], drawing.state["text"][1] = images[2], texts[0]
+    targets, rivals = drawing.aims(torch.tensor([0, 1]), subjects)
+    assert rivals.tolist() == [[True, True, False], [False, False, True]]
+    sharp = F.normalize(torch.tensor([1.6 - 0.6 * 0.2, -0.6 * 0.2, 0.0]), dim=0)
+    torch.testing.assert_close(targets[0], F.normalize(sharp + 0.3 * texts[2], dim=0))
+    torch.testing.assert_close(targets[1], F.normalize(sharp + 0.3 * texts[0], dim=0))
+
+
 def test_a_finished_drawing_gives_way_to_a_new_one(short_life):
-    drawing, rng = Sketches(4, 1000, 16), torch.Generator().manual_seed(0)
-    drawing.start(torch.arange(4), rng)
+    drawing, rng = Sketches(4, 16), torch.Generator().manual_seed(0)
+    subjects = subjects_of(torch.rand(1000, 3, generator=rng))
+    drawing.start(torch.arange(4), batch(2), mean_colour, subjects, rng)
     low, high = LIFE
     assert ((drawing.state["life"] >= low) & (drawing.state["life"] < high)).all()
     old = {k: v.clone() for k, v in drawing.state.items()}
     drawing.state["age"][1] = drawing.state["life"][1]
-    moments = moments_of(torch.rand(1000, 3, generator=rng))
-    texts, chunks = torch.zeros(1000, 3), Chunks(0)
     for step in range(TURNS):
-        drawing.join(batch(2), mean_colour, moments, texts, chunks, step, rng)
+        drawing.join(batch(2), mean_colour, subjects, Chunks(0), step, rng)
     assert drawing.state["age"].tolist() == [sketches.MOVES] * 4
     same = (drawing.state["counts"] == old["counts"]).all(1)  # what is not optimised
     assert same.tolist() == [True, False, True, True]
