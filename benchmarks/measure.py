@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 
@@ -31,3 +35,32 @@ def status(field: str) -> float:
 def forget_peak() -> None:
     """Let the peak ``VmHWM`` of this process count from now on, not from its start."""
     Path("/proc/self/clear_refs").write_text("5")
+
+
+def read_sizes(
+    argv: Sequence[str] | None, doc: str, cuts: int, sides: Iterable[str]
+) -> argparse.Namespace:
+    """Return the options of a benchmark of guided steps; ``memory_of`` is for `peak_beside`."""
+    parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--cuts", type=int, default=cuts)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory-of", choices=sides, help=argparse.SUPPRESS)
+    warnings.filterwarnings("ignore")  # open_clip's and kornia's, about their own future
+    return parser.parse_args(argv)
+
+
+def peak_beside(module: str, name: str, given: argparse.Namespace) -> float:
+    """Return the peak memory of two steps in MB over that of the networks, in a process."""
+    command = [sys.executable, "-m", module, "--size", str(given.size)]
+    command += ["--cuts", str(given.cuts), "--memory-of", name]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def print_peak(step: Callable[[], object], count: int = 2) -> None:
+    """Print by how many MB memory rises in `count` steps."""
+    forget_peak()  # loading and converting needs more than a step
+    before = status("VmRSS")
+    for _ in range(count):
+        step()
+    print(status("VmHWM") - before)

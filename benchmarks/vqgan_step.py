@@ -9,11 +9,7 @@ as a diffusers `VQModel`, and CLIP ViT-B/32; 32 cuts of a picture of 256 x 256 p
 
 from __future__ import annotations
 
-import argparse
 import copy
-import subprocess
-import sys
-import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -21,7 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.guided_step import MEAN, PROMPT, STD, make_network
-from benchmarks.measure import forget_peak, least_times, status
+from benchmarks.measure import least_times, peak_beside, print_peak, read_sizes
 from benchmarks.peers import UsualPainting, UsualStep
 from guidance.clip.model import ClipModel
 from guidance.clip.preprocess import Preprocess
@@ -100,37 +96,15 @@ def times(size: int, cuts: int, repeats: int) -> dict[str, float]:
     return least_times(steps, repeats)
 
 
-def memory(name: str, size: int, cuts: int) -> float:
-    """Return the peak memory of two steps in MB over that of the networks, in a process."""
-    command = [sys.executable, "-m", "benchmarks.vqgan_step", "--size", str(size)]
-    command += ["--cuts", str(cuts), "--memory-of", name]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def measure_memory(name: str, size: int, cuts: int) -> None:
-    """Print what `memory` reads."""
-    step = make_side(name, make_vqgan(), *make_network("ViT-B-32"), size, cuts)
-    forget_peak()  # loading and converting needs more than a step
-    before = status("VmRSS")
-    for _ in range(2):
-        step()
-    print(status("VmHWM") - before)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--cuts", type=int, default=32)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--memory-of", choices=SIDES, help=argparse.SUPPRESS)
-    given = parser.parse_args(argv)
-    warnings.filterwarnings("ignore")  # open_clip's and kornia's, about their own future
+    given = read_sizes(argv, __doc__, 32, SIDES)
     if given.memory_of:
-        measure_memory(given.memory_of, given.size, given.cuts)
+        networks = make_vqgan(), *make_network("ViT-B-32")
+        print_peak(make_side(given.memory_of, *networks, given.size, given.cuts))
         return
     seconds = times(given.size, given.cuts, given.repeats)
-    peaks = {name: memory(name, given.size, given.cuts) for name in SIDES}
+    peaks = {name: peak_beside("benchmarks.vqgan_step", name, given) for name in SIDES}
     print(
         f"VQGAN f16-1024 and ViT-B-32, {given.cuts} cuts, {given.size} px, "
         f"{torch.get_num_threads()} threads, least of {given.repeats} steps"

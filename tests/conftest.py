@@ -51,3 +51,24 @@ def with_prior(tmp_path_factory: pytest.TempPathFactory):
 def generator() -> torch.Generator:
     """Return a seeded random generator."""
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """Return a picture of 32 pixels."""
+    from guidance.images import to_pil
+
+    pixels = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    to_pil(pixels).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> Path:
+    """Return a mask of the same size, white on the right."""
+    from guidance.images import to_pil
+
+    half = torch.zeros(1, 3, 32, 32)
+    half[..., 16:] = 1
+    to_pil(half).save(tmp_path / "mask.png")
+    return tmp_path / "mask.png"

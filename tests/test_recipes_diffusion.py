@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tiny_diffusion
 from PIL import Image
+from runs import pixels
 
 import guidance
 
@@ -46,11 +47,6 @@ def refused(script: str, arguments: list[str], monkeypatch, capsys) -> str:
         main()
     assert end.value.code == 2
     return capsys.readouterr().err.splitlines()[-1]
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB")).astype(int)
 
 
 def test_compares_kinds_of_guidance_on_the_same_seeds(tmp_path, models):

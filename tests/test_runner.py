@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from runs import finish, start, wait_for_checkpoint
 from safetensors.torch import save_file
 
 from guidance.artifacts import read_manifest
@@ -28,18 +29,6 @@ SMALL = ["--strokes", "12", "--size", "48", "--render-size", "96", "--cuts", "4"
 
 def draw(*arguments: object) -> int:
     return command(CLIPDRAW, [str(a) for a in arguments])
-
-
-def start(arguments: list[object], **options: object) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "guidance.clipdraw", *map(str, arguments)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
 
 
 def test_leaves_all_artefacts(tmp_path, tiny_clip_path, capsys):
@@ -90,10 +79,8 @@ def test_no_prior_aims_at_the_words(tmp_path, tiny_clip_path):
 def test_killed_and_resumed_is_byte_identical(tmp_path, tiny_clip_path):
     options = ["a fox", *SMALL, "--steps", 60, "--save-every", 4, "--clip", tiny_clip_path]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    process = start([*options, "--output", whole])
-    assert process.wait(120) == 0, process.stderr.read()
-    process.communicate()
-    process = start([*options, "--output", killed])
+    finish(start("clipdraw", [*options, "--output", whole]))
+    process = start("clipdraw", [*options, "--output", killed])
     chance = random.Random(0)
     for attempt in range(3):
         deadline = time.monotonic() + 90
@@ -106,9 +93,8 @@ def test_killed_and_resumed_is_byte_identical(tmp_path, tiny_clip_path):
         time.sleep(chance.random() * 0.3)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        process = start(["--resume", killed])
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
+        process = start("clipdraw", ["--resume", killed])
+    finish(process)
     for name in ("image.png", "drawing.svg", "steps.csv"):
         same = (whole / name).read_bytes() == (killed / name).read_bytes()
         assert same, f"{name} differs after resume"
@@ -117,11 +103,9 @@ def test_killed_and_resumed_is_byte_identical(tmp_path, tiny_clip_path):
 
 def test_ctrl_c_leaves_the_last_step_and_resumes(tmp_path, tiny_clip_path):
     out = tmp_path / "run"
-    process = start(["a fox", *SMALL, "--steps", 100000, "--clip", tiny_clip_path, "-o", out,
-                     "--save-every", 3])  # fmt: skip
-    while not (out / "checkpoint.safetensors").exists():
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.02)
+    options = ["--steps", 100000, "--save-every", 3, "--clip", tiny_clip_path, "-o", out]
+    process = start("clipdraw", ["a fox", *SMALL, *options])
+    wait_for_checkpoint(process, out)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130

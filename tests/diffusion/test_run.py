@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
+from runs import assert_same_when_killed, pixels
 
 import guidance
 from guidance import ClipScorer
@@ -32,39 +27,8 @@ def small(folders, tiny_clip_path) -> list[str]:
     return [*SMALL, "--model", str(folders["sd"]), "--clip", str(tiny_clip_path)]
 
 
-@pytest.fixture
-def photo(tmp_path) -> Path:
-    pixels = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    to_pil(pixels).save(tmp_path / "photo.png")
-    return tmp_path / "photo.png"
-
-
-@pytest.fixture
-def mask(tmp_path) -> Path:
-    half = torch.zeros(1, 3, 32, 32)
-    half[..., 16:] = 1
-    to_pil(half).save(tmp_path / "mask.png")
-    return tmp_path / "mask.png"
-
-
 def sample(*arguments: object) -> int:
     return command(DIFFUSION, [str(a) for a in arguments])
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB")).astype(int)
-
-
-def begin(arguments: list[object]) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "guidance.diffusion", *map(str, arguments)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def test_leaves_all_artefacts(tmp_path, small, tiny_clip_path, capsys):
@@ -127,23 +91,9 @@ def test_killed_and_resumed_is_the_uninterrupted_run(tmp_path, folders, tiny_cli
     options = ["a fox", *SMALL, "--steps", 20, "--save-every", 2, "--sampler", "dpm++2m-sde",
                "-n", 2, "--guide-every", 2, "--model", folders["ddpm"],
                "--clip", tiny_clip_path]  # fmt: skip
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    process = begin([*options, "-o", whole])  # not in this process: its threads may add otherwise
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    process = begin([*options, "-o", stopped])
-    while not (stopped / "checkpoint.safetensors").exists():
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert read_manifest(stopped)["result"]["status"] == "running"
-    process = begin(["--resume", stopped])
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    for name in ("image.png", "image-2.png", "steps.csv"):
-        same = (whole / name).read_bytes() == (stopped / name).read_bytes()
-        assert same, f"{name} differs after resume"
+    assert_same_when_killed(
+        "diffusion", options, tmp_path, ("image.png", "image-2.png", "steps.csv")
+    )
 
 
 @pytest.mark.parametrize("sampler", ["pndm", "unipc", "heun"])

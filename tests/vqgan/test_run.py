@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +10,7 @@ import pytest
 import tiny_vqgan
 import torch
 from PIL import Image
+from runs import assert_same_when_killed, pixels
 
 import guidance
 from guidance.artifacts import read_manifest
@@ -36,39 +32,8 @@ def small(tiny, tiny_clip_path) -> list[str]:
     return [*SMALL, "--vqgan", str(tiny), "--clip", str(tiny_clip_path)]
 
 
-@pytest.fixture
-def photo(tmp_path) -> Path:
-    pixels = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    to_pil(pixels).save(tmp_path / "photo.png")
-    return tmp_path / "photo.png"
-
-
-@pytest.fixture
-def mask(tmp_path) -> Path:
-    half = torch.zeros(1, 3, 32, 32)
-    half[..., 16:] = 1
-    to_pil(half).save(tmp_path / "mask.png")
-    return tmp_path / "mask.png"
-
-
 def paint(*arguments: object) -> int:
     return command(VQGAN, [str(a) for a in arguments])
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB")).astype(int)
-
-
-def start(arguments: list[object]) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "guidance.vqgan", *map(str, arguments)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def test_leaves_all_artefacts(tmp_path, tiny, tiny_clip_path):
@@ -117,23 +82,7 @@ def test_interrupted_and_resumed_is_the_uninterrupted_run(tmp_path, small):
     steps = 40
     options = ["a fox", *small, "--steps", steps, "--save-every", 3, "--ema", 0.9, "--gumbel", 0.5,
                "--init-noise", "perlin", "--lr", 0.3]  # fmt: skip
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    process = start([*options, "-o", whole])  # not in this process: its threads may add otherwise
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    process = start([*options, "-o", stopped])
-    while not (stopped / "checkpoint.safetensors").exists():
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert read_manifest(stopped)["result"]["status"] == "running"
-    process = start(["--resume", stopped])
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    for name in ("image.png", "steps.csv"):
-        same = (whole / name).read_bytes() == (stopped / name).read_bytes()
-        assert same, f"{name} differs after resume"
+    assert_same_when_killed("vqgan", options, tmp_path, ("image.png", "steps.csv"))
 
 
 def test_mask_leaves_the_rest_of_the_picture(tmp_path, small, photo, mask):

@@ -1,0 +1,70 @@
+"""Runs of the techniques in processes of their own, and what they leave."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from guidance.artifacts import read_manifest
+
+ROOT = Path(__file__).parents[1]
+
+
+def pixels(path: Path) -> np.ndarray:
+    """Return a picture as ``[H, W, 3]`` int."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def start(technique: str, arguments: Iterable[object], **options: object) -> subprocess.Popen:
+    """Start ``python -m guidance.<technique>``; `options` are those of `subprocess.Popen`."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-m", f"guidance.{technique}", *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def finish(process: subprocess.Popen, timeout: float = 300) -> None:
+    """Wait for a run that must end well."""
+    _, err = process.communicate(timeout=timeout)
+    assert process.returncode == 0, err
+
+
+def wait_for_checkpoint(process: subprocess.Popen, folder: Path) -> None:
+    """Wait until a run has saved its state in `folder`."""
+    while not (folder / "checkpoint.safetensors").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+
+
+def assert_same_when_killed(
+    technique: str, arguments: list[object], folder: Path, files: Iterable[str]
+) -> None:
+    """Run once to the end and once killed and resumed; `files` must be the same to the byte.
+
+    The first is a process as well: in this one, threads may add numbers in another order.
+    """
+    whole, stopped = folder / "whole", folder / "stopped"
+    finish(start(technique, [*arguments, "-o", whole]))
+    process = start(technique, [*arguments, "-o", stopped])
+    wait_for_checkpoint(process, stopped)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert read_manifest(stopped)["result"]["status"] == "running"
+    finish(start(technique, ["--resume", stopped]))
+    for name in files:
+        same = (whole / name).read_bytes() == (stopped / name).read_bytes()
+        assert same, f"{name} differs after resume"
