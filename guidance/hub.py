@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 from urllib.request import getproxies
+
+from guidance.errors import GuidanceError, ModelError, line, nearest
 
 
 @contextlib.contextmanager
@@ -34,3 +36,29 @@ def _reachable(url: str) -> bool:
             return True
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def reached(what: str, name: str, repositories: Sequence[str], offline: str) -> Iterator[None]:
+    """Tell in one line why a download in here failed; our own errors pass as they are.
+
+    Args:
+        what: Kind of thing, as in "the VQGAN".
+        name: Repository in the hub.
+        repositories: Known ones, to suggest the nearest if `name` is none of them.
+        offline: What to do without a network.
+
+    Raises:
+        ModelError: Anything but a `GuidanceError` was raised.
+    """
+    with quiet():
+        try:
+            yield
+        except GuidanceError:
+            raise
+        except Exception as error:  # the hub client raises unrelated types
+            near = "" if name in repositories else nearest(name, repositories)
+            raise ModelError(
+                f"{what} {name} is no local file or folder, is not in the hub's cache and could "
+                f"not be downloaded ({line(error)}){near}; {offline}"
+            ) from error

@@ -26,11 +26,10 @@ from guidance.errors import (
     GuidanceError,
     InputError,
     ModelError,
-    line,
     nearest,
     unknown,
 )
-from guidance.hub import quiet
+from guidance.hub import reached
 from guidance.models.components import (
     check_libraries,
     load_network,
@@ -267,16 +266,7 @@ def _hub(name: str, precision: str, decoder: str, draft: LatentSpace | None) -> 
     def check(plan: Plan) -> None:
         _check_plan(plan, decoder)
 
-    with quiet():  # no retries when the hub is out of reach
-        try:
-            folder = download(name, half=precision != "fp32", check=check)
-        except GuidanceError:
-            raise
-        except Exception as error:  # the hub client raises unrelated types
-            repositories = [k for k in KNOWN if _REPOSITORY.fullmatch(k)]
-            near = "" if name in repositories else nearest(name, repositories)
-            raise ModelError(
-                f"the diffusion model {name} is no local file or folder, is not in the hub's cache "
-                f"and could not be downloaded ({line(error)}){near}; {OFFLINE_HINT}"
-            ) from error
-        return _local(folder, name, precision, draft)
+    repositories = [k for k in KNOWN if _REPOSITORY.fullmatch(k)]
+    with reached("the diffusion model", name, repositories, OFFLINE_HINT):
+        folder = download(name, half=precision != "fp32", check=check)
+    return _local(folder, name, precision, draft)

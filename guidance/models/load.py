@@ -24,14 +24,13 @@ import torch
 
 from guidance.errors import (
     FileError,
-    GuidanceError,
     InputError,
     ModelError,
     line,
     nearest,
     unknown,
 )
-from guidance.hub import quiet
+from guidance.hub import reached
 from guidance.models.architecture import read_config
 from guidance.models.folder import Fetch, in_folder, read_json
 from guidance.models.foreign import SUFFIXES
@@ -211,19 +210,10 @@ def _local(path: Path, name: str) -> nn.Module:
 
 
 def _hub(name: str) -> nn.Module:
-    with quiet():  # no retries when the hub is out of reach
-        try:
-            folder = _download(name)
-        except GuidanceError:
-            raise
-        except Exception as error:  # the hub client raises unrelated types
-            repositories = [k for k in KNOWN if _REPOSITORY.fullmatch(k)]
-            near = "" if name in repositories else nearest(name, repositories)
-            raise ModelError(
-                f"the VQGAN {name} is no local file or folder, is not in the hub's cache and could "
-                f"not be downloaded ({line(error)}){near}; {OFFLINE_HINT}"
-            ) from error
-        return _local(folder, name)
+    repositories = [k for k in KNOWN if _REPOSITORY.fullmatch(k)]
+    with reached("the VQGAN", name, repositories, OFFLINE_HINT):
+        folder = _download(name)
+    return _local(folder, name)
 
 
 def _download(name: str) -> Path:
