@@ -38,7 +38,7 @@ PART = 64  # pictures in memory at once
 CAPTIONS = 2
 # Length of a class's key. Below 1, classes stand back behind captions as close: what they give are
 # photos of scenery and all, and drawings of a thing alone are clearer to follow.
-DEFERENCE = 0.9
+DEFERENCE = 0.98
 
 
 @dataclass(frozen=True)
