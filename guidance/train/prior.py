@@ -37,8 +37,8 @@ from guidance.train.names import with_article
 PART = 64  # pictures in memory at once
 # A name with templates has many captions; those after the second add words, not meaning.
 CAPTIONS = 2
-# Length of a class's key. Below 1, classes stand back behind captions as close: what they give are
-# photos of scenery and all, and drawings of a thing alone are clearer to follow.
+# Length of a class's key. Below 1, classes stand a little behind captions as close: what they give
+# are photos of scenery and all, and drawings of a thing alone are clearer to follow.
 DEFERENCE = 0.98
 
 

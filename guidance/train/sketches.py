@@ -41,7 +41,6 @@ GROUP = 12  # drawings that one thread takes further at a time
 BETAS, TINY = (0.9, 0.999), 1e-8
 MIN_CROP = 0.55  # of a view, as a fraction of the drawing's side
 COLOUR = 0.4
-
 PICTURES = 0.4  # of the drawings are to be like a training picture, the others like a class
 
 Look = Callable[[Tensor], Tensor]

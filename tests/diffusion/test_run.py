@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,7 +17,6 @@ from guidance.diffusion.technique import DIFFUSION
 from guidance.images import to_pil
 from guidance.runner import command, execute
 
-ROOT = Path(__file__).parents[2]
 SMALL = ["--cuts", "4", "--video", "none", "--steps", "3"]
 
 

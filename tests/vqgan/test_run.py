@@ -18,7 +18,6 @@ from guidance.images import to_pil
 from guidance.runner import command
 from guidance.vqgan.technique import VQGAN
 
-ROOT = Path(__file__).parents[2]
 SMALL = ["--size", "32", "--cuts", "4", "--video", "none"]
 
 
