@@ -4,10 +4,36 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from guidance.errors import FileError, InputError, nearest
 from guidance.images import is_image_path
+
+# what systems leave in folders of pictures: previews, views, waste baskets
+LEFTOVERS = frozenset(
+    ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "$recycle.bin",
+     "system volume information")
+)  # fmt: skip
+
+
+def is_hidden(name: str | os.PathLike) -> bool:
+    """Return whether a file is no file of the user's: hidden, or left behind by a system.
+
+    Such are names with a leading dot (macOS' ``._a.jpg``, ``.DS_Store``, ``.ipynb_checkpoints``)
+    and those of `LEFTOVERS`, and whatever lies in a folder of such a name.
+
+    Args:
+        name: a file's name, or its path below the folder or archive that is read; what that
+            folder itself is called does not count.
+
+    Example:
+        >>> is_hidden("dogs/._rex.jpg"), is_hidden("./dogs/rex.jpg")
+        (True, False)
+    """
+    return any(
+        (part.startswith(".") and part != "..") or part.lower() in LEFTOVERS
+        for part in PurePath(name).parts
+    )
 
 
 def collect(
@@ -57,7 +83,7 @@ def _walk(folder: Path, recursive: bool, entered: set[str]) -> Iterator[Path]:
         raise FileError(f"cannot list the folder {folder}: {error.strerror or error}") from error
     folders = []
     for entry in entries:
-        if entry.name.startswith("."):
+        if is_hidden(entry.name):
             continue
         if os.path.isdir(entry):
             folders.append(entry)

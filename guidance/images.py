@@ -6,6 +6,7 @@ Untrusted files end here: size limits are checked before any pixel is decoded.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import stat
@@ -13,6 +14,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -36,8 +38,9 @@ ImageLike = str | os.PathLike | Image.Image | Tensor
 
 
 def load_image(
-    source: str | os.PathLike | Image.Image,
+    source: str | os.PathLike | Image.Image | bytes | BinaryIO,
     *,
+    name: str | None = None,
     max_pixels: int = MAX_PIXELS,
     min_side: int | None = None,
     animated: bool = True,
@@ -47,7 +50,9 @@ def load_image(
     Safe to call from several threads at once.
 
     Args:
-        source: a path or an open PIL image, which is left as it is.
+        source: a path, the bytes of a file, an open binary file that can be sought, or an open
+            PIL image; the last two are left open.
+        name: what messages call the image; a path is called by itself.
         max_pixels: larger images are refused before they are decoded.
         min_side: allow the image to be shrunk by a whole factor while its sides stay at least
             this long, in pixels; a JPEG decoder does so several times faster than it decodes.
@@ -56,13 +61,13 @@ def load_image(
     Raises:
         FileError: missing, not an image, damaged, truncated, too large, or refused as animated.
     """
-    name = "the image" if isinstance(source, Image.Image) else str(source)
+    if name is None:
+        name = str(source) if isinstance(source, str | os.PathLike) else "the image"
     try:
         with hide_warnings(), contextlib.ExitStack() as stack:
             image = source
             if not isinstance(source, Image.Image):
-                _check_file(Path(source))
-                image = stack.enter_context(Image.open(source, formats=_formats()))
+                image = stack.enter_context(_open(source, name))
             if image.width * image.height > max_pixels:
                 raise FileError(
                     f"{name} has {image.width}x{image.height} pixels, more than {max_pixels:,}"
@@ -184,15 +189,26 @@ def _formats() -> list[str]:
     return [name for name in FORMATS if name in Image.OPEN]
 
 
-def _check_file(path: Path) -> None:
+def _open(source: str | os.PathLike | bytes | BinaryIO, name: str) -> Image.Image:
+    """Open an image of the formats that are read here; nothing of its pixels is decoded yet."""
+    if isinstance(source, bytes):
+        if not source:
+            raise FileError(f"{name} is empty")
+        source = io.BytesIO(source)
+    elif isinstance(source, str | os.PathLike):
+        _check_file(Path(source), name)
+    return Image.open(source, formats=_formats())
+
+
+def _check_file(path: Path, name: str) -> None:
     """Raise `FileError` for what would hang (a pipe, a device) or give an unclear message."""
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
-        raise FileError(f"{path} is a folder, not an image")
+        raise FileError(f"{name} is a folder, not an image")
     if not stat.S_ISREG(status.st_mode):
-        raise FileError(f"{path} is not a regular file")
+        raise FileError(f"{name} is not a regular file")
     if status.st_size == 0:
-        raise FileError(f"{path} is empty")
+        raise FileError(f"{name} is empty")
 
 
 def _upright(image: Image.Image) -> Image.Image:

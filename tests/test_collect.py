@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from guidance.collect import collect
+from guidance.collect import collect, is_hidden
 from guidance.errors import FileError, InputError
 
 
@@ -25,6 +25,30 @@ def test_images_of_a_folder_in_order(tmp_path):
     (tmp_path / "folder.png").mkdir()
     assert names(tmp_path, collect([tmp_path])) == ["a.jpg", "b.PNG"]
     assert names(tmp_path, collect([tmp_path], recursive=True)) == ["a.jpg", "b.PNG", "sub/c.png"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".DS_Store", "._a.jpg", "dogs/._a.jpg", ".ipynb_checkpoints/a-checkpoint.jpg", "Thumbs.db",
+     "__MACOSX/dogs/a.jpg", "./.git/a.png", "DESKTOP.INI", "@eaDir/a.jpg", "Icon\r", "..a/b.jpg"],
+)  # fmt: skip
+def test_what_a_system_leaves_behind_is_hidden(name):
+    assert is_hidden(name)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "./a.jpg", "../a.jpg", "dogs/a..jpg", "_a.jpg", ""])
+def test_what_a_user_named_is_not_hidden(name):
+    assert not is_hidden(name)
+
+
+def test_leftovers_are_passed_over_in_folders(tmp_path):
+    fill(tmp_path, "a.png", "__MACOSX/a.png", "s/._b.png", "s/@eaDir/b.png", "s/b.png", ".c/c.png")
+    assert names(tmp_path, collect([tmp_path], recursive=True)) == ["a.png", "s/b.png"]
+
+
+def test_a_folder_that_is_named_may_be_hidden(tmp_path):
+    fill(tmp_path / ".hidden", "a.png")
+    assert names(tmp_path, collect([tmp_path / ".hidden"])) == [".hidden/a.png"]
 
 
 def test_a_named_file_needs_no_suffix(tmp_path):

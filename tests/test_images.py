@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import threading
@@ -51,6 +52,26 @@ def test_formats_are_read(tmp_path, photo, suffix):
     photo.save(path)
     loaded = load_image(path)
     assert (loaded.mode, loaded.size) == ("RGB", (64, 48))
+
+
+def test_bytes_and_open_files_are_read_as_files_are(tmp_path, photo):
+    path = tmp_path / "x.png"
+    photo.save(path)
+    assert load_image(path.read_bytes()).tobytes() == photo.tobytes()
+    with path.open("rb") as file:
+        assert load_image(file).tobytes() == photo.tobytes()
+        assert not file.closed
+    for data, reason in {
+        b"": "is empty",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n": "is not an image of a known format",
+        bomb(tmp_path / "b.png", 11000).read_bytes(): "has 11000x11000 pixels",
+        half(path).read_bytes(): "cannot be read",
+    }.items():
+        for source in (data, io.BytesIO(data)) if data else (data,):
+            with pytest.raises(FileError, match=f"^a.tar: b.jpg {reason}"):
+                load_image(source, name="a.tar: b.jpg")
+    with pytest.raises(FileError, match="^the image is empty"):
+        load_image(b"")
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from guidance.collect import missing, read_prompts
+from guidance.collect import is_hidden, missing, read_prompts
 from guidance.errors import FileError, InputError
 
 OURS = Path(__file__).with_name("lists")
@@ -26,7 +26,7 @@ def load_lists(folder: str | os.PathLike | None = None) -> dict[str, tuple[str, 
     place = OURS if folder is None else Path(folder)
     if not place.is_dir():
         raise FileError(missing(place) if not place.exists() else f"{place} is not a folder")
-    files = sorted(p for p in place.glob("*.txt") if not p.name.startswith("."))
+    files = sorted(p for p in place.glob("*.txt") if not is_hidden(p.name))
     if not files:
         raise InputError(f"{place} holds no list: NAME.txt with a phrase on each line")
     files.sort(key=lambda p: p.stem != START)

@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from guidance.canvas import load_picture
+from guidance.collect import is_hidden
 from guidance.conventions import check_count, check_range
 from guidance.errors import FileError, InputError
 from guidance.images import MAX_PIXELS, is_image_path, load_image
@@ -241,5 +242,5 @@ def _images(folder: Path) -> Iterator[Path]:
         parts = re.split(r"(\d+)", path.name)
         return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
-    found = [p for p in folder.iterdir() if is_image_path(p) and not p.name.startswith(".")]
+    found = [p for p in folder.iterdir() if is_image_path(p) and not is_hidden(p.name)]
     yield from sorted(found, key=order)
