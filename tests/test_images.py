@@ -70,7 +70,7 @@ def test_bytes_and_open_files_are_read_as_files_are(tmp_path, photo):
         for source in (data, io.BytesIO(data)) if data else (data,):
             with pytest.raises(FileError, match=f"^a.tar: b.jpg {reason}"):
                 load_image(source, name="a.tar: b.jpg")
-    with pytest.raises(FileError, match="^the image is empty"):
+    with pytest.raises(FileError, match=r"^the image is empty"):
         load_image(b"")
 
 
