@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from guidance.clip.fingerprint import combine, tower_digest
 from guidance.clip.model import ClipModel
 from guidance.errors import FileError, line
 from guidance.files import atomic, make_folder
@@ -24,6 +25,7 @@ from guidance.files import atomic, make_folder
 LEAST = 256  # fewer texts are embedded faster than files are searched
 MOST_BYTES = 2**30  # of one text tower; the files unused for longest go first
 KEY = 16  # bytes of a text's hash
+VERSION = 2  # of how texts are embedded: the first one lost the end of some texts with "!"
 
 
 def folder() -> Path:
@@ -63,15 +65,15 @@ def encode_text(model: ClipModel, texts: Sequence[str], *, cache: bool = True) -
 
 
 def fingerprint(model: ClipModel) -> str:
-    """Return 32 hex digits over the text tower's weights and tokenizer; the image tower is free."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in sorted(model.network.state_dict().items()):
-        if name.startswith("visual.") or name in ("logit_scale", "logit_bias"):
-            continue
-        digest.update(f"{name}{list(value.shape)}{value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    digest.update(model.tokenizer(["A fox, 2 Füchse & 狐."]).numpy().tobytes())
-    return digest.hexdigest()
+    """Return 32 hex digits that stand for how texts are embedded; the image tower is free."""
+    network = model.network
+    tower = getattr(network, "text", network)
+    return combine([
+        VERSION,
+        tower_digest(network, without=("visual", "logit_scale", "logit_bias")),
+        getattr(tower, "attn_mask", None) is None,
+        model.tokenizer(["A fox, 2 Füchse & 狐."]).tolist(),
+    ])  # fmt: skip
 
 
 def _find(place: Path, texts: Sequence[str]) -> dict[str, Tensor]:

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 
 
-def _holder(network: nn.Module) -> nn.Module | None:
+def _tower(network: nn.Module) -> nn.Module | None:
     """Return the module with the text tower's mask, if the tower is one that can be cut."""
     tower = network.text if hasattr(network, "text") else network
-    pooled = getattr(tower, "pool_type", getattr(tower, "text_pool_type", None))
     mask = getattr(tower, "attn_mask", None)
-    if pooled != "argmax" or not isinstance(mask, Tensor) or mask.ndim != 2:
+    if not isinstance(mask, Tensor) or mask.ndim != 2:
         return None
     if getattr(tower, "cls_emb", None) is not None or getattr(tower, "use_pad_mask", False):
         return None
@@ -26,15 +25,34 @@ def _holder(network: nn.Module) -> nn.Module | None:
     return tower if torch.isneginf(mask[ahead]).all() else None
 
 
+def taken(tower: nn.Module, tokens: Tensor) -> Tensor | None:
+    """Return the place in each row of `tokens` ``[N, L]`` whose state becomes the embedding.
+
+    This is what open_clip's towers do themselves. Where the text ends cannot be told from the
+    tokens alone: CLIP's vocabulary has "!" at 0, which is the padding as well.
+
+    Returns:
+        ``[N]``, or None for a tower that takes the last place, whatever it holds, or all.
+    """
+    pooled = getattr(tower, "pool_type", getattr(tower, "text_pool_type", None))
+    if pooled == "argmax":  # the end mark is the highest token
+        return tokens.argmax(dim=1)
+    if pooled == "eos":
+        end = getattr(tower, "eos_id", getattr(tower, "text_eos_id", None))
+        return None if end is None else (tokens == end).int().argmax(dim=1)
+    return tokens.new_zeros(len(tokens)) if pooled == "first" else None
+
+
 @contextlib.contextmanager
 def cut(network: nn.Module, tokens: Tensor) -> Iterator[Tensor]:
-    """Give `tokens` ``[N, L]`` (zero padded) cut to the longest, with a tower that takes them.
+    """Give `tokens` ``[N, L]`` cut to the longest text, with a tower that takes them.
 
     The embeddings stay the same. Towers that cannot be cut get the tokens as they are.
     """
-    tower = _holder(network)
-    length = int((tokens != 0).sum(1).max())
-    if tower is None or length == tokens.shape[1]:
+    tower = _tower(network)
+    places = None if tower is None else taken(tower, tokens)
+    length = tokens.shape[1] if places is None else int(places.max()) + 1
+    if length == tokens.shape[1]:
         yield tokens
         return
     mask, positions = tower.attn_mask, tower._parameters.pop("positional_embedding")

@@ -11,14 +11,22 @@ from torch import Tensor, nn
 DIGITS = 32  # of a fingerprint, hexadecimal
 
 
-def tower_digest(tower: nn.Module) -> str:
+def tower_digest(tower: nn.Module, without: tuple[str, ...] = ()) -> str:
     """Return the digest of a tower's weights and of what its layers are set to.
+
+    What is named like one of `without` or lies below it is left out.
 
     Weights alone do not say what a tower computes: the same are used with GELU and with OpenAI's
     quick approximation of it, or with another number of heads.
     """
+
+    def out(name: str) -> bool:
+        return any(f"{name}.".startswith(f"{one}.") for one in without)
+
     digest = hashlib.blake2b(digest_size=DIGITS // 2)
     for name, module in tower.named_modules():
+        if out(name):
+            continue
         settings = sorted(
             f"{key}={value!r}"
             for key, value in vars(module).items()
@@ -28,6 +36,8 @@ def tower_digest(tower: nn.Module) -> str:
         )
         digest.update(f"{name}:{type(module).__qualname__}({', '.join(settings)})\n".encode())
     for name, value in sorted(tower.state_dict().items()):
+        if out(name):
+            continue
         digest.update(f"{name}:{list(value.shape)}:{value.dtype}\n".encode())
         digest.update(_bytes(value))
     return digest.hexdigest()

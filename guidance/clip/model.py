@@ -22,6 +22,7 @@ from guidance.clip.attention import (
 )
 from guidance.clip.context import cut
 from guidance.clip.fingerprint import combine, has_batchnorm, tower_digest
+from guidance.clip.overflow import missing, padding, tokenize
 from guidance.clip.preprocess import Preprocess
 from guidance.clip.prior import Prior
 from guidance.conventions import check_images
@@ -129,9 +130,14 @@ class ClipModel(nn.Module):
         new.sort(key=len)  # texts of one length need no padding
         for start in range(0, len(new), 256):
             part = new[start : start + 256]
-            tokens = self.tokenizer(part)
+            tokens = tokenize(self.tokenizer, part)
             for text, row in zip(part, tokens, strict=True):
-                self._warn_if_cut(text, row)
+                if said := missing(self.tokenizer, text, row, self._pad):
+                    warnings.warn(
+                        f"the prompt is longer than the {len(row)} tokens {self.name} reads; "
+                        f"{said}",
+                        stacklevel=3,
+                    )
             with cut(self.network, tokens) as short:
                 features = self.network.encode_text(short.to(self.device))
             self._texts.update(zip(part, F.normalize(features.float(), dim=-1), strict=True))
@@ -148,42 +154,14 @@ class ClipModel(nn.Module):
         embeddings = self.encode_text(texts)
         return embeddings if self.prior is None else self.prior(embeddings)
 
-    def _warn_if_cut(self, text: str, tokens: Tensor) -> None:
-        """Warn which words of `text` did not fit into its `tokens` ``[context_length]``."""
-        pad = self._pad
-        if tokens[-1] == pad and (pad == 0 or tokens[-2] == pad):
-            return  # padding left: everything fitted
-        words = text.split()
-
-        def same(prefix: list[str]) -> bool:
-            return torch.equal(self.tokenizer([" ".join(prefix)])[0], tokens)
-
-        kept = _fewest(len(words), lambda n: same(words[:n]))
-        *before, last = words[:kept] or [""]
-        # the last word may be cut inside: Chinese, say, has no spaces
-        letters = _fewest(len(last), lambda n: same([*before, last[:n]]))
-        if cut := [w for w in (last[letters:], *words[kept:]) if w]:
-            shown = " ".join(cut[:12])
-            shown = shown[:100] + (" …" if len(cut) > 12 or len(shown) > 100 else "")
-            warnings.warn(
-                f"the prompt is longer than the {len(tokens)} tokens {self.name} reads; "
-                f"its last {len(cut)} words are ignored: {shown!r}",
-                stacklevel=4,
-            )
+    def unread(self, text: str) -> str:
+        """Say which words of `text` do not fit into the model's context; empty if all do."""
+        return missing(self.tokenizer, text, tokenize(self.tokenizer, [text])[0], self._pad)
 
     @functools.cached_property
     def _pad(self) -> int:
         """The token that fills up short texts."""
-        return int(self.tokenizer([""])[0, -1])
-
-
-def _fewest(count: int, enough: Callable[[int], bool]) -> int:
-    """Return the least n <= `count` for which ``enough(n)``, by bisection."""
-    low = min(1, count)
-    while low < count:
-        middle = (low + count) // 2
-        low, count = (low, middle) if enough(middle) else (middle + 1, count)
-    return low
+        return padding(self.tokenizer)
 
 
 def check_precision(precision: str, device: torch.device) -> None:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from guidance.clip.model import ClipModel
+from guidance.clip.overflow import tokenize
 from guidance.errors import ModelError
 
 
@@ -97,7 +98,7 @@ def word_embeddings(model: ClipModel, texts: Sequence[str]) -> tuple[Tensor, Ten
     if norm is None or pooled != "argmax" or getattr(tower, "cls_emb", None) is not None:
         raise ModelError(f"the text tower of {model.name} gives no embeddings of words")
     model.encode_text(texts)  # checks them, and warns of what is cut
-    tokens = model.tokenizer(list(texts)).to(model.device)
+    tokens = tokenize(model.tokenizer, texts).to(model.device)
     kept: list[Tensor] = []
     hook = norm.register_forward_hook(lambda module, given, out: kept.append(out))
     try:

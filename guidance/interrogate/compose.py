@@ -128,7 +128,7 @@ def _longer(
 
 def fits(scorer: ClipScorer, text: str) -> bool:
     """Return whether all models read `text` to its end: would one more word be read?"""
-    return all(not torch.equal(*m.tokenizer([text, f"{text} a"])) for m in scorer.models)
+    return not any(m.unread(f"{text} a") for m in scorer.models)
 
 
 def _says(text: str, phrase: str) -> bool:

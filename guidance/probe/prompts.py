@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from guidance.clip.context import cut
+from guidance.clip.context import cut, taken
 from guidance.clip.model import ClipModel
+from guidance.clip.overflow import padding
 from guidance.conventions import check_shape
 from guidance.errors import InputError
 
@@ -148,12 +149,14 @@ def _tokens(model: ClipModel, names: Sequence[str], words: str) -> tuple[Tensor,
         ``[C, L]`` cut to the longest prompt, and place and number of the tokens of `words`.
     """
     texts = ["", words, *(f"{words} {name}." for name in names)]
-    empty, alone, *rows = model.tokenizer(texts)
-    pad = int(empty[-1])
+    empty, alone, *rows = tokens = model.tokenizer(texts)
     start = int(empty[0] == alone[0])  # most tokenizers put a mark at the beginning
-    length = int((alone != pad).sum() - (empty != pad).sum())
-    for name, row in zip(names, rows, strict=True):
-        if row[-1] != pad:
+    ends = taken(text_tower(model), tokens)
+    if ends is None:  # towers of a vocabulary whose padding is nothing else
+        ends = (tokens != padding(model.tokenizer)).sum(1)
+    length = int(ends[1] - ends[0])
+    for name, text, row in zip(names, texts[2:], rows, strict=True):
+        if model.unread(text):
             raise InputError(
                 f"the class name {name[:60]!r} does not fit into the {len(row)} tokens that "
                 f"{model.name} reads beside a context of {length}"

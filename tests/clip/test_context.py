@@ -37,6 +37,25 @@ def test_same_embeddings_and_gradients(kind):
     assert len(list(made.parameters())) == len(list(network(kind).parameters()))
 
 
+@pytest.mark.parametrize("text", ["a fox!🦊", '"a fox!",', "狐狸!。", "!!", "a!🦊 b!🦊"])
+def test_an_exclamation_mark_is_no_padding(text):
+    made, tokenizer = network(open_clip.CLIP), open_clip.SimpleTokenizer()
+    full = made.encode_text(tokenizer([text, "a fox"]))
+    for batch in ([text], [text, "a fox"]):
+        with cut(made, tokenizer(batch)) as short:
+            torch.testing.assert_close(made.encode_text(short), full[: len(batch)])
+
+
+def test_a_tower_that_names_its_end_mark_is_cut_there():
+    made = network(open_clip.CLIP, pool_type="eos", eos_id=7)
+    tokens = torch.tensor([[1, 0, 9, 7, 0, 0, 0], [1, 2, 7, 0, 0, 0, 0]])
+    tokens = torch.nn.functional.pad(tokens, (0, 70))
+    full = made.encode_text(tokens)
+    with cut(made, tokens) as short:
+        assert short.shape[1] == 4
+        torch.testing.assert_close(made.encode_text(short), full)
+
+
 def test_towers_that_see_everything_are_left_alone():
     made = network(open_clip.CustomTextCLIP, no_causal_mask=True)
     tokens = open_clip.SimpleTokenizer()(TEXTS)
