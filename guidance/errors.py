@@ -63,6 +63,16 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {what} {name!r}{nearest(name, known)} (known: {listed})"
 
 
+def counted(count: int, noun: str, several: str | None = None) -> str:
+    """Return a count with its noun: one has no "s", or is other than `several`.
+
+    Example:
+        >>> counted(1, "group"), counted(1200, "class", "classes")
+        ('1 group', '1,200 classes')
+    """
+    return f"{count:,} {noun if count == 1 else several or noun + 's'}"
+
+
 def line(error: Exception) -> str:
     """Return the first line of an error, shortened."""
     text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from guidance.embeddings.local import Skipped
-from guidance.errors import InputError
+from guidance.errors import InputError, counted
 from guidance.files import check_place, printable
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -54,6 +54,6 @@ def say_written(paths: Sequence[str | None], *, quiet: bool) -> None:
 def say_skipped(skipped: Sequence[Skipped], total: int, *, quiet: bool) -> None:
     """List on stderr which of `total` files could not be used, and why."""
     if skipped and not quiet:
-        print(f"skipped {len(skipped)} of {total} files:", file=sys.stderr)
+        print(f"skipped {len(skipped):,} of {counted(total, 'file')}:", file=sys.stderr)
         for s in skipped:
             print(f"  {printable(s.source)} {printable(s.reason)}", file=sys.stderr)

@@ -60,7 +60,7 @@ from typing import Literal
 
 from guidance import schedule
 from guidance.conventions import MAX_SEED
-from guidance.errors import PromptError
+from guidance.errors import PromptError, counted
 from guidance.images import exists, is_image_file, is_image_name
 from guidance.schedule import Entry, restore
 from guidance.slug import slug as slug
@@ -216,8 +216,8 @@ def check_steps(prompts: Sequence[Prompt], steps: int) -> None:
     for prompt in prompts:
         if prompt.start >= steps:
             raise PromptError(
-                f"'{str(prompt)[:60]}' starts at step {prompt.start} but the run has {steps} steps;"
-                f" if the number is text, write '{prompt.start}\\:'"
+                f"'{str(prompt)[:60]}' starts at step {prompt.start} but the run has "
+                f"{counted(steps, 'step')}; if the number is text, write '{prompt.start}\\:'"
             )
     for step in sorted({0, *(p.end for p in prompts if p.end is not None and p.end < steps)}):
         if not any(prompt.active(step) for prompt in prompts):

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from guidance import checkpoint, cli
 from guidance.artifacts import RunFolder, read_manifest
-from guidance.errors import DivergedError, FileError, GuidanceError, InputError
+from guidance.errors import DivergedError, FileError, GuidanceError, InputError, counted
 from guidance.generator import Generator
 from guidance.loop import Step, run
 from guidance.options import GuidedOptions, from_table
@@ -101,7 +101,7 @@ def execute(technique: Technique[O], options: O, *, resume: Path | None = None) 
     arranged = _finish(technique, options, folder, generator, done, keep=status == "interrupted")
     record.save(status, last, time.monotonic() - started, arranged.facts)
     if not options.quiet:
-        print(f"{status} after {done} of {options.total()} steps: {folder.path}")
+        print(f"{status} after {done} of {counted(options.total(), 'step')}: {folder.path}")
     return {"finished": 0, "diverged": 1, "interrupted": 130}[status]
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from guidance.errors import PromptError
+from guidance.errors import PromptError, counted
 from guidance.prompts import Prompt
 from guidance.schedule import clean, protect
 
@@ -80,7 +80,7 @@ def _fade(prompt: Prompt, fade: int, steps: int, changes: set[int | None]) -> Pr
     if (rises or falls) and 0 < end - prompt.start < fade:
         raise PromptError(
             f"--fade must be at most the length of a scene but is {fade} and '{prompt.text[:40]}'"
-            f" has {end - prompt.start} steps"
+            f" has {counted(end - prompt.start, 'step')}"
         )
     before = fade // 2
     return replace(

@@ -48,3 +48,9 @@ def test_unknown_lists_few_and_counts_many():
         "unknown pen 'blu'; did you mean blue? (known: blue, red)"
     )
     assert unknown("pen", "?", map(str, range(30))).endswith("(known: 30 names)")
+
+
+def test_counts_have_the_right_noun():
+    assert errors.counted(1, "group") == "1 group"
+    assert errors.counted(0, "group") == "0 groups"
+    assert errors.counted(1200, "class", "classes") == "1,200 classes"

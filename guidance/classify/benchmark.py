@@ -18,7 +18,7 @@ from guidance.conventions import check_count
 from guidance.data import Samples
 from guidance.data.classes import labelled
 from guidance.embeddings.local import Skipped, embed
-from guidance.errors import FileError, InputError
+from guidance.errors import FileError, InputError, counted
 from guidance.outputs import check_outputs, say_skipped, say_written
 from guidance.scorer import ClipScorer
 from guidance.templates import templates
@@ -81,7 +81,8 @@ def run(options: ClassifyOptions) -> int:
     rows, vectors, skipped = embed_samples(samples, scorer, options)
     if not rows:
         raise FileError(
-            f"none of {len(samples)} images can be classified; the first {skipped[0].reason}"
+            f"none of {counted(len(samples), 'image')} can be classified; the first "
+            f"{skipped[0].reason}"
         )
     labels = torch.tensor([names.index(samples[i].label) for i in rows])
     found = [measure(scorer, vectors, labels, f, cache=not options.no_cache) for f in forms]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Sequence
@@ -12,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from guidance import tables
 from guidance.classify import matrix
 from guidance.embeddings.local import Skipped
+from guidance.errors import counted
 from guidance.files import atomic, printable, write
 from guidance.tables import table
 
@@ -32,7 +32,10 @@ def text(
     """Return all tables: the forms side by side, the classes, and the best form's confusions."""
     best = _best(found)
     forms = {f"{i}  {printable(m.form.title)}": m.figures for i, m in enumerate(found, 1)}
-    heading = f"{len(labels)} images of {len(names)} classes in {printable(options.benchmark)}"
+    heading = (
+        f"{counted(len(labels), 'image')} of {counted(len(names), 'class', 'classes')} in "
+        f"{printable(options.benchmark)}"
+    )
     parts = [
         f"{heading}, by {options.clip}; all in % but NLL",
         table("prompt form", forms),
@@ -91,16 +94,14 @@ def write_csv(
     found: Sequence[Measured],
 ) -> None:
     """Write a line for each image: file, class, and what each form took it for, how surely."""
-    content = io.StringIO(newline="")
-    rows = csv.writer(content, lineterminator="\n")
     titles = [title for m in found for title in (m.form.title, f"{m.form.title} probability")]
-    rows.writerow(["file", "class", *titles])
+    rows: list[list[object]] = [["file", "class", *titles]]
     for place, key in enumerate(keys):
         cells = []
         for m in found:
             cells += [names[m.guesses[place]], f"{m.confidence[place]:.6f}"]
-        rows.writerow([key, names[labels[place]], *cells])
-    write(path, content.getvalue().encode("utf-8", "surrogateescape"))
+        rows.append([key, names[labels[place]], *cells])
+    tables.write_csv(path, rows)
 
 
 def write_json(

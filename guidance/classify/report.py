@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from guidance import sheet
+from guidance import sheet, tables
 from guidance.embeddings.local import Skipped
 from guidance.files import printable, write
 
@@ -28,13 +26,11 @@ def write_csv(
     path: str | os.PathLike, results: Iterable[Classified], labels: Sequence[str]
 ) -> None:
     """Write a line for each image: file, best label, then the probability of every label."""
-    text = io.StringIO(newline="")
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["file", "best", *labels])
+    rows: list[list[object]] = [["file", "best", *labels]]
     for result in results:
         best = labels[result.best(1)[0]]
-        rows.writerow([result.source, best, *(f"{p:.6f}" for p in result.probabilities)])
-    write(path, text.getvalue().encode("utf-8", "surrogateescape"))
+        rows.append([result.source, best, *(f"{p:.6f}" for p in result.probabilities)])
+    tables.write_csv(path, rows)
 
 
 def write_json(

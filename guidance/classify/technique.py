@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from guidance import scoring_options
 from guidance.classify.options import LABELS, ClassifyOptions
-from guidance.errors import FileError, InputError
+from guidance.errors import FileError, InputError, counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,7 +84,7 @@ def classify(options: ClassifyOptions) -> int:
     vectors, sources, skipped = embed_all(files, scorer, **options.embedding(scorer))
     if not sources:
         raise FileError(
-            f"none of {len(files)} files can be classified; "
+            f"none of {counted(len(files), 'file')} can be classified; "
             f"the first: {skipped[0].source} {skipped[0].reason}"
         )
     texts = class_embeddings(scorer, labels, sentences, cache=not options.no_cache)

@@ -60,7 +60,8 @@ def missing(tokenizer: Tokenizer, text: str, row: Tensor, pad: int) -> str:
     cut = [w for w in (last[letters:], *words[kept:]) if w]
     shown = " ".join(cut[:WORDS])
     shown = shown[:LETTERS] + (" …" if len(cut) > WORDS or len(shown) > LETTERS else "")
-    return f"its last {len(cut)} words are ignored: {shown!r}" if cut else ""
+    ignored = "word is" if len(cut) == 1 else f"{len(cut)} words are"
+    return f"its last {ignored} ignored: {shown!r}" if cut else ""
 
 
 def _overflows(tokenizer: Tokenizer, text: str, row: Tensor, pad: int) -> bool:

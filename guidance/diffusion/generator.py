@@ -19,7 +19,7 @@ from guidance.diffusion.mix import cfg as mix_cfg
 from guidance.diffusion.mix import dynamic_threshold, rescale
 from guidance.diffusion.sampler import Sampler
 from guidance.diffusion.wording import Wording
-from guidance.errors import DivergedError, InputError
+from guidance.errors import DivergedError, InputError, counted
 from guidance.generator import Generator, Update
 from guidance.loop import fast_matmul
 from guidance.models.conditions import Condition
@@ -126,7 +126,9 @@ class Denoising(Generator):
     def prepare(self, index: int, steps: int) -> None:
         """Get ready for step `index`."""
         if steps != len(self.sampler):
-            raise InputError(f"this run has {len(self.sampler)} steps but is asked for {steps}")
+            raise InputError(
+                f"this run has {counted(len(self.sampler), 'step')} but is asked for {steps}"
+            )
         self._index = index
 
     def step(self, objective: Callable[[Tensor], Tensor]) -> Update:

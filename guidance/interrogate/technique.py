@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guidance import scoring_options
-from guidance.errors import FileError, InputError
+from guidance.errors import FileError, InputError, counted
 from guidance.files import printable, write
 from guidance.interrogate.options import InterrogateOptions
 
@@ -60,7 +60,7 @@ def interrogate(options: InterrogateOptions) -> int:
     vectors, sources, skipped = embed_all(files, scorer, **options.embedding(scorer))
     if not sources:
         raise FileError(
-            f"none of {len(files)} files can be read; "
+            f"none of {counted(len(files), 'file')} can be read; "
             f"the first: {skipped[0].source} {skipped[0].reason}"
         )
     found = []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guidance import scoring_options
-from guidance.errors import FileError, InputError, ModelError, unknown
+from guidance.errors import FileError, InputError, ModelError, counted, unknown
 from guidance.look.options import (
     HeatOptions,
     LookOptions,
@@ -187,7 +187,7 @@ def video(options: VideoOptions) -> None:
         }
         for n, text in enumerate(texts)
     }
-    print(table(f"{len(times)} frames", figures))
+    print(table(counted(len(times), "frame"), figures))
     _write_csv(options.csv, ["second", *texts], zip(times, scores.tolist(), strict=True))
     curves = {t: list(zip(times, scores[:, n].tolist(), strict=True)) for n, t in enumerate(texts)}
     chart = line_chart(curves, title=file.name, x_label="second", y_label="cosine")
@@ -291,17 +291,10 @@ def _table(texts: list[str], rows: list[tuple[str, list[float]]], title: str = "
 def _write_csv(path: str | None, head: list[str], rows) -> None:
     if path is None:
         return
-    import csv
-    import io
+    from guidance.tables import write_csv
 
-    from guidance.files import write as write_file
-
-    text = io.StringIO(newline="")
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(head)
-    for first, values in rows:
-        lines.writerow([first, *(f"{v:.6f}" for v in values)])
-    write_file(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    lines = ([first, *(f"{v:.6f}" for v in values)] for first, values in rows)
+    write_csv(path, [head, *lines])
 
 
 def _save(options: LookOptions, picture: Image.Image, *others: str | None) -> None:

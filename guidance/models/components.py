@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from guidance.errors import ModelError, line
+from guidance.errors import ModelError, counted, line
 from guidance.models.folder import Fetch
 from guidance.models.pipelines import CONFIG, ENCODERS, Part, Plan
 
@@ -93,8 +93,8 @@ def load_network(
         raise ModelError(f"{label} is not a usable {part.kind}: {line(error)}") from error
     if missing := sorted(report["missing_keys"]):  # they would stay random
         raise ModelError(
-            f"the weights of {label} do not fit its config: they lack {len(missing)} entries, "
-            f"first {missing[0]!r}"
+            f"the weights of {label} do not fit its config: they lack "
+            f"{counted(len(missing), 'entry', 'entries')}, first {missing[0]!r}"
         )
     return network.to(dtype) if of_text else network
 

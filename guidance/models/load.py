@@ -26,6 +26,7 @@ from guidance.errors import (
     FileError,
     InputError,
     ModelError,
+    counted,
     line,
     nearest,
     unknown,
@@ -203,8 +204,8 @@ def _local(path: Path, name: str) -> nn.Module:
         logging.disable(before)
     if missing := sorted(report["missing_keys"]):  # diffusers would leave them random
         raise ModelError(
-            f"the weights of {name} do not fit its config: they lack {len(missing)} entries, first "
-            f"{missing[0]!r}"
+            f"the weights of {name} do not fit its config: they lack "
+            f"{counted(len(missing), 'entry', 'entries')}, first {missing[0]!r}"
         )
     return network
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from guidance.conventions import derive_seed, make_generator
 from guidance.data.classes import class_folder
 from guidance.data.shards import Sample
-from guidance.errors import FileError, InputError, unknown
+from guidance.errors import FileError, InputError, counted, unknown
 
 TRAIN, VAL, TEST = "train", "val", "test"
 FOLDERS = {
@@ -144,7 +144,7 @@ def _rows(
         left = [s.place[0] for s in samples[TRAIN] if s.label == name]
         if len(left) <= len(draw):
             raise InputError(
-                f"the class {name!r} has {len(left)} pictures to learn from but needs "
+                f"the class {name!r} has {counted(len(left), 'picture')} to learn from but needs "
                 f"{len(draw) + 1}, {' and '.join(draw)} taken from them"
             )
         generator = make_generator(derive_seed(seed, "parts", name))

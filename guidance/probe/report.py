@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,10 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
+from guidance import tables
 from guidance.errors import InputError
 from guidance.files import atomic, printable, write
 from guidance.probe.curve import Point
-from guidance.tables import table
 
 
 def accuracy_table(points: Sequence[Point]) -> str:
@@ -27,7 +25,7 @@ def accuracy_table(points: Sequence[Point]) -> str:
         if len(point.runs) > 1:
             text += f" ± {100 * point.deviation:4.1f}"
         figures.setdefault(row, {})[point.method] = text
-    return table("shots", figures)
+    return tables.table("shots", figures)
 
 
 def write_csv(path: str | os.PathLike, points: Sequence[Point]) -> None:
@@ -38,7 +36,7 @@ def write_csv(path: str | os.PathLike, points: Sequence[Point]) -> None:
         strengths = " ".join(f"{s:.4g}" for s in p.strengths)
         mean, deviation = f"{p.mean:.6f}", f"{p.deviation:.6f}"
         rows.append([p.method, shots, p.images, mean, deviation, len(p.runs), strengths])
-    write(path, _csv(rows))
+    tables.write_csv(path, rows)
 
 
 def write_json(path: str | os.PathLike, points: Sequence[Point], facts: Mapping[str, Any]) -> None:
@@ -104,7 +102,7 @@ def write_classes_csv(
     for file, row in zip(files, probabilities.tolist(), strict=True):
         best = names[max(range(len(names)), key=row.__getitem__)]
         rows.append([file, best, *(f"{p:.6f}" for p in row)])
-    write(path, _csv(rows).encode("utf-8", "surrogateescape"))
+    tables.write_csv(path, rows)
 
 
 def write_classes_json(
@@ -120,9 +118,3 @@ def write_classes_json(
         for f, row in zip(files, probabilities.tolist(), strict=True)
     ]
     write(path, json.dumps({**facts, "images": found}, indent=2) + "\n")
-
-
-def _csv(rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()

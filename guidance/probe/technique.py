@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guidance import scoring_options
-from guidance.errors import InputError
+from guidance.errors import InputError, counted
 from guidance.files import check_place
 from guidance.probe.options import ProbeOptions
 
@@ -63,8 +63,8 @@ def probe(options: ProbeOptions) -> int:
     )
     if options.plot is not None and pictures.fewest < min(shots):
         raise InputError(
-            f"--plot draws from {min(shots)} shots on but a class has {pictures.fewest} pictures "
-            "to learn from"
+            f"--plot draws from {counted(min(shots), 'shot')} on but a class has "
+            f"{counted(pictures.fewest, 'picture')} to learn from"
         )
     clip = load_clip(
         options.clip, device=resolve_device(options.device), precision=options.precision
@@ -139,7 +139,7 @@ def _learn(
         for method in options.methods():
             learn = learner(method, clip, options)
             for count in usable:
-                bar.set_description(printable(f"{method}, {count} shots"))
+                bar.set_description(printable(f"{method}, {counted(count, 'shot')}"))
                 for found in few_shot(bank, method, learn, count, options.draws, options.seed):
                     if isinstance(found, Point):
                         points.append(found)

@@ -14,7 +14,7 @@ from guidance.clip.fingerprint import combine
 from guidance.clip.model import ClipModel
 from guidance.embeddings.local import Embedded, embed
 from guidance.embeddings.store import EmbeddingStore
-from guidance.errors import FileError
+from guidance.errors import FileError, counted
 from guidance.ranking import Skipped
 from guidance.scorer import ClipScorer
 
@@ -79,5 +79,7 @@ def read_features(
     skipped = [Skipped(e.index, e.source, e.reason) for e in found if e.vector is None]
     if not good:
         first = skipped[0]
-        raise FileError(f"none of {len(files)} files can be read: {first.source} {first.reason}")
+        raise FileError(
+            f"none of {counted(len(files), 'file')} can be read: {first.source} {first.reason}"
+        )
     return torch.stack([e.vector for e in good]), [e.index for e in good], skipped

@@ -5,18 +5,18 @@ The curve of reranking: Ramesh et al., "Zero-Shot Text-to-Image Generation", 202
 
 from __future__ import annotations
 
-import csv
-import io
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from guidance import tables
 from guidance.conventions import check_count, derive_seed
 from guidance.errors import InputError
-from guidance.files import atomic, write
+from guidance.files import atomic
 
 RESAMPLES = 1000  # for the band; fewer of very many scores
 WORK = 20_000_000  # scores to sort for it, about 2 seconds
@@ -113,7 +113,7 @@ def write_gain(path: str | os.PathLike, curves: dict[str, Curve], *, unit: str, 
         unit: of the score, for the axis.
     """
     if Path(path).suffix.lower() == ".csv":
-        write(path, _table(curves))
+        tables.write_csv(path, _rows(curves))
         return
     from guidance.plot import line_chart
 
@@ -137,14 +137,11 @@ def write_gain(path: str | os.PathLike, curves: dict[str, Curve], *, unit: str, 
         chart.save(temporary)
 
 
-def _table(curves: dict[str, Curve]) -> str:
-    text = io.StringIO(newline="")
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["n", *(c for name in curves for c in (name, f"{name}_low", f"{name}_high"))])
+def _rows(curves: dict[str, Curve]) -> Iterator[list[object]]:
+    yield ["n", *(c for name in curves for c in (name, f"{name}_low", f"{name}_high"))]
     for place, count in enumerate(next(iter(curves.values())).counts):
         values = [float(v[place]) for c in curves.values() for v in (c.means, c.low, c.high)]
-        rows.writerow([count, *(f"{v:.6f}" for v in values)])
-    return text.getvalue()
+        yield [count, *(f"{v:.6f}" for v in values)]
 
 
 def _mean_of_ties(scores: Tensor, judged: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from guidance.errors import FileError
+from guidance.errors import FileError, counted
 from guidance.files import printable, write
 from guidance.images import load_image
 from guidance.packaged import packaged
@@ -63,7 +63,7 @@ def write_gallery(
     parts = {
         "title": html.escape(printable(title)),
         "side": str(side),
-        "count": f"{len(items)} images",
+        "count": counted(len(items), "image"),
         "orders": "".join(map(_order, names)),
         "items": "\n".join(items),
     }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import filecmp
-import io
 import json
 import math
 import os
@@ -13,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from guidance import outputs, sheet
+from guidance import outputs, sheet, tables
+from guidance.errors import counted
 from guidance.files import atomic, make_folder, printable, write
 from guidance.prompts import Prompt
 from guidance.ranking import Ranked, Ranking
@@ -53,7 +52,8 @@ def groups_text(groups: Sequence[Sequence[Path]], threshold: float) -> str:
     if not groups:
         return f"no near-duplicates (cosine of at least {threshold:g})"
     count = sum(map(len, groups))
-    lines = [f"{count} near-duplicates in {len(groups)} groups (cosine of at least {threshold:g})"]
+    found = f"{counted(count, 'near-duplicate')} in {counted(len(groups), 'group')}"
+    lines = [f"{found} (cosine of at least {threshold:g})"]
     for number, files in enumerate(groups, 1):
         lines += [f"{number if not n else '':>4}  {printable(f)}" for n, f in enumerate(files)]
     return "\n".join(lines)
@@ -64,15 +64,14 @@ def write_csv(path: str | os.PathLike, ranking: Ranking) -> None:
     several = len(ranking.prompts) > 1
     names = _parts(ranking)
     grouped = any(getattr(r, "group", None) is not None for r in ranking)
-    text = io.StringIO(newline="")
-    rows = csv.writer(text, lineterminator="\n")
     titles = [*map(title, ranking.prompts)] if several else []
-    rows.writerow(["rank", "score", "file", *names, *titles, *(["group"] if grouped else [])])
+    head = ["rank", "score", "file", *names, *titles, *(["group"] if grouped else [])]
+    rows: list[list[object]] = [head]
     for r in ranking:
         scores = [r.parts[n] for n in names] + list(r.scores if several else ())
         last = [r.group] if grouped else []
-        rows.writerow([r.rank, f"{r.score:.6f}", r.source, *(f"{s:.6f}" for s in scores), *last])
-    write(path, text.getvalue().encode("utf-8", "surrogateescape"))
+        rows.append([r.rank, f"{r.score:.6f}", r.source, *(f"{s:.6f}" for s in scores), *last])
+    tables.write_csv(path, rows)
 
 
 def write_json(path: str | os.PathLike, ranking: Ranking, about: Mapping[str, Any]) -> None:

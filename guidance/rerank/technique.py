@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guidance import scoring_options
-from guidance.errors import FileError, InputError
+from guidance.errors import FileError, InputError, counted
 from guidance.files import printable
 from guidance.rerank.options import RerankOptions
 
@@ -61,7 +61,8 @@ def rerank(options: RerankOptions) -> int:
     if not len(found):
         first = found.skipped[0]
         raise FileError(
-            f"none of {len(files)} files can be ranked; the first: {first.source} {first.reason}"
+            f"none of {counted(len(files), 'file')} can be ranked; the first: "
+            f"{first.source} {first.reason}"
         )
     ranking, scores, groups = scoring.order(options, found, parsed)
     near = [[found.sources[i] for i in group] for group in groups]

@@ -125,7 +125,7 @@ def test_damaged_files_are_listed(call, tmp_path, tiny_clip_path):
     (folder / "good.png").unlink()
     code, _, err = call(*arguments)
     assert code == 2
-    assert "none of 1 files can be classified" in err
+    assert "none of 1 file can be classified" in err
 
 
 def test_a_sheet_of_all(call, tmp_path, tiny_clip_path):

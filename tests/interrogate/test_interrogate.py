@@ -169,7 +169,7 @@ def test_damaged_files_are_listed(call, own, tmp_path, tiny_clip_path):
     (tmp_path / "good.png").unlink()
     code, _, err = call(*arguments)
     assert code == 2
-    assert "none of 1 files can be read" in err
+    assert "none of 1 file can be read" in err
 
 
 def test_bad_lists(tmp_path, own):

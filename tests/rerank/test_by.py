@@ -16,6 +16,7 @@ from guidance.aesthetic import AestheticHead, save_head
 from guidance.embeddings.local import embed_all
 from guidance.ranking import rank
 from guidance.rerank.judge import verdict
+from guidance.rerank.outputs import groups_text
 from guidance.rerank.technique import command
 
 CAT = ("chelsea.png", "cropped.png", "mirrored.png", "small.jpg")
@@ -241,3 +242,8 @@ def test_embeddings_are_kept_for_every_criterion_and_judge(
     monkeypatch.setattr(reading, "load_image", refuse)
     assert call("a cat", photos, *store, *judge) == first
     assert call("a dog", photos, *store)[0] == 0
+
+
+def test_one_group_is_one_group():
+    text = groups_text([[Path("a.png"), Path("b.png")]], 0.95)
+    assert text.startswith("2 near-duplicates in 1 group (cosine of at least 0.95)\n")

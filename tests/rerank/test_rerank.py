@@ -134,7 +134,7 @@ def test_nothing_readable_is_an_error(call, tmp_path):
     code, out, err = call("a fox", tmp_path)
     assert (code, out) == (2, "")
     assert err == (
-        "guidance.rerank: error: none of 1 files can be ranked; the first: "
+        "guidance.rerank: error: none of 1 file can be ranked; the first: "
         f"{tmp_path / 'x.png'} is not an image of a known format\n"
     )
 
