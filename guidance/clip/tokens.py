@@ -202,6 +202,7 @@ class _Timm:
         self.trunk = visual.trunk
         self.head = visual.head
         self.last = getattr(self.trunk, "output_fmt", "NCHW") == "NHWC"  # where channels are
+        self.prefix = getattr(self.trunk, "num_prefix_tokens", 0)  # tokens before the patches
         self.flat = False  # whether the trunk gives a sequence; known after `features`
 
     def features(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -209,10 +210,27 @@ class _Timm:
         x = self.trunk.forward_features(x)
         self.flat = x.ndim == 3
         if self.flat:
-            p, q = self.trunk.patch_embed.patch_size
-            return x, (size[0] // p, size[1] // q)
+            grid = self._grid(*size)
+            if grid is None or grid[0] * grid[1] + self.prefix != x.shape[1]:
+                raise ModelError(
+                    f"how the {x.shape[1]} tokens of this {type(self.trunk).__name__} lie in the "
+                    "picture is not known; windows and gradients work with any tower"
+                )
+            return x, grid
         x = x if self.last else x.permute(0, 2, 3, 1)
         return x.flatten(1, 2), tuple(x.shape[1:3])
+
+    def _grid(self, height: int, width: int) -> tuple[int, int] | None:
+        """Return rows and columns of the patches of a picture.
+
+        What its patch embedding says: patches of a hybrid one are of its convolutions' output, not
+        of the picture.
+        """
+        embed = getattr(self.trunk, "patch_embed", None)
+        if hasattr(embed, "dynamic_feat_size"):
+            return tuple(embed.dynamic_feat_size((height, width)))
+        p, q = getattr(embed, "patch_size", (0, 0))
+        return (height // p, width // q) if p and q else None
 
     def pool(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         if not self.flat:
@@ -228,6 +246,5 @@ class _Timm:
             )
         if not self.flat:
             return self.pool(tokens.flatten(0, 1)[:, None], (1, 1))
-        prefix = getattr(self.trunk, "num_prefix_tokens", 0)
-        alone = _alone(tokens, grid[0] * grid[1])[:, :1].expand(-1, 1 + prefix, -1)
+        alone = _alone(tokens, grid[0] * grid[1])[:, :1].expand(-1, 1 + self.prefix, -1)
         return self.pool(alone, (1, 1))

@@ -226,13 +226,16 @@ def _scorer(options: LookOptions) -> ClipScorer:
 
 def _method(name: str, scorer: ClipScorer) -> str:
     """Return what "auto" stands for with these models."""
-    from guidance.clip.tokens import TokenTower
+    import torch
+
+    from guidance.clip.tokens import patch_embeddings
 
     if name != "auto":
         return name
     try:
-        for model in scorer.models:
-            TokenTower(model)
+        with torch.no_grad():
+            for model in scorer.models:  # some towers tell only by trying
+                patch_embeddings(model, torch.zeros(1, 3, 8, 8))
     except ModelError:
         return "windows"
     return "patches"
