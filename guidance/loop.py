@@ -33,7 +33,8 @@ class Step:
         steps: number of steps of the run.
         picture: `image`, or a function that makes it.
         loss: before the update; NaN in a step in which the objective was not asked.
-        score: mean cosine similarity to the prompts in [-1, 1], NaN without prompts and likewise.
+        score: mean cosine similarity to the positive prompts in [-1, 1], NaN without prompts and
+            likewise.
         terms: the loss by objective.
         skipped: the loss or gradient was not finite and nothing was changed.
         generator: what is being optimised, in its state after this step; it renders itself at any

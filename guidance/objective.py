@@ -37,7 +37,8 @@ class Evaluation:
     Attributes:
         loss: scalar with gradient.
         terms: the loss by the name of the objective, detached scalars that sum to the loss.
-        score: mean cosine similarity to the prompts, detached, or None without prompts.
+        score: mean cosine similarity to the positive prompts, weighted, detached, or None without
+            prompts. What is pushed away from does not count.
     """
 
     loss: Tensor

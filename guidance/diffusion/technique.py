@@ -124,11 +124,12 @@ def regularisers(options: DiffusionOptions, device: torch.device) -> Objective |
 def arrange(options: DiffusionOptions, images: Tensor) -> Arrangement:
     """Put finished pictures in the order of their CLIP scores.
 
-    They are judged by the prompts that apply at the end of the run, and by the image tower that
-    ranks rather than by the one that guides.
+    They are judged by the positive prompts that apply at the end of the run, and by the image tower
+    that ranks rather than by the one that guides. What is pushed away from has done its work by
+    then: as in `Step.score`, it takes nothing from how well a picture fits.
     """
     seeds = options.seeds()
-    prompts = _prompts_at(options.prompts(), options.total() - 1)
+    prompts = _wanted_at(options.prompts(), options.total() - 1)
     order, scores = list(range(len(images))), []
     if len(images) > 1 and options.rerank and prompts:
         ranking = rank(
@@ -149,12 +150,12 @@ def arrange(options: DiffusionOptions, images: Tensor) -> Arrangement:
     return Arrangement(order, labels, facts)
 
 
-def _prompts_at(prompts: tuple[Prompt, ...], step: int) -> list[Prompt]:
-    """Return the texts and images that apply at a step, as prompts without a schedule."""
+def _wanted_at(prompts: tuple[Prompt, ...], step: int) -> list[Prompt]:
+    """Return the texts and images to come close to at a step, as prompts without a schedule."""
     return [
         replace(p, weight=weight, start=0, end=None, rise=0, fall=0)
         for p in prompts
-        if (weight := p.weight_at(step)) and p.kind in ("text", "image")
+        if (weight := p.weight_at(step)) > 0 and p.kind in ("text", "image")
     ]
 
 

@@ -123,6 +123,15 @@ def test_pictures_are_put_in_order(tiny_clip_path, tiny_clip):
     assert arranged.labels[3] == "seed 9   nan"
 
 
+def test_what_is_pushed_away_from_takes_nothing_from_the_score(tiny_clip_path):
+    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    plain = options(number=3, clip=str(tiny_clip_path), device="cpu")
+    negative = dataclasses.replace(plain, negative=("a boat", "fog:3"))
+    assert arrange(negative, images) == arrange(plain, images)
+    weighted = dataclasses.replace(plain, prompt=f"{plain.prompt} | fog:-2")
+    assert arrange(weighted, images) == arrange(plain, images)
+
+
 def test_pictures_stay_in_order_where_asked(tiny_clip_path):
     images = torch.rand(2, 3, 32, 32)
     kept = arrange(options(number=2, rerank=False), images)

@@ -76,7 +76,7 @@ def test_a_change_of_a_patch_moves_its_own_cell(name):
 def test_tokens_of_no_known_layout_are_refused_and_auto_looks_through_windows():
     model = small("vit_relpos_medium_patch16_cls_224")
     model.network.visual.trunk.num_prefix_tokens = 0  # says one thing and does another
-    with pytest.raises(ModelError, match="197 tokens .* not known; windows and gradients work"):
+    with pytest.raises(ModelError, match=r"197 tokens .* not known; windows and gradients work"):
         patch_embeddings(model, torch.rand(1, 3, 224, 224))
     assert _method("auto", ClipScorer([model])) == "windows"
     assert _method("patches", ClipScorer([model])) == "patches"
