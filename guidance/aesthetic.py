@@ -125,7 +125,7 @@ def load_head(path: str | os.PathLike) -> AestheticHead:
         FileError: there is no such file.
         ModelError: it is damaged, or no head of these kinds.
     """
-    from guidance.models.foreign import read_state
+    from guidance.foreign import read_state
 
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:

@@ -6,11 +6,13 @@ recipe and its manifest. Bad input ends with one line on stderr and exit code 2.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import sys
 import typing
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -61,7 +63,7 @@ def main(
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that is not UTF-8 shows escapes
             stream.reconfigure(errors="backslashreplace")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _notes(name) as notes:
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", category=UserWarning, module=r"guidance\b|__main__")
         warnings.showwarning = lambda message, *_: _say(name, f"warning: {message}")
@@ -75,6 +77,8 @@ def main(
                 config=(tyro.conf.OmitArgPrefixes,),
                 **extra,
             )
+            if getattr(parsed, "quiet", False):
+                notes.setLevel(logging.WARNING)
             code = execute(parsed) or 0
             sys.stdout.flush()
             return code
@@ -142,6 +146,25 @@ def _prompt_flag(arguments: list[str]) -> list[str]:
 
 def _say(name: str, text: str) -> None:
     print(f"{name}: {printable(text)}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _notes(name: str) -> Iterator[logging.Logger]:
+    """Show what the package's logger is told: how a model was taken, say, which is no warning."""
+
+    class Say(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            _say(name, record.getMessage())
+
+    logger, handler = logging.getLogger("guidance"), Say(logging.INFO)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield logger
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

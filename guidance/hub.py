@@ -11,20 +11,44 @@ from urllib.request import getproxies
 
 from guidance.errors import GuidanceError, ModelError, line, nearest
 
+_LOGGERS = ("huggingface_hub", "httpx", "httpcore", "urllib3", "filelock")
+
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the log while a model loads, and skip the hub client's retries when offline."""
+    """Silence the hub client while a model loads, and skip its retries when offline.
+
+    Other loggers are left alone: what open_clip or transformers have to say about the model that
+    they build must be heard.
+    """
     from huggingface_hub import constants
 
-    before, offline = logging.root.manager.disable, constants.HF_HUB_OFFLINE
-    logging.disable(logging.ERROR)
-    constants.HF_HUB_OFFLINE = offline or not _reachable(constants.ENDPOINT)
+    with _set(offline=constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT)):
+        yield
+
+
+@contextlib.contextmanager
+def local() -> Iterator[None]:
+    """Let nothing ask the network while a model is loaded from files."""
+    with _set(offline=True):
+        yield
+
+
+@contextlib.contextmanager
+def _set(*, offline: bool) -> Iterator[None]:
+    from huggingface_hub import constants
+
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before, levels = constants.HF_HUB_OFFLINE, [logger.level for logger in loggers]
+    constants.HF_HUB_OFFLINE = offline
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logging.disable(before)
-        constants.HF_HUB_OFFLINE = offline
+        constants.HF_HUB_OFFLINE = before
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _reachable(url: str) -> bool:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
+from guidance.clip.config import check_size, read_config
 from guidance.clip.preprocess import Preprocess
 from guidance.clip.prior import SUFFIX
+from guidance.clip.state import load_weights, read_weights
+from guidance.clip.tokenizers import build_tokenizer, check_transformers
 from guidance.errors import ModelError, line
+
+CONFIG_NAME = "open_clip_config.json"
 
 
 class Parts(NamedTuple):
@@ -21,15 +26,15 @@ class Parts(NamedTuple):
     preprocess: Preprocess
 
 
-def build_network(config: dict[str, Any]) -> torch.nn.Module:
-    """Return the untrained network of an ``open_clip_config.json``.
+def build_network(model_cfg: Mapping[str, Any]) -> torch.nn.Module:
+    """Return the untrained network of a ``model_cfg``.
 
     Raises:
         Exception: open_clip, timm and transformers raise a dozen types for a config that is wrong.
     """
     import open_clip
 
-    model_cfg = dict(config["model_cfg"])
+    model_cfg = dict(model_cfg)
     vision, text = dict(model_cfg["vision_cfg"]), dict(model_cfg["text_cfg"])
     vision["timm_model_pretrained"] = text["hf_model_pretrained"] = False  # weights follow
     model_cfg |= {"vision_cfg": vision, "text_cfg": text}
@@ -38,84 +43,106 @@ def build_network(config: dict[str, Any]) -> torch.nn.Module:
     return (open_clip.CoCa if "multimodal_cfg" in model_cfg else kind)(**model_cfg)
 
 
-def build_tokenizer(config: dict[str, Any], folder: Path | None = None) -> Any:
-    """Return the tokenizer of a config; one of transformers has its files in `folder`."""
-    import open_clip
-
-    text = config["model_cfg"]["text_cfg"]
-    if folder and text.get("hf_tokenizer_name"):
-        return open_clip.get_tokenizer(f"local-dir:{folder}")
-    return open_clip.SimpleTokenizer(
-        context_length=text.get("context_length", 77), **text.get("tokenizer_kwargs", {})
-    )
-
-
-def assemble(config: dict[str, Any], state: dict[str, Any], what: object) -> Parts:
+def assemble(config: Mapping[str, Any], state: dict[str, Any], what: object) -> Parts:
     """Build the model of `config` with the weights `state`; `what` names them in errors."""
-    network = build_network(config)
-    check_keys(network, state, what)
-    network.load_state_dict(state)
-    size = config["model_cfg"]["vision_cfg"]["image_size"]
-    preprocess = Preprocess.from_config(config["preprocess_cfg"], size)
-    return Parts(network, build_tokenizer(config), preprocess)
+    network = build_network(config["model_cfg"])
+    load_weights(network, state, f"{what} does not fit its config")
+    preprocess = preprocess_of(config["preprocess_cfg"], network)
+    return Parts(network, build_tokenizer(config["model_cfg"]["text_cfg"]), preprocess)
 
 
 def load_local(config_file: Path, weights: Path) -> Parts:
-    """Build from an ``open_clip_config.json`` and load a state dict into it."""
-    from open_clip.factory import load_state_dict
+    """Build from an ``open_clip_config.json`` and load a state dict into it.
 
+    Nothing but these two files and those of a tokenizer beside them is read, and none is run.
+
+    Raises:
+        ModelError: a file is missing, damaged or asks for more than a CLIP needs.
+    """
     if not weights.is_file():
         raise ModelError(f"the weights {weights.name} are missing from {weights.parent}")
+    config = read_config(config_file)
+    folder = config_file.parent
+    tokenizer = build_tokenizer(config["model_cfg"]["text_cfg"], folder, folder)
+    return load_config(config, tokenizer, weights, config_file, online=False)
+
+
+def load_config(
+    config: Mapping[str, Any], tokenizer: Any, weights: Path, source: object, *, online: bool
+) -> Parts:
+    """Build the network of an allowed `config` and load `weights` into it.
+
+    Args:
+        config: of `guidance.clip.config.read_config`.
+        tokenizer: its tokenizer, made before since it may be what is missing.
+        weights: a checkpoint.
+        source: where the config is from, for errors.
+        online: whether the shape of a text tower of transformers may be downloaded.
+
+    Raises:
+        ModelError: config or weights are damaged or do not fit.
+    """
+    model_cfg = with_text_tower(config["model_cfg"], source, online=online)
+    state = read_weights(weights)
     try:
-        config = json.loads(config_file.read_text(encoding="utf-8"))
-        network = build_network(config)
-        tokenizer = build_tokenizer(config, config_file.parent)
-        size = config["model_cfg"]["vision_cfg"]["image_size"]
-        preprocess = Preprocess.from_config(config["preprocess_cfg"], size)
-    except ModelError:
-        raise
+        check_size(model_cfg, sum(v.numel() for v in state.values()))
+        network = build_network(model_cfg)
+        preprocess = preprocess_of(config["preprocess_cfg"], network)
+    except ModelError as error:
+        raise ModelError(f"{source}: {error}") from None
     except Exception as error:  # open_clip, timm and transformers raise a dozen types
-        raise ModelError(
-            f"{config_file} is not a usable open_clip config: {line(error)}"
-        ) from error
-    try:
-        state = load_state_dict(str(weights))
-    except Exception as error:  # torch and safetensors raise a dozen types for damaged files
-        raise ModelError(f"{weights} is not a readable checkpoint: {line(error)}") from error
-    check_keys(network, state, weights)
-    network.load_state_dict(state)
+        raise ModelError(f"{source} is not a usable open_clip config: {line(error)}") from error
+    load_weights(network, state, f"{weights} does not fit its config")
     return Parts(network, tokenizer, preprocess)
 
 
+def preprocess_of(preprocess_cfg: Mapping[str, Any], network: torch.nn.Module) -> Preprocess:
+    """Return the preprocessing of a ``preprocess_cfg``, at the size of the image tower.
+
+    What it leaves open is as OpenAI's, as in open_clip.
+    """
+    import open_clip
+
+    usual = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
+    given = {k: v for k, v in preprocess_cfg.items() if v is not None}
+    return Preprocess.from_config(usual | given, network.visual.image_size)
+
+
+def with_text_tower(model_cfg: Mapping[str, Any], what: object, *, online: bool) -> dict[str, Any]:
+    """Return `model_cfg` with a text tower of transformers named by a folder, not a repository.
+
+    Raises:
+        ModelError: its shape is not in the hub's cache; transformers is not installed.
+    """
+    from huggingface_hub import hf_hub_download
+
+    name = model_cfg["text_cfg"].get("hf_model_name")
+    if not name:
+        return dict(model_cfg)
+    check_transformers(what)
+    try:
+        file = Path(hf_hub_download(name, "config.json", local_files_only=not online))
+    except Exception as error:  # the hub client raises unrelated types
+        raise ModelError(
+            f"the text tower of {what} is {name}, whose config.json is not in the hub's cache; "
+            f"with a network, fetch it once: hf download {name} config.json"
+        ) from error
+    return {**model_cfg, "text_cfg": model_cfg["text_cfg"] | {"hf_model_name": str(file.parent)}}
+
+
 def weights_in(path: Path) -> Path:
-    """Return the weights file at or in `path`."""
+    """Return the weights file at or in `path`, by the names that open_clip prefers."""
     if path.is_file():
         return path
-    names = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
-             "open_clip_pytorch_model.bin")  # fmt: skip
-    found = [path / n for n in names if (path / n).is_file()] or sorted(
-        p for p in path.glob("*.safetensors") if not p.name.endswith(SUFFIX)
-    )
+    names = [f"open_clip_{name}" for name in (
+        "model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin", "pytorch_model.pth",
+    )] + ["model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth"]  # fmt: skip
+    found = [path / n for n in names if (path / n).is_file()] or [
+        p
+        for suffix in ("safetensors", "bin", "pth", "pt")
+        for p in sorted(path.glob(f"*.{suffix}"))
+        if not p.name.endswith(SUFFIX)
+    ]
     if not found:
-        raise ModelError(f"{path} holds no weights; expected one of {', '.join(names)}")
+        raise ModelError(f"{path} holds no weights; expected one of {', '.join(names[:3])}")
     return found[0]
-
-
-def check_keys(network: torch.nn.Module, state: dict[str, Any], weights: object) -> None:
-    """Raise `ModelError` unless `state` has the entries of `network`, in its shapes."""
-    expected = network.state_dict()
-    if not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise ModelError(f"{weights} is not a readable checkpoint: it holds more than tensors")
-    missing = [k for k in expected if k not in state]
-    surplus = [k for k in state if k not in expected]
-    shapes = [k for k in expected if k in state and expected[k].shape != state[k].shape]
-    for what, keys in (
-        ("lacks", missing),
-        ("has unexpected", surplus),
-        ("has other shapes", shapes),
-    ):
-        if keys:
-            raise ModelError(
-                f"{weights} does not fit its config: it {what} {len(keys)} entries, "
-                f"first {keys[0]!r}"
-            )

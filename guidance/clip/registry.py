@@ -5,6 +5,7 @@
 ``ViT-B-32/laion2b_s34b_b79k``     any open_clip architecture and tag, from the hub or its cache
 ``ViT-B/32``, ``RN50``             OpenAI's own names, the same as ``ViT-B-32/openai``
 ``ViT-B-32=weights/file.pt``       an architecture with weights from a local file
+``ViT-B-32/openai=weights/w.pt``   the same, computed as the weights with this tag are
 ``path/to/folder``                 a folder with ``open_clip_config.json`` and its weights
 ``mini,ViT-B-32/openai:0.5``       an ensemble, optionally weighted
 =================================  ==============================================================
@@ -21,24 +22,21 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from guidance.clip import shipped
-from guidance.clip.build import Parts, load_local, weights_in
-from guidance.clip.preprocess import Preprocess
+from guidance.clip import shipped, sources
+from guidance.clip.build import CONFIG_NAME, Parts, load_local, weights_in
 from guidance.clip.prior import Prior, load_prior, prior_file
+from guidance.clip.published import published
 from guidance.clip.shipped import GUIDES, SHIPPED
-from guidance.errors import InputError, ModelError, line, unknown
-from guidance.hub import quiet
+from guidance.errors import InputError, ModelError, unknown
+from guidance.hub import local, quiet
 
 if TYPE_CHECKING:
     from guidance.clip.model import ClipModel
 
-CONFIG_NAME = "open_clip_config.json"
-OFFLINE_HINT = "use --clip mini, which ships with the package, or a local file: --clip ARCH=FILE"
-
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """A parsed CLIP name: exactly one of hub (`arch`, `tag`), local (`path`) or mini."""
+    """A parsed CLIP name: of the hub (`arch`, `tag`), local (`path`, perhaps both) or mini."""
 
     name: str
     weight: float = 1.0
@@ -112,14 +110,14 @@ def _parse_one(text: str) -> ClipSpec:
         raise InputError(f"the weight of CLIP model {name!r} must be positive but is {number}")
     if name in SHIPPED:
         return ClipSpec(name, weight)
-    arch, equals, file = name.partition("=")
-    if equals:
-        _check_arch(arch)
-        if not Path(file).is_file():
-            raise InputError(f"the CLIP checkpoint {file!r} does not exist")
-        return ClipSpec(name, weight, arch=arch, path=Path(file))
     if Path(name).exists():
         return _local(name, weight)
+    arch, equals, file = name.partition("=")
+    if equals:
+        arch, tag = _arch_and_tag(arch)
+        if not Path(file).is_file():
+            raise InputError(f"the CLIP checkpoint {file!r} does not exist")
+        return ClipSpec(name, weight, arch=arch, tag=tag, path=Path(file))
     return _hub(name, weight)
 
 
@@ -134,20 +132,41 @@ def _local(name: str, weight: float) -> ClipSpec:
     return ClipSpec(name, weight, path=path)
 
 
+def _openai(name: str) -> str | None:
+    """Return open_clip's name of the architecture that OpenAI's package calls `name`."""
+    import open_clip
+
+    arch = name.replace("@336px", "-336") if name.startswith("ViT-L/14") else name
+    arch = arch.replace("/", "-")
+    named = "/" in name or name.startswith("RN")
+    return arch if named and arch in open_clip.list_openai_models() else None
+
+
+def _arch_and_tag(name: str) -> tuple[str, str | None]:
+    """Return the architecture and the tag, if any, before the file that ``=`` assigns to them."""
+    import open_clip
+
+    known = open_clip.list_models()
+    if name in known:
+        return name, None
+    if arch := _openai(name):
+        return arch, "openai"
+    arch, slash, tag = name.rpartition("/")
+    if not slash or arch not in known:
+        raise InputError(unknown("CLIP architecture", arch if slash else name, known))
+    published(arch, tag)  # raises unless there is one
+    return arch, tag
+
+
 def _hub(name: str, weight: float) -> ClipSpec:
     import open_clip
 
     if name.startswith("hf-hub:"):
+        sources.check_repository(name)
         return ClipSpec(name, weight, arch=name)
-    openai = {
-        n: n.replace("/", "-") for n in ("ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14@336px")
-    }
-    if name in openai:
-        arch, tag = openai[name].replace("@336px", "-336"), "openai"
-    elif name.startswith("RN") and name in open_clip.list_openai_models():
-        arch, tag = name, "openai"
-    else:
-        arch, _, tag = name.rpartition("/")
+    if arch := _openai(name):
+        return ClipSpec(name, weight, arch=arch, tag="openai")
+    arch, _, tag = name.rpartition("/")
     pairs = [f"{a}/{t}" for a, t in open_clip.list_pretrained()]
     if f"{arch}/{tag}" not in pairs:
         if not arch and tag in open_clip.list_models():
@@ -162,13 +181,6 @@ def _hub(name: str, weight: float) -> ClipSpec:
     return ClipSpec(name, weight, arch=arch, tag=tag)
 
 
-def _check_arch(arch: str) -> None:
-    import open_clip
-
-    if arch not in open_clip.list_models():
-        raise InputError(unknown("CLIP architecture", arch, open_clip.list_models()))
-
-
 def load_network(spec: str | ClipSpec) -> Parts:
     """Load the open_clip network of a CLIP as it is, with its tokenizer and preprocessing.
 
@@ -181,9 +193,13 @@ def load_network(spec: str | ClipSpec) -> Parts:
         return shipped.load_parts(spec.name)
     if spec.path and not spec.arch:
         folder = spec.path if spec.path.is_dir() else spec.path.parent
-        return load_local(folder / CONFIG_NAME, weights_in(spec.path))
+        with local():
+            return load_local(folder / CONFIG_NAME, weights_in(spec.path))
+    if spec.path:
+        with local():
+            return sources.load_file(spec.arch, spec.tag, spec.path)
     with quiet():
-        return _load_named(spec)
+        return sources.load_published(spec.name, spec.arch, spec.tag)
 
 
 def _prior_of(spec: ClipSpec) -> Prior | None:
@@ -192,28 +208,3 @@ def _prior_of(spec: ClipSpec) -> Prior | None:
     if spec.path is None:
         return None
     return load_prior(prior_file(spec.path if spec.arch else weights_in(spec.path)))
-
-
-def _load_named(spec: ClipSpec) -> Parts:
-    """Build an open_clip architecture with weights of the hub or of a local file."""
-    import open_clip
-
-    source = str(spec.path) if spec.path else spec.tag
-    try:
-        network = open_clip.create_model(spec.arch, pretrained=source, require_pretrained=True)
-        tokenizer = open_clip.get_tokenizer(spec.arch)
-    except Exception as error:  # the hub client, requests and torch raise unrelated types
-        if spec.path:
-            raise ModelError(
-                f"{spec.path} is not a readable {spec.arch} checkpoint: {line(error)}"
-            ) from error
-        raise ModelError(
-            f"the weights of {spec.name} are not in the cache and could not be downloaded "
-            f"({line(error)}); {OFFLINE_HINT}"
-        ) from error
-    visual = network.visual
-    config = getattr(visual, "preprocess_cfg", None) or {
-        "mean": visual.image_mean,
-        "std": visual.image_std,
-    }
-    return Parts(network, tokenizer, Preprocess.from_config(config, visual.image_size))

@@ -29,6 +29,7 @@ from guidance.errors import (
     nearest,
     unknown,
 )
+from guidance.foreign import SUFFIXES, read_state
 from guidance.hub import reached
 from guidance.models.components import (
     check_libraries,
@@ -38,7 +39,6 @@ from guidance.models.components import (
 from guidance.models.conditions import Condition, PromptReader
 from guidance.models.denoiser import TEXT_SCALE, Denoiser, LatentSpace, Pixels
 from guidance.models.folder import in_folder
-from guidance.models.foreign import SUFFIXES, read_state
 from guidance.models.latents import PRECISIONS, wrap
 from guidance.models.load import OFFLINE_HINT as VQGAN_HINT
 from guidance.models.load import check_latents, load_latents

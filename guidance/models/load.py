@@ -31,10 +31,10 @@ from guidance.errors import (
     nearest,
     unknown,
 )
+from guidance.foreign import SUFFIXES
 from guidance.hub import reached
 from guidance.models.architecture import read_config
 from guidance.models.folder import Fetch, in_folder, read_json
-from guidance.models.foreign import SUFFIXES
 from guidance.models.latents import Latents, wrap
 from guidance.packaged import packaged, pretrained
 

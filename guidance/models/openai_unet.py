@@ -21,8 +21,8 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
 from guidance.errors import ModelError
+from guidance.foreign import read_state
 from guidance.models.fit import faults
-from guidance.models.foreign import read_state
 from guidance.models.openai_architecture import (
     HEAD_CHANNELS,
     AdmArchitecture,

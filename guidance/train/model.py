@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from guidance.clip.build import build_network, build_tokenizer
+from guidance.clip.build import build_network
+from guidance.clip.tokenizers import build_tokenizer
 from guidance.errors import InputError, ModelError, unknown
 from guidance.files import atomic, make_folder, write
 
@@ -45,12 +46,12 @@ def read_config(name: str | Path) -> dict[str, Any]:
 
 def build(config: dict[str, Any]) -> nn.Module:
     """Return an untrained open_clip network for `config`."""
-    return build_network(config)
+    return build_network(config["model_cfg"])
 
 
 def tokenizer(config: dict[str, Any]):
     """Return the tokenizer of `config`."""
-    return build_tokenizer(config)
+    return build_tokenizer(config["model_cfg"]["text_cfg"])
 
 
 def text_tower(network: nn.Module) -> nn.Module:

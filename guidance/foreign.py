@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from guidance.errors import FileError, ModelError, line
+from guidance.torchscript import is_archive, read_archive
 
 SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
 _ZIP = b"PK\x03\x04"
@@ -34,7 +35,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     Args:
         path: ``.safetensors``, or a file of `torch.save`: a state dict, or a pytorch-lightning
             checkpoint with one under ``state_dict``. The callbacks and options that lightning
-            pickles beside it are passed over, so pytorch-lightning need not be installed.
+            pickles beside it are passed over, so pytorch-lightning need not be installed. A
+            TorchScript archive is read without its program.
 
     Returns:
         Tensors that may be mapped from the file: copy what is to be kept or changed.
@@ -52,6 +54,11 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
             return load_file(path)
         except Exception as error:  # safetensors' errors share no base with Python's
             raise ModelError(f"{path} is not a readable checkpoint: {line(error)}") from error
+    if is_archive(path):
+        try:
+            return read_archive(path)
+        except Exception as error:  # zipfile and pickle raise a dozen types for damaged files
+            raise ModelError(f"{path} is not a readable archive: {line(error)}") from error
     content = _unpickle(path)
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):

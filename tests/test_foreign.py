@@ -12,7 +12,7 @@ import torch
 from taming_files import F16, narrow, saved
 
 from guidance.errors import FileError, ModelError
-from guidance.models.foreign import Inert, read_state
+from guidance.foreign import Inert, read_state
 from guidance.models.taming import load_taming
 
 
