@@ -11,11 +11,12 @@ from torch import Tensor
 
 from guidance.conventions import check_count, check_images, check_shape
 from guidance.errors import InputError
+from guidance.fitting import cropped
 from guidance.images import load_image, to_tensor
 
 
 def load_picture(source: str | os.PathLike | Image.Image, size: tuple[int, int]) -> Tensor:
-    """Return an image ``[1, 3, H, W]`` in [0, 1] that covers `size`, cropped about its middle.
+    """Return an image ``[1, 3, H, W]`` in [0, 1] that covers `size`: see `fitting.cropped`.
 
     An image of that size is taken as it is, bit for bit.
 
@@ -27,6 +28,8 @@ def load_picture(source: str | os.PathLike | Image.Image, size: tuple[int, int])
     """
     height, width = size
     image = load_image(source)
+    if cropped((image.height, image.width), size) == (image.height, image.width):
+        return to_tensor(image.resize((width, height), Image.Resampling.LANCZOS))
     return to_tensor(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
 
 
@@ -67,15 +70,13 @@ def soften(mask: Tensor, feather: int) -> Tensor:
     return soft / soft.max() if bool(soft.max() > 0) else torch.zeros_like(mask)
 
 
-def check_multiple(name: str, factor: int, size: tuple[int, int]) -> None:
-    """Raise `InputError`, naming the nearest valid size, unless `factor` divides both sides."""
-    if any(side % factor or side == 0 for side in size):
-        height, width = size
-        down, across = (max(1, round(side / factor)) * factor for side in size)
-        raise InputError(
-            f"size must be a multiple of {factor} pixels for {name} but is {width}x{height}; the "
-            f"nearest is {across}x{down}"
-        )
+def scale(images: Tensor, height: int, width: int) -> Tensor:
+    """Return `images` ``[B, 3, H, W]`` in [0, 1] at another size, averaged where they shrink."""
+    if images.shape[-2:] == (height, width):
+        return images
+    return F.interpolate(
+        images, (height, width), mode="bicubic", antialias=True, align_corners=False
+    ).clamp(0, 1)
 
 
 def tile(images: Tensor, height: int, width: int) -> Tensor:

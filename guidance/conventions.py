@@ -19,7 +19,7 @@ from torch import Tensor
 
 from guidance.errors import InputError
 
-MAX_SIDE = 8192  # pixels; a square of this side is 800 MB in float32
+MIN_SIDE, MAX_SIDE = 8, 8192  # pixels; a square of this side is 800 MB in float32
 MAX_SEED = 2**63 - 1
 
 
@@ -55,8 +55,8 @@ def check_images(name: str, x: Tensor) -> None:
 
 def check_size(name: str, side: int) -> None:
     """Raise `InputError` unless `side` is a canvas side this package can work with, in pixels."""
-    if not isinstance(side, int) or not 8 <= side <= MAX_SIDE:
-        raise InputError(f"{name} must be between 8 and {MAX_SIDE} pixels but is {side}")
+    if not isinstance(side, int) or not MIN_SIDE <= side <= MAX_SIDE:
+        raise InputError(f"{name} must be between {MIN_SIDE} and {MAX_SIDE} pixels but is {side}")
 
 
 def check_range(

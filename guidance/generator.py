@@ -5,14 +5,14 @@ A generator knows nothing of prompts or CLIP; the loop knows nothing of strokes 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from guidance.canvas import scale
 from guidance.errors import ModelError
 
 ENTRY_POINTS = "guidance.generators"
@@ -42,6 +42,7 @@ class Generator(nn.Module):
     """
 
     optimizer: torch.optim.Optimizer
+    notes: Sequence[str] = ()  # lines for the user about what differs from what was asked for
     remedy = "lower the learning rates"  # what to try where a run diverges
 
     @property
@@ -78,13 +79,7 @@ class Generator(nn.Module):
     @torch.no_grad()
     def render(self, height: int, width: int) -> Tensor:
         """Return the current image ``[B, 3, height, width]``; vector generators override this."""
-        image = self.image()
-        if image.shape[-2:] == (height, width):
-            return image
-        size = (height, width)
-        return F.interpolate(
-            image, size, mode="bicubic", antialias=True, align_corners=False
-        ).clamp(0, 1)
+        return scale(self.image(), height, width)
 
     def frame(self, height: int, width: int) -> Tensor:
         """Return what the video shows now, ``[1, 3, height, width]``."""

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from guidance import checkpoint, cli
 from guidance.artifacts import RunFolder, read_manifest
 from guidance.errors import DivergedError, FileError, GuidanceError, InputError, counted
+from guidance.files import printable
 from guidance.generator import Generator
 from guidance.loop import Step, run
 from guidance.options import GuidedOptions, from_table
@@ -78,6 +79,8 @@ def execute(technique: Technique[O], options: O, *, resume: Path | None = None) 
     except GuidanceError:
         folder.discard()
         raise
+    for note in () if options.quiet else generator.notes:
+        print(printable(f"guidance.{technique.name}: {note}"), file=sys.stderr)
     record = _Record(technique, options, folder)
     record.save("running")
     done = 0

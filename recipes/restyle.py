@@ -32,7 +32,7 @@ def steps_of(style: str, options: argparse.Namespace) -> Iterator[guidance.Step]
     if options.technique == "diffusion":
         own = {"model": options.model, "strength": options.strength, "size": options.size}
         return guidance.diffuse(style, number=1, **shared, **own)
-    own = {"vqgan": options.vqgan, "init_weight": options.keep, "size": options.size or "224"}
+    own = {"vqgan": options.vqgan, "init_weight": options.keep, "size": options.size}
     return guidance.paint(style, **shared, **own)
 
 
@@ -41,14 +41,18 @@ def restyle(options: argparse.Namespace) -> Path:
     styles = options.style or STYLES
     folder = make_folder(options.output or Path("outputs") / f"restyle-{slug(options.photo.stem)}")
     pictures, labels = [load_image(options.photo)], ["photo"]
+    notes: dict[str, None] = {}  # each once, though every style has them
     for style in styles:
         for step in steps_of(style, options):
             pass  # only the last step is wanted
+        notes |= dict.fromkeys(step.generator.notes)
         picture = to_pil(step.generator.render(*step.generator.final_size))
         picture.save(folder / f"{slug(style)}.png")
         pictures.append(picture)
         labels.append(style)
         print(f"{style}: score {step.score:.3f}")
+    for line in notes:
+        print(line)
     sheet = contact_sheet(pictures, labels, tile=256, columns=len(pictures))
     sheet.save(folder / "styles.png")
     return folder / "styles.png"
@@ -61,7 +65,7 @@ def main() -> None:
     parser.add_argument("--style", action="append", help="may be repeated")
     parser.add_argument("--with", dest="technique", choices=("vqgan", "diffusion"), default="vqgan")
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--size", help="by default 224 for vqgan, the model's own for diffusion")
+    parser.add_argument("--size", help="by default the model's own, in the photo's shape")
     parser.add_argument("--clip", default="mini")
     parser.add_argument("--vqgan", default="mini")
     parser.add_argument("--keep", type=float, default=20.0, help="vqgan: pull back to the photo")

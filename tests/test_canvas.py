@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from guidance.canvas import check_multiple, load_mask, load_picture, soften, tile
+from guidance.canvas import load_mask, load_picture, soften, tile
 from guidance.errors import FileError, InputError
 from guidance.images import to_pil
 
@@ -82,9 +82,3 @@ def test_tiles_keep_their_shape_on_any_sheet():
     assert torch.equal(tile(one, 6, 7), one)
     with pytest.raises(InputError, match="do not fit"):
         tile(torch.rand(30, 3, 8, 8), 4, 4)
-
-
-def test_sizes_between_multiples():
-    check_multiple("it", 8, (16, 24))
-    with pytest.raises(InputError, match=r"multiple of 8 pixels for it but is 20x9; .* is 16x8"):
-        check_multiple("it", 8, (9, 20))

@@ -9,8 +9,9 @@ from typing import Annotated
 from guidance.cli import Several, alias
 from guidance.conventions import check_range, check_size
 from guidance.errors import InputError
+from guidance.fitting import Size, canvas_of, shape_of, tell_crop
 from guidance.options import GuidedOptions, check_files
-from guidance.parse import parse_canvas, parse_color, parse_palette
+from guidance.parse import parse_color, parse_palette
 
 # CLIPDraw's notebook pushes away from these two with a factor of 0.3 each
 CLIPDRAW_NEGATIVES = ("A badly drawn sketch.:0.3", "Many ugly, messy drawings.:0.3")
@@ -47,8 +48,9 @@ class ClipDrawOptions(GuidedOptions):
     clipdraw_negatives: bool = False
     """Add CLIPDraw's two default negative prompts, weight -0.3 each."""
 
-    size: Annotated[str, alias("-s")] = "224"
-    """Canvas that CLIP sees, pixels: "224" or "320x224"."""
+    size: Annotated[str | None, alias("-s")] = None
+    """Canvas that CLIP sees, pixels: "224" or "320x224"; by default as many as 224x224, in the
+    shape of an image to start from."""
     render_size: int = 1024
     """Longer side of image.png and drawing.svg, pixels."""
 
@@ -72,6 +74,7 @@ class ClipDrawOptions(GuidedOptions):
         check_range("opacity", self.opacity[1], self.opacity[0], 1)
         for name in ("points_lr", "width_lr", "color_lr"):
             check_range(name, getattr(self, name), 0, 1000)
+        check_files(init=self.init)
         self.canvas()
         check_size("render_size", self.render_size)
         parse_color("background", self.background)
@@ -80,7 +83,6 @@ class ClipDrawOptions(GuidedOptions):
             raise InputError("--black and --palette contradict each other; give one of them")
         if self.black and self.closed:
             raise InputError("--black draws ink strokes and cannot be combined with --closed")
-        check_files(init=self.init)
 
     def prompts(self) -> tuple:
         """Return the parsed prompts, with CLIPDraw's negatives if asked for."""
@@ -91,7 +93,16 @@ class ClipDrawOptions(GuidedOptions):
 
     def canvas(self) -> tuple[int, int]:
         """Return height and width of the canvas CLIP sees, pixels."""
-        return parse_canvas("size", self.size)
+        return canvas_of(self.size, self._shape())
+
+    def notes(self) -> list[str]:
+        """Return a line about what is cut of the init image, if anything."""
+        shape = self._shape()
+        return [] if shape is None else tell_crop("--init", self.init, shape, self.canvas())
+
+    def _shape(self) -> Size | None:
+        """Return height and width of the image that it starts from; a drawing fills any canvas."""
+        return None if self.init is None or self.init_is_svg() else shape_of(self.init)
 
     def final(self) -> tuple[int, int]:
         """Return height and width of ``image.png``, pixels."""

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import torch
 
+from guidance.canvas import load_picture
 from guidance.clipdraw.generator import REFERENCE, Drawing, random_scene, take_colors
 from guidance.clipdraw.options import ClipDrawOptions
 from guidance.clipdraw.scene import Scene
 from guidance.clipdraw.svg import from_svg
 from guidance.conventions import derive_seed, make_generator
-from guidance.images import as_tensor
 from guidance.loop import Step
 from guidance.parse import parse_color
 from guidance.technique import Technique
@@ -49,7 +49,7 @@ def draw(prompt: str, **options: object) -> Iterator[Step]:
 
 def build(options: ClipDrawOptions, device: torch.device) -> Drawing:
     """Return the drawing that `options` start with."""
-    return Drawing(
+    drawing = Drawing(
         _start(options).to(device),
         options.canvas(),
         background=parse_color("background", options.background),
@@ -60,6 +60,8 @@ def build(options: ClipDrawOptions, device: torch.device) -> Drawing:
         export_size=options.final(),
         title=options.prompt,
     )
+    drawing.notes = options.notes()
+    return drawing
 
 
 def _start(options: ClipDrawOptions) -> Scene:
@@ -75,7 +77,8 @@ def _start(options: ClipDrawOptions) -> Scene:
         generator=make_generator(derive_seed(options.seed, "strokes")),
     )
     if options.init is not None:
-        scene = replace(scene, colors=take_colors(scene, as_tensor(options.init)))
+        picture = load_picture(options.init, options.canvas())
+        scene = replace(scene, colors=take_colors(scene, picture))
     if options.black:
         scene = replace(scene, colors=torch.tensor([0.0, 0, 0, 1]).repeat(len(scene), 1))
     return scene

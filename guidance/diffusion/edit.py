@@ -17,6 +17,7 @@ from torch import Tensor
 from guidance.canvas import load_mask, load_picture, soften
 from guidance.conventions import MAX_SIDE
 from guidance.errors import InputError
+from guidance.fitting import Size
 
 
 class Margins(NamedTuple):
@@ -35,8 +36,45 @@ class Margins(NamedTuple):
         """Return the margins of a canvas `factor` times as large."""
         return Margins(*(factor * side for side in self))
 
+    def grown(self, size: tuple[int, int], multiple: int) -> Margins:
+        """Return margins with which the canvas around `size` is of multiples, where there are any.
+
+        What is missing is shared by the two sides, or added to the one that has a margin.
+        """
+        height, width = self.around(size)
+        left, right = _share(self.left, self.right, -width % multiple)
+        top, bottom = _share(self.top, self.bottom, -height % multiple)
+        return Margins(left, top, right, bottom)
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self))
+
 
 NONE = Margins()
+
+
+def _share(first: int, last: int, more: int) -> tuple[int, int]:
+    """Return two margins that are together so much larger, those that there are."""
+    if not first or not last:
+        return first + more * bool(first), last + more * bool(last)
+    return first + more // 2, last + more - more // 2
+
+
+class Frame(NamedTuple):
+    """Where a picture lies on the canvas.
+
+    Attributes:
+        inner: height and width of the picture, pixels of the canvas.
+        margins: what the canvas has around it.
+    """
+
+    inner: Size
+    margins: Margins = NONE
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the canvas."""
+        return self.margins.around(self.inner)
 
 
 def parse_margins(option: str, text: str) -> Margins:

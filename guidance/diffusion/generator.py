@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from guidance.canvas import check_multiple, tile
+from guidance.canvas import scale, tile
 from guidance.conventions import check_count, derive_seed, make_generator
 from guidance.diffusion.edit import Edit
 from guidance.diffusion.guide import Guide, Prediction, guided
@@ -20,6 +20,7 @@ from guidance.diffusion.mix import dynamic_threshold, rescale
 from guidance.diffusion.sampler import Sampler
 from guidance.diffusion.wording import Wording
 from guidance.errors import DivergedError, InputError, counted
+from guidance.fitting import check_multiple
 from guidance.generator import Generator, Update
 from guidance.loop import fast_matmul
 from guidance.models.conditions import Condition
@@ -81,7 +82,7 @@ class Denoising(Generator):
         joint: bool = True,
     ):
         super().__init__()
-        check_multiple(denoiser.name, denoiser.multiple, size)
+        check_multiple(denoiser.name, denoiser.factor, size)
         check_count("recurrence", recurrence, 1)
         _check_fits(denoiser, cfg, threshold, guide)
         self._denoiser = (denoiser,)  # in a tuple: its weights do not belong into checkpoints
@@ -182,7 +183,7 @@ class Denoising(Generator):
         if (height, width) == self.size:
             return self.image()
         pictures = self._large() if self._enlarges() else self.image()
-        return pictures if pictures.shape[-2:] == (height, width) else _fit(pictures, height, width)
+        return scale(pictures, height, width)
 
     @torch.no_grad()
     def frame(self, height: int, width: int) -> Tensor:
@@ -305,13 +306,6 @@ class Denoising(Generator):
         shape = (self.denoiser.channels, *(side // self.denoiser.factor for side in self.size))
         rows = [torch.randn(shape, generator=g) for g in self._generators(*purpose)]
         return torch.stack(rows).to(self.denoiser.device)
-
-
-def _fit(images: Tensor, height: int, width: int) -> Tensor:
-    resized = torch.nn.functional.interpolate(
-        images, (height, width), mode="bicubic", antialias=True, align_corners=False
-    )
-    return resized.clamp(0, 1)
 
 
 def _check_fits(denoiser: Denoiser, cfg: float | None, threshold: float, guide: Guide) -> None:

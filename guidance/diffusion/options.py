@@ -10,9 +10,11 @@ from guidance.conventions import MAX_SEED, check_range
 from guidance.diffusion.edit_options import EditOptions
 from guidance.diffusion.guide_options import GuideOptions
 from guidance.diffusion.sampler import check_sampler, timestep_count
-from guidance.models.diffusers_models import check_denoiser
-from guidance.parse import parse_canvas
+from guidance.models.diffusers_models import check_denoiser, denoiser_shape
+from guidance.models.pipelines import Shape
 from guidance.prompts import Prompt as ParsedPrompt
+
+PIXELS = Shape((64, 64), 1)  # stands for a model that is known when it is loaded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +26,6 @@ class DiffusionOptions(GuideOptions, EditOptions):
     "--from FOLDER" starts from the options of an earlier run, "--resume FOLDER" continues one.
     """
 
-    model: Annotated[str, alias("--diffusion-model")] = "mini"
-    """Diffusion model: "mini"; a folder or repository of diffusers ("owner/name": Stable Diffusion
-    1, 2 and XL, latent diffusion, DDPM); or a file of OpenAI's guided-diffusion."""
-    size: Annotated[str | None, alias("-s")] = None
-    """Size of the pictures, pixels: "512" or "640x512" (width x height); by default what the model
-    was trained with."""
     number: Annotated[int, alias("-n")] = 4
     """Pictures of different seeds: --seed, the next one, …"""
     batch: int | None = None
@@ -68,12 +64,12 @@ class DiffusionOptions(GuideOptions, EditOptions):
         self.check_edit()  # before the steps are counted, which depend on these
         self.check_guidance()
         super().check()
-        self.canvas((64, 64))
         check_range("number", self.number, 1, 1024)
         if self.batch is not None:
             check_range("batch", self.batch, 1)
         check_range("seed", self.seed, 0, MAX_SEED - self.number + 1)
         check_denoiser(self.model, decoder=self.decoder, offload=self.offload)
+        self.accept(denoiser_shape(self.model) or PIXELS)
 
     def levels(self) -> int:
         """Return the noise levels that the run goes through, at least one."""
@@ -86,11 +82,6 @@ class DiffusionOptions(GuideOptions, EditOptions):
     def seeds(self) -> tuple[int, ...]:
         """Return the seed of each picture."""
         return tuple(self.seed + number for number in range(self.number))
-
-    def canvas(self, native: tuple[int, int]) -> tuple[int, int]:
-        """Return height and width of the pictures of a model with the `native` size."""
-        size = native if self.size is None else parse_canvas("size", self.size)
-        return self.margins().around(size)
 
     def told(self) -> tuple[ParsedPrompt, ...]:
         """Return the prompts that the network is told: those that were given.

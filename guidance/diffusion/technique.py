@@ -17,6 +17,7 @@ from guidance.diffusion.wording import Wording
 from guidance.loop import Step
 from guidance.models.denoiser import Denoiser
 from guidance.models.diffusers_models import load_denoiser
+from guidance.models.pipelines import Shape
 from guidance.objective import Objective
 from guidance.options import from_table
 from guidance.prompts import Prompt
@@ -62,6 +63,7 @@ def build(options: DiffusionOptions, device: torch.device) -> Denoising:
         decoder=options.decoder,
         offload=options.offload,
         attention_slicing=options.attention_slicing,
+        accept=options.accept,
     )
     return start(options, denoiser)
 
@@ -82,8 +84,10 @@ def start(options: DiffusionOptions, denoiser: Denoiser) -> Denoising:
         device=denoiser.device,
         skip=options.steps - options.levels(),
     )
-    size = options.canvas(denoiser.size)
-    source = options.source()
+    shape = Shape(denoiser.size, denoiser.factor)
+    options.accept(shape)
+    frame = options.frame(shape)
+    size, source = frame.size, options.source(frame)
 
     def load(factor: int) -> Edit | None:
         if source is None:
@@ -92,7 +96,7 @@ def start(options: DiffusionOptions, denoiser: Denoiser) -> Denoising:
         # half a cell: the ramp is narrower than what one cell paints
         return source.load(sides, factor=factor, feather=factor * denoiser.factor // 2)
 
-    return Denoising(
+    made = Denoising(
         denoiser,
         sampler,
         size,
@@ -109,6 +113,8 @@ def start(options: DiffusionOptions, denoiser: Denoiser) -> Denoising:
         batch=options.batch,
         joint=not options.offload,
     )
+    made.notes = options.notes(frame)
+    return made
 
 
 def regularisers(options: DiffusionOptions, device: torch.device) -> Objective | None:

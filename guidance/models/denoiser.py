@@ -21,6 +21,7 @@ from guidance.models.latents import PRECISIONS
 from guidance.models.offload import offload_weights
 from guidance.models.spaces import LatentSpace, Pixels
 
+_ADAPTING = {"UpBlock2D", "CrossAttnUpBlock2D"}
 TEXT_SCALE = 7.5  # of classifier-free guidance, as in Stable Diffusion's own pipeline
 
 
@@ -40,8 +41,8 @@ class Denoiser(nn.Module):
 
     Attributes:
         channels: C of what the network sees.
-        factor: pixels a cell; 1 is pixels.
-        multiple: both sides of a canvas are multiples of so many pixels.
+        factor: pixels a cell; 1 is pixels. Both sides of a picture are whole cells, and any
+            number of them will do: see `pad`.
         conditional: whether it takes conditions.
         upsampler: what enlarges its pictures, or None.
         noise_aware: tells which condition noisy pictures fit (`NoiseAware`), or None.
@@ -84,9 +85,7 @@ class Denoiser(nn.Module):
         self._always = always
         self._empty: Condition | None = None
         self._hidden = isinstance(network, UNet2DConditionModel)
-        # `UNet2DConditionModel` adapts to odd sides, `UNet2DModel` does not
-        halvings = 0 if self._hidden else len(network.config.down_block_types) - 1
-        self.multiple = self.factor * 2**halvings
+        self._grid = grid(network)
 
     def forward(self, x: Tensor, t: Tensor | float, condition: Condition | None = None) -> Tensor:
         """Return what the network predicts; variances that it has learned are dropped.
@@ -112,7 +111,8 @@ class Denoiser(nn.Module):
             for k, v in self._tensors(len(x), condition).items()
         }
         x_in = x.to(dtype).contiguous(memory_format=torch.channels_last)
-        out = self.predict(x_in, t, tensors)[:, : self.channels]
+        height, width = x.shape[-2:]
+        out = self.predict(pad(x_in, self._grid), t, tensors)[:, : self.channels, :height, :width]
         return out.to(torch.promote_types(x.dtype, torch.float32))
 
     def predict(self, x: Tensor, t: Tensor, tensors: dict[str, Tensor]) -> Tensor:
@@ -210,6 +210,32 @@ class Denoiser(nn.Module):
         given = condition if condition is not None else self.empty()
         parts = [c.rows(n).tensors for c in (given, self._always) if c is not None]
         return {k: v for part in parts for k, v in part.items()}
+
+
+def grid(network: nn.Module) -> int:
+    """Return the cells that both sides of what a UNet takes must be multiples of.
+
+    It halves them from level to level; where a half is rounded up, most of diffusers' blocks of
+    the way back make one cell more than there was. Only those of `_ADAPTING` can be told how many.
+    """
+    from diffusers import UNet2DConditionModel
+
+    config = network.config
+    adapts = isinstance(network, UNet2DConditionModel) and set(config.up_block_types) <= _ADAPTING
+    return 1 if adapts else 2 ** (len(config.down_block_types) - 1)
+
+
+def pad(x: Tensor, multiple: int) -> Tensor:
+    """Return ``x [B, C, h, w]`` with both sides enlarged to multiples, mirrored about its end.
+
+    So a network meets noise like that of the picture beyond its right and lower borders.
+    """
+    for axis in (-2, -1):
+        side = x.shape[axis]
+        if side % multiple:
+            cells = torch.arange(-(-side // multiple) * multiple, device=x.device) % (2 * side)
+            x = x.index_select(axis, torch.minimum(cells, 2 * side - 1 - cells))
+    return x
 
 
 def _slice_attention(network: nn.Module) -> None:

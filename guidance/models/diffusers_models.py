@@ -14,6 +14,7 @@ What a pipeline may be is said in `guidance.models.pipelines`.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,14 @@ from guidance.models.components import (
 )
 from guidance.models.conditions import Condition, PromptReader
 from guidance.models.denoiser import TEXT_SCALE, Denoiser, LatentSpace, Pixels
-from guidance.models.folder import in_folder
+from guidance.models.folder import in_folder, read_json
 from guidance.models.latents import PRECISIONS, wrap
 from guidance.models.load import OFFLINE_HINT as VQGAN_HINT
-from guidance.models.load import check_latents, load_latents
+from guidance.models.load import check_latents, latents_factor, load_latents
 from guidance.models.offload import check_offload
-from guidance.models.pipelines import Part, Plan, read_plan
+from guidance.models.pipelines import Part, Plan, Shape, read_plan, shape
 from guidance.models.repository import download
+from guidance.packaged import packaged
 
 MINI, AUTO = "mini", "auto"
 LARGE_TEXT_SCALE = 5.0  # as in Stable Diffusion XL's own pipeline
@@ -109,6 +111,19 @@ def check_denoiser(name: str, *, decoder: str = AUTO, offload: bool = False) -> 
         raise InputError(unknown("diffusion model", name, KNOWN))
 
 
+def denoiser_shape(name: str) -> Shape | None:
+    """Return size and cells of the pictures of a checked model, as its configs say.
+
+    None if they cannot be told before the model is loaded: those of a file, which works on single
+    pixels, and of a repository.
+    """
+    if name == MINI:
+        with packaged("models/configs/mini-diffusion.json") as file:
+            return shape(read_json(file)["unet"], latents_factor(MINI), latent=True)
+    path = Path(name)
+    return read_plan(in_folder(path), name).shape if path.is_dir() else None
+
+
 def load_denoiser(
     name: str,
     *,
@@ -117,6 +132,7 @@ def load_denoiser(
     decoder: str = AUTO,
     offload: bool = False,
     attention_slicing: bool = False,
+    accept: Callable[[Shape], None] = lambda shape: None,
 ) -> Denoiser:
     """Load a diffusion model by name.
 
@@ -127,6 +143,8 @@ def load_denoiser(
         decoder: what decodes the pictures that are only looked at on the way: "auto", the model's
             own, or an autoencoder that `load_latents` knows, such as ``madebyollin/taesd``.
         offload, attention_slicing: save memory, see `Denoiser.place`.
+        accept: called with size and cells of a repository's pictures before its weights are
+            fetched; may raise.
 
     Raises:
         InputError, FileError: as `check_denoiser`, or a precision that does not fit the device.
@@ -146,7 +164,7 @@ def load_denoiser(
     elif path.suffix.lower() in SUFFIXES:
         denoiser = _file(path)
     else:
-        denoiser = _hub(name, precision, decoder, draft)
+        denoiser = _hub(name, precision, decoder, draft, accept)
     return denoiser.place(device, precision, offload=offload, attention_slicing=attention_slicing)
 
 
@@ -212,13 +230,11 @@ def _assemble(
     space: Pixels | LatentSpace = Pixels()
     if latents is not None:
         space = LatentSpace.of(wrap(latents, name), draft)
-    side = network.config.sample_size or (64 if latents is not None else 256)
-    rows, columns = (side, side) if isinstance(side, int) else side
     return Denoiser(
         network,
         space,
         name=name,
-        size=(rows * space.factor, columns * space.factor),
+        size=shape(network.config, space.factor, latent=latents is not None).size,
         schedule=schedule,
         reader=reader,
         always=_any_class(network),
@@ -262,9 +278,16 @@ def _file(path: Path) -> Denoiser:
     )
 
 
-def _hub(name: str, precision: str, decoder: str, draft: LatentSpace | None) -> Denoiser:
+def _hub(
+    name: str,
+    precision: str,
+    decoder: str,
+    draft: LatentSpace | None,
+    accept: Callable[[Shape], None],
+) -> Denoiser:
     def check(plan: Plan) -> None:
         _check_plan(plan, decoder)
+        accept(plan.shape)
 
     repositories = [k for k in KNOWN if _REPOSITORY.fullmatch(k)]
     with reached("the diffusion model", name, repositories, OFFLINE_HINT):

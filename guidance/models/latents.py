@@ -7,6 +7,8 @@ are continuous, and quantising is the identity.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -185,6 +187,20 @@ class Latents(nn.Module):
             return network.decoder(network.post_quant_conv(codes), codes if spatial else None)
 
 
+def cell_side(kind: str, config: Mapping[str, Any]) -> int:
+    """Return the pixels along a latent cell of an autoencoder of diffusers, from its config.
+
+    Args:
+        kind: its class; subclasses of `VQModel` count as that.
+        config: what it leaves out has diffusers' default.
+    """
+    if kind == "AutoencoderTiny":
+        # every block of the decoder but the last one doubles the picture
+        blocks = config.get("decoder_block_out_channels", (64,) * 4)
+        return config.get("upsampling_scaling_factor", 2) ** (len(blocks) - 1)
+    return 2 ** (len(config.get("block_out_channels", (64,))) - 1)
+
+
 def wrap(network: nn.Module, name: str) -> Latents:
     """Return the latent space of a diffusers `VQModel`, `AutoencoderKL` or `AutoencoderTiny`.
 
@@ -202,17 +218,14 @@ def wrap(network: nn.Module, name: str) -> Latents:
             f"{type(network).__name__}"
         )
     config = network.config
+    factor = cell_side(type(network).__name__, config)
     if (config.in_channels, config.out_channels) != (3, 3):
         raise ModelError(
             f"{name} must take and make RGB pictures (3 channels) but has {config.in_channels} and "
             f"{config.out_channels} channels"
         )
     if isinstance(network, AutoencoderTiny):
-        # every block of the decoder but the last one doubles the picture
-        steps = len(config.decoder_block_out_channels) - 1
-        factor = config.upsampling_scaling_factor**steps
         return Latents(network, name=name, factor=factor, channels=config.latent_channels)
-    factor = 2 ** (len(config.block_out_channels) - 1)
     if isinstance(network, AutoencoderKL):
         return Latents(network, name=name, factor=factor, channels=config.latent_channels)
     codebook = network.quantize.embedding.weight

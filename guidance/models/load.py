@@ -35,7 +35,7 @@ from guidance.foreign import SUFFIXES
 from guidance.hub import reached
 from guidance.models.architecture import read_config
 from guidance.models.folder import Fetch, in_folder, read_json
-from guidance.models.latents import Latents, wrap
+from guidance.models.latents import Latents, cell_side, wrap
 from guidance.packaged import packaged, pretrained
 
 if TYPE_CHECKING:
@@ -114,6 +114,43 @@ def load_latents(
     """
     check_latents(name, config)
     return wrap(_network(name, config), name).place(device, precision)
+
+
+def is_local(name: str) -> bool:
+    """Return whether a latent space is known without asking the hub."""
+    return name == MINI or Path(name).is_dir() or Path(name).suffix.lower() in SUFFIXES
+
+
+def latents_factor(name: str, config: str | None = None) -> int:
+    """Return the pixels along a cell of a latent space; its weights are not loaded.
+
+    Args:
+        name, config: as in `load_latents`. A repository's config is fetched from the hub.
+
+    Raises:
+        InputError, FileError, ModelError: as `load_latents`.
+    """
+    path = Path(name)
+    if name == MINI:
+        with packaged("models/configs/mini-vqgan.json") as file:
+            return cell_side("VQModel", read_json(file))
+    if path.is_dir():
+        return _factor(in_folder(path), name)
+    if path.suffix.lower() in SUFFIXES:
+        from guidance.models.taming import describe
+
+        found = describe(path) if config is None else read_config(config)
+        return 2 ** (len(found.channels) - 1)
+    repositories = [k for k in KNOWN if _REPOSITORY.fullmatch(k)]
+    with reached("the VQGAN", name, repositories, OFFLINE_HINT):
+        return _factor(_in_hub(name), name)
+
+
+def _factor(fetch: Fetch, name: str) -> int:
+    part, kind = _part(fetch, name)
+    if (file := fetch(f"{part}/{CONFIG}" if part else CONFIG)) is None:
+        raise ModelError(f"{name} is incomplete: it has no {part}/{CONFIG}")
+    return cell_side(kind, read_json(file))
 
 
 def _network(name: str, config: str | None) -> nn.Module:
@@ -219,28 +256,36 @@ def _hub(name: str) -> nn.Module:
 
 def _download(name: str) -> Path:
     """Return the cache's folder of a model in the hub, after a download where it is not there."""
+    fetch = _in_hub(name)
+    part, _ = _part(fetch, name)
+    inside = f"{part}/" if part else ""
+    config = _get(name, inside + CONFIG)
+    if fetch(inside + WEIGHTS) is None:
+        _get(name, inside + PICKLED)
+    return config.parent
+
+
+def _get(name: str, file: str) -> Path:
+    """Return a file of a model in the hub."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
 
     owner, repository, *inside = name.split("/")
-    absent: set[str] = set()
+    return Path(hf_hub_download(f"{owner}/{repository}", "/".join((*inside, file))))
 
-    def get(file: str) -> Path:
-        return Path(hf_hub_download(f"{owner}/{repository}", "/".join((*inside, file))))
+
+def _in_hub(name: str) -> Fetch:
+    """Return what finds the files of a model in the hub."""
+    from huggingface_hub.errors import EntryNotFoundError
+
+    absent: set[str] = set()
 
     def fetch(file: str) -> Path | None:
         try:
-            return get(file)
+            return _get(name, file)
         except EntryNotFoundError as error:  # not in the repository or, offline, not in the cache
             absent.add(file)
             if absent >= {CONFIG, INDEX} and isinstance(error, FileNotFoundError):
                 raise
             return None
 
-    part, _ = _part(fetch, name)
-    if part:
-        inside.append(part)
-    config = get(CONFIG)
-    if fetch(WEIGHTS) is None:
-        get(PICKLED)
-    return config.parent
+    return fetch

@@ -21,6 +21,7 @@ from guidance.models.latent_unet import LatentUNet, enlarge
 from guidance.models.latents import Latents
 from guidance.models.load import load_latents
 from guidance.models.noise_aware import NoiseAware
+from guidance.models.pipelines import shape
 from guidance.packaged import packaged, pretrained
 
 BASE, UPSAMPLER, NOISE_AWARE = "mini-diffusion", "mini-upsampler", "mini-noise-aware"
@@ -124,7 +125,7 @@ def load_mini(device: torch.device | str, precision: str = "fp32") -> MiniDenois
         network.unet,
         LatentSpace(latents, mean=network.latent_mean, std=network.latent_std),
         name="mini",
-        size=(128, 128),
+        size=shape(network.unet.config, latents.factor, latent=True).size,
         schedule=schedule,
         reader=ClipReader(load_clip(CLIP, device=device), network),
         cfg=CFG,

@@ -51,7 +51,6 @@ class OpenAiModel:
         learned_variance: whether channels 4 to 6 of the output interpolate between the bounds of
             the variance (Nichol & Dhariwal 2021, section 3.1, eq. 15); guidance needs none.
         schedule: config of the diffusers scheduler it was trained with.
-        multiple: the canvas' height and width must be multiples of this.
     """
 
     network: UNet2DModel
@@ -59,7 +58,6 @@ class OpenAiModel:
     classes: int | None
     learned_variance: bool
     schedule: dict[str, Any]
-    multiple: int
 
 
 class AdmUNet(UNet2DModel):
@@ -148,7 +146,6 @@ def load_openai(path: str | Path, conventions: Conventions | None = None) -> Ope
         classes=architecture.classes,
         learned_variance=architecture.out_channels == 6,
         schedule=conventions.schedule(),
-        multiple=1 << (len(architecture.channels) - 1),
     )
 
 

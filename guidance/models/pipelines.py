@@ -6,11 +6,13 @@ Stable Diffusion 1, 2 and XL, latent diffusion with and without texts, DDPM and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from guidance.errors import ModelError
 from guidance.models.folder import Fetch, read_json
+from guidance.models.latents import cell_side
 
 CONFIG, INDEX, SCHEDULER = "config.json", "model_index.json", "scheduler_config.json"
 UNETS = ("UNet2DModel", "UNet2DConditionModel")
@@ -52,6 +54,25 @@ class Part:
     config: dict[str, Any] = field(default_factory=dict)
 
 
+class Shape(NamedTuple):
+    """What is to be known of a diffusion model to choose the size of a picture.
+
+    Attributes:
+        size: height and width of the pictures it was trained with, pixels.
+        factor: both sides of a picture are multiples of so many pixels.
+    """
+
+    size: tuple[int, int]
+    factor: int
+
+
+def shape(config: Mapping[str, Any], factor: int, *, latent: bool) -> Shape:
+    """Return the shape of a UNet with this config, which sees cells of `factor` pixels."""
+    side = config.get("sample_size") or (64 if latent else 256)
+    rows, columns = (side, side) if isinstance(side, int) else side
+    return Shape((rows * factor, columns * factor), factor)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to load of a pipeline.
@@ -73,6 +94,13 @@ class Plan:
     texts: tuple[tuple[Part, Part], ...] = ()
     pooled: bool = False
     zeros: bool = False
+
+    @property
+    def shape(self) -> Shape:
+        """Size and cells of its pictures."""
+        decoder = self.decoder
+        factor = 1 if decoder is None else cell_side(decoder.kind, decoder.config)
+        return shape(self.unet.config, factor, latent=decoder is not None)
 
     @property
     def networks(self) -> tuple[Part, ...]:

@@ -84,10 +84,7 @@ def load_taming(path: str | Path, config: str | Path | None = None) -> VQModel:
     """
     described = read_config(config) if config is not None else None
     state = select(read_state(path), path)
-    try:
-        found = infer(state)
-    except ModelError as error:
-        raise ModelError(f"{path} is no VQGAN of taming-transformers: {error}") from None
+    found = _infer(state, path)
     architecture = described or found
     with torch.device("meta"):  # neither memory nor random numbers for weights that are replaced
         network = build(architecture, config or path)
@@ -106,6 +103,22 @@ def load_taming(path: str | Path, config: str | Path | None = None) -> VQModel:
         weights[ours] = value.to(torch.float32, copy=True).contiguous()
     network.load_state_dict(weights, assign=True)
     return network.eval()
+
+
+def describe(path: str | Path) -> Architecture:
+    """Return the architecture of a checkpoint, from its weights' shapes.
+
+    Raises:
+        FileError, ModelError: as `load_taming`.
+    """
+    return _infer(select(read_state(path), path), path)
+
+
+def _infer(state: Mapping[str, Tensor], path: str | Path) -> Architecture:
+    try:
+        return infer(state)
+    except ModelError as error:
+        raise ModelError(f"{path} is no VQGAN of taming-transformers: {error}") from None
 
 
 def build(architecture: Architecture, what: object) -> VQModel:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
 from guidance.cli import Several, alias
-from guidance.conventions import check_range, check_size
+from guidance.conventions import MIN_SIDE, check_range, check_size
 from guidance.errors import InputError
+from guidance.fitting import canvas_of, shape_of, tell_crop
 from guidance.options import GuidedOptions, check_files
-from guidance.parse import parse_canvas, parse_palette
+from guidance.parse import parse_palette
 
 
 class Defaults(NamedTuple):
@@ -24,7 +25,6 @@ DEFAULTS = {
     "rgb": Defaults(lr=0.05, smoothness=500.0),
     "art": Defaults(lr=0.05, smoothness=50.0),
 }
-MIN_SIDE = 8  # pixels, the smallest canvas
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,9 @@ class PixelsOptions(GuidedOptions):
     kind: Literal["fourier", "rgb", "art"] = "fourier"
     """fourier learns the spectrum, which favours large forms (Mordvintsev et al. 2018); rgb every
     pixel by itself; art a small grid of flat squares."""
-    size: Annotated[str, alias("-s")] = "224"
-    """Canvas that CLIP sees, pixels: "224" or "320x224". Art rounds it, and the render size, to
-    whole pixels a cell."""
+    size: Annotated[str | None, alias("-s")] = None
+    """Canvas that CLIP sees, pixels: "224" or "320x224"; by default as many as 224x224, in the
+    shape of --init. Art rounds it, and the render size, to whole pixels a cell."""
     render_size: int = 1024
     """Longer side of image.png, pixels."""
     grid: int = 32
@@ -54,7 +54,8 @@ class PixelsOptions(GuidedOptions):
     decorrelate: bool = True
     """Fourier: learn brightness and two colour contrasts rather than red, green and blue."""
     init: Annotated[str | None, alias("-ii", "--init-image")] = None
-    """An image to start from, stretched over the canvas; by default faint noise on grey."""
+    """An image to start from, cropped to --size if that is given; by default faint noise on
+    grey."""
 
     lr: Annotated[float | None, alias("-lr", "--learning-rate")] = None
     """Learning rate; by default 0.15 for fourier, 0.05 for rgb and art."""
@@ -65,7 +66,8 @@ class PixelsOptions(GuidedOptions):
     def check(self) -> None:
         """Raise `InputError` or `FileError` for any value that is not allowed."""
         super().check()
-        height, width = parse_canvas("size", self.size)
+        check_files(init=self.init)
+        height, width = self.canvas()
         check_size("render_size", self.render_size)
         check_range("grid", self.grid, 2, max(height, width))
         check_range("decay", self.decay, 0, 4)
@@ -74,7 +76,6 @@ class PixelsOptions(GuidedOptions):
         self.colors()
         if self.palette and self.kind != "art":
             raise InputError(f"--palette needs --kind art, but kind is {self.kind}")
-        check_files(init=self.init)
 
     def rate(self) -> float:
         """Return the learning rate of the first step."""
@@ -84,15 +85,25 @@ class PixelsOptions(GuidedOptions):
         """Return the weight of the smoothness."""
         return DEFAULTS[self.kind].smoothness if self.smoothness is None else self.smoothness
 
+    def canvas(self) -> tuple[int, int]:
+        """Return height and width of the canvas that CLIP sees, pixels."""
+        return canvas_of(self.size, None if self.init is None else shape_of(self.init))
+
+    def notes(self) -> list[str]:
+        """Return a line about what is cut of the init image, if anything."""
+        if self.init is None:
+            return []
+        return tell_crop("--init", self.init, shape_of(self.init), self.canvas())
+
     def cells(self) -> tuple[int, int]:
         """Return rows and columns of the grid of art, as square as its cells."""
-        canvas = parse_canvas("size", self.size)
+        canvas = self.canvas()
         least = -(-MIN_SIDE // self.cell())
         return tuple(max(least, round(self.grid * side / max(canvas))) for side in canvas)
 
     def cell(self) -> int:
         """Return the side of a cell on the canvas that CLIP sees, whole pixels."""
-        return max(1, max(parse_canvas("size", self.size)) // self.grid)
+        return max(1, max(self.canvas()) // self.grid)
 
     def final(self) -> tuple[int, int]:
         """Return height and width of ``image.png``, pixels."""
@@ -100,7 +111,7 @@ class PixelsOptions(GuidedOptions):
             rows, columns = self.cells()
             cell = max(1, self.render_size // max(rows, columns))
             return rows * cell, columns * cell
-        height, width = parse_canvas("size", self.size)
+        height, width = self.canvas()
         scale = self.render_size / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import torch
 
+from guidance.canvas import load_picture
 from guidance.conventions import derive_seed, make_generator
-from guidance.images import as_tensor
 from guidance.loop import Step
 from guidance.objective import Objective
 from guidance.options import from_table
-from guidance.parse import parse_canvas
 from guidance.pixels.canvas import Art, Canvas, Fourier, Rgb
 from guidance.pixels.generator import Pixels
 from guidance.pixels.options import PixelsOptions
@@ -48,8 +47,10 @@ def build(options: PixelsOptions, device: torch.device) -> Pixels:
     """Return the picture that `options` start with."""
     canvas = _canvas(options)
     if options.init is not None:
-        canvas.take(as_tensor(options.init))
-    return Pixels(canvas.to(device), options.rate())
+        canvas.take(load_picture(options.init, options.canvas()))
+    pixels = Pixels(canvas.to(device), options.rate())
+    pixels.notes = options.notes()
+    return pixels
 
 
 def _canvas(options: PixelsOptions) -> Canvas:
@@ -57,7 +58,7 @@ def _canvas(options: PixelsOptions) -> Canvas:
     if options.kind == "art":
         palette = torch.tensor(options.colors()) if options.colors() else None
         return Art(options.cells(), options.cell(), palette=palette, **start)
-    size = parse_canvas("size", options.size)
+    size = options.canvas()
     if options.kind == "rgb":
         return Rgb(size, **start)
     return Fourier(size, decay=options.decay, decorrelate=options.decorrelate, **start)

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from guidance.canvas import check_multiple
+from guidance.canvas import scale
 from guidance.conventions import check_range, check_shape, derive_seed, make_generator
 from guidance.errors import InputError, unknown
+from guidance.fitting import check_multiple
 from guidance.generator import Generator
 from guidance.models.latents import Latents
 from guidance.models.quantize import clamp_channels
@@ -93,7 +94,7 @@ class Painting(Generator):
         camera: Camera | None = None,
     ):
         super().__init__()
-        check_painting_size(latents, size)
+        check_multiple(latents.name, latents.factor, size)
         height, width = size
         factor = latents.factor
         check_shape("z", z, [1, latents.channels, height // factor, width // factor])
@@ -183,12 +184,7 @@ class Painting(Generator):
     def render(self, height: int, width: int) -> Tensor:
         """Return what the camera sees of `picture`, ``[1, 3, height, width]``."""
         image = self.picture() if self.camera is None else self.camera.view(self.picture())
-        if image.shape[-2:] == (height, width):
-            return image
-        image = F.interpolate(
-            image, (height, width), mode="bicubic", antialias=True, align_corners=False
-        )
-        return image.clamp(0, 1)
+        return scale(image, height, width)
 
     def _moved(self) -> Tensor:
         """Return the latents with the moves of the coarser grids."""
@@ -232,11 +228,6 @@ def check_optimizer(name: str) -> str:
     if name.lower() not in OPTIMIZERS:
         raise InputError(unknown("optimizer", name, OPTIMIZERS))
     return name.lower()
-
-
-def check_painting_size(latents: Latents, size: tuple[int, int]) -> None:
-    """Raise `InputError` unless `size` (height, width) is a multiple of the decoder's factor."""
-    check_multiple(latents.name, latents.factor, size)
 
 
 def _check_mask(mask: Tensor | None, original: Tensor | None, size: tuple[int, int]) -> None:

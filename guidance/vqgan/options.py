@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from guidance.canvas import check_multiple
 from guidance.cli import Several, alias
 from guidance.conventions import MAX_SIDE, check_range, check_size
 from guidance.cutouts import CutoutOptions
 from guidance.errors import InputError, unknown
-from guidance.models.load import check_latents
+from guidance.fitting import Size, canvas_of, check_mask, check_multiple, shape_of, tell_crop
+from guidance.models.load import check_latents, is_local, latents_factor
 from guidance.options import GuidedOptions, check_files
 from guidance.parse import Rgb, parse_canvas, parse_palette
 from guidance.prompts import Prompt as ParsedPrompt
 from guidance.vqgan.generator import check_optimizer
 from guidance.vqgan.motion_options import MotionOptions
 
-FACTORS = {"mini": 8}  # pixels a latent cell of the names that tell it before loading
 AUGMENT = ("perspective", "affine", "noise")
 # what the cut methods of VQGAN-CLIP's tools come to here: whether cuts are crops or show the
 # whole picture, and how they are augmented
@@ -45,16 +44,17 @@ class VqganOptions(MotionOptions, GuidedOptions):
     vqgan_config: Annotated[str | None, alias("-conf")] = None
     """The .yaml that belongs to a checkpoint of taming-transformers."""
 
-    size: Annotated[str, alias("-s")] = "224"
+    size: Annotated[str | None, alias("-s")] = None
     """Size of the painting, pixels: "224" or "320x224" (width x height); multiples of the
-    decoder's factor, 8 or 16."""
+    decoder's factor, 8 or 16. By default as many pixels as 224x224, in the shape of --init or
+    --video-in."""
     render_size: int = 0
     """Longer side of image.png, pixels; 0 leaves it as it is painted."""
     steps: Annotated[int, alias("-i", "--iterations")] = 150
     """Number of optimisation steps."""
 
     init: Annotated[str | None, alias("-ii", "--init-image")] = None
-    """Image to start from; cropped about its middle to the shape of the painting."""
+    """Image to start from. The painting has its shape, or else --size, which it is cropped to."""
     init_weight: Annotated[float, alias("-iw")] = 0.0
     """Weight of the mean squared difference from the init image; 20 keeps what is in it."""
     init_noise: Annotated[Literal["none", "pixels", "gradient", "perlin"] | None, alias("-in")] = (
@@ -63,7 +63,8 @@ class VqganOptions(MotionOptions, GuidedOptions):
     """Picture to start from without an init image, by default perlin; none starts from random
     codes."""
     mask: str | None = None
-    """Image that is white where to paint; elsewhere the init image stays as it is."""
+    """Image that is white where to paint, of the init image's shape; elsewhere that stays as it
+    is."""
     noise_prompt_seeds: Annotated[tuple[int, ...], alias("-nps")] = ()
     """Seeds of random directions that are prompts too; "[noise 5]:0.1" in a prompt is the same."""
     noise_prompt_weights: Annotated[tuple[float, ...], alias("-npw")] = ()
@@ -109,9 +110,6 @@ class VqganOptions(MotionOptions, GuidedOptions):
             raise InputError(unknown("cut method", self.cut_method, CUT_METHODS))
         self.check_motion()
         super().check()
-        size = self.canvas()
-        if self.vqgan in FACTORS:
-            check_multiple(self.vqgan, FACTORS[self.vqgan], size)
         if self.render_size:
             check_size("render_size", self.render_size)
         check_range("lr", self.lr, 0, 1000)
@@ -128,6 +126,17 @@ class VqganOptions(MotionOptions, GuidedOptions):
         check_files(init=self.init, mask=self.mask)
         self._check_start()
         check_latents(self.vqgan, self.vqgan_config)
+        if is_local(self.vqgan):  # a repository is asked when it is loaded
+            self.accept()
+        elif self.size is not None:
+            parse_canvas("size", self.size)
+
+    def accept(self) -> None:
+        """Raise `InputError` for a size that the decoder cannot make, and `FileError`s."""
+        size = self.canvas()
+        check_multiple(self.vqgan, latents_factor(self.vqgan, self.vqgan_config), size)
+        if self.mask is not None:
+            check_mask(self.mask, self.init, size)
 
     def _check_start(self) -> None:
         if self.mask is not None and (self.zoom or self.video_in is not None):
@@ -167,7 +176,24 @@ class VqganOptions(MotionOptions, GuidedOptions):
 
     def canvas(self) -> tuple[int, int]:
         """Return height and width of the painting, pixels."""
-        return parse_canvas("size", self.size)
+        shape = self._shape() if self.size is None else None
+        factor = 1 if shape is None else latents_factor(self.vqgan, self.vqgan_config)
+        return canvas_of(self.size, shape, factor)
+
+    def notes(self) -> list[str]:
+        """Return a line about what is cut of the picture or film, if anything."""
+        shape = self._shape()
+        if shape is None:
+            return []
+        option, path = ("video-in", self.video_in) if self.init is None else ("init", self.init)
+        return tell_crop(f"--{option}", path, shape, self.canvas())
+
+    def _shape(self) -> Size | None:
+        """Return height and width of the picture or film that it starts from."""
+        if self.init is not None:
+            return shape_of(self.init)
+        facts = self._film_facts()
+        return None if facts is None else facts.size
 
     def final(self) -> tuple[int, int]:
         """Return height and width of ``image.png``, pixels."""

@@ -15,7 +15,7 @@ from guidance.models.load import load_latents
 from guidance.objective import Objective
 from guidance.regularisers import Likeness, PaletteDistance, Saturation, Smoothness
 from guidance.technique import Technique
-from guidance.vqgan.generator import Painting, check_painting_size
+from guidance.vqgan.generator import Painting
 from guidance.vqgan.noise import noise_image
 from guidance.vqgan.options import VqganOptions
 
@@ -47,17 +47,17 @@ def paint(prompt: str, **options: object) -> Iterator[Step]:
 
 def build(options: VqganOptions, device: torch.device) -> Painting:
     """Return the painting that `options` start with."""
+    options.accept()
     latents = load_latents(
         options.vqgan, options.vqgan_config, device=device, precision=options.precision
     )
     size = options.canvas()
-    check_painting_size(latents, size)
     mask = original = None
     if options.mask is not None:
         original = load_picture(options.init, size)
         # half a cell: the ramp is narrower than what one code paints
         mask = load_mask(options.mask, size, feather=latents.factor // 2)
-    return Painting(
+    painting = Painting(
         latents,
         _start(options, latents),
         size,
@@ -72,6 +72,8 @@ def build(options: VqganOptions, device: torch.device) -> Painting:
         seed=options.seed,
         camera=options.camera(size),
     )
+    painting.notes = options.notes()
+    return painting
 
 
 def regularisers(options: VqganOptions, device: torch.device) -> Objective | None:

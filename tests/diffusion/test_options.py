@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from guidance.diffusion import DiffusionOptions
+from guidance.diffusion.edit import Frame
 from guidance.diffusion.technique import arrange, regularisers
 from guidance.errors import InputError
+from guidance.models.pipelines import Shape
 from guidance.options import from_table
 
 
@@ -51,10 +53,11 @@ def test_steps(values, levels, total):
 
 
 def test_sizes():
-    assert options().canvas((64, 64)) == (64, 64)
-    assert options(size="96x64").canvas((32, 32)) == (64, 96)
-    assert options(init="x.png", outpaint="8,0,16,4").canvas((64, 64)) == (68, 88)
-    assert options(init="x.png", outpaint="8", size="32").canvas((64, 64)) == (48, 48)
+    assert options().frame(Shape((64, 64), 8)) == Frame((64, 64))
+    assert options(size="96x64").frame(Shape((32, 32), 8)) == Frame((64, 96))
+    given = options(init="x.png", outpaint="8,0,16,4", size="64")
+    assert given.frame(Shape((64, 64), 4)).size == (68, 88)
+    assert options(init="x.png", outpaint="8", size="32").frame(Shape((8, 8), 1)).size == (48, 48)
 
 
 def test_seeds_count_up():

@@ -232,7 +232,7 @@ def test_bad_input_is_one_line_and_exit_2(case, tmp_path, photo, mask, monkeypat
 
 
 LATE = {  # what only the loaded network or the pixels of a file can tell
-    "size between cells": ("sd", ["--size", "30x33"], "the nearest is 32x32"),
+    "size between cells": ("sd", ["--size", "30x33"], "the nearest are 28x32 and 32x32"),
     "cfg without texts": ("ddpm", ["--cfg", "3"], "ddpm is unconditional"),
     "threshold of latents": ("sd", ["--threshold", "0.9"], "works on latents"),
     "more steps than it has": ("short", ["--steps", "30"], "steps must be"),

@@ -1,5 +1,7 @@
 """The denoiser against diffusers' own pipelines, built tiny from the real classes."""
 
+import itertools
+
 import pytest
 import tiny_diffusion
 import tiny_vqgan
@@ -9,7 +11,7 @@ from diffusers.models.attention_processor import SlicedAttnProcessor
 
 from guidance.errors import InputError, ModelError
 from guidance.models.conditions import Condition, PromptReader
-from guidance.models.denoiser import Denoiser, LatentSpace, Pixels
+from guidance.models.denoiser import Denoiser, LatentSpace, Pixels, pad
 from guidance.models.latents import wrap
 
 TEXTS = ["a fox at sunrise", "the red house"]
@@ -393,14 +395,46 @@ def test_offloading_changes_neither_values_nor_gradients(tmp_path):
         torch.testing.assert_close(got, want)
 
 
-@pytest.mark.parametrize(("kind", "multiple"), [("sd", 4), ("xl", 4), ("ldm", 8), ("ddpm", 2)])
+# what makes the blocks of a Stable Diffusion such as cannot be told how many cells there were
+DEEP = {"block_out_channels": (8, 16, 16, 16)}
+PLAIN = {
+    "down_block_types": ("DownBlock2D", *("AttnDownBlock2D",) * 3),
+    "up_block_types": (*("AttnUpBlock2D",) * 3, "UpBlock2D"),
+}
+TEXT = {
+    "down_block_types": ("DownBlock2D", *("CrossAttnDownBlock2D",) * 3),
+    "up_block_types": (*("CrossAttnUpBlock2D",) * 3, "UpBlock2D"),
+}
+NETWORKS = {
+    "sd": ("sd", {}),
+    "xl": ("xl", {}),
+    "ldm": ("ldm", {}),
+    "ddpm": ("ddpm", {}),
+    "deep sd": ("sd", DEEP | TEXT),
+    "deep sd with plain attention": ("sd", DEEP | PLAIN),
+    "deep ldm": ("ldm", DEEP | PLAIN),
+    "deep ddpm": ("ddpm", DEEP | PLAIN),
+}
+
+
+@pytest.mark.parametrize(("kind", "config"), NETWORKS.values(), ids=NETWORKS)
 @torch.no_grad()
-def test_canvases_of_other_sizes(pipelines, kind, multiple):
-    model = denoiser(pipelines(kind), kind)
-    assert (model.name, model.size, model.multiple) == (kind, (32, 32), multiple)
-    rows, columns = 5 * multiple // model.factor, 3 * multiple // model.factor
-    x = randn(1, model.channels, rows, columns)
-    assert model.decode(model(x, 3)).shape == (1, 3, 5 * multiple, 3 * multiple)
+def test_any_number_of_cells_will_do(tmp_path, kind, config):
+    model = denoiser(tiny_diffusion.pipeline(kind, tmp_path, **config), kind)
+    assert (model.name, model.size) == (kind, (32, 32))
+    for rows, columns in itertools.product((1, 2, 5, 9, 18), (1, 3, 24)):
+        x = randn(1, model.channels, rows, columns)
+        image = model.decode(model(x, 3))
+        assert image.shape == (1, 3, rows * model.factor, columns * model.factor)
+        assert image.isfinite().all()
+
+
+def test_what_is_padded_is_mirrored():
+    x = torch.arange(5.0).expand(1, 1, 3, 5)
+    assert pad(x, 4)[0, 0, 0].tolist() == [0, 1, 2, 3, 4, 4, 3, 2]
+    assert pad(x, 4).shape == (1, 1, 4, 8)
+    assert pad(x[..., :1], 4)[0, 0, 0].tolist() == [0, 0, 0, 0]
+    assert pad(x[:, :, :2, :4], 2).shape == (1, 1, 2, 4)
 
 
 def test_the_large_model_is_told_the_size_of_its_canvas(pipelines):

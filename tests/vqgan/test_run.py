@@ -142,7 +142,7 @@ BAD = {
     "unknown model": (["a fox", "--vqgan", "mimi"], "did you mean mini"),
     "missing checkpoint": (["a fox", "--vqgan", "none.ckpt"], "none.ckpt does not exist"),
     "config of the mini model": (["a fox", "--vqgan-config", "x.yaml"], "config belongs to"),
-    "size between cells": (["a fox", "--size", "100x90"], "the nearest is 96x88"),
+    "size between cells": (["a fox", "--size", "100x90"], "the nearest are 96x88 and 104x88"),
     "size text": (["a fox", "--size", "big"], "WIDTHxHEIGHT"),
     "size 0": (["a fox", "--size", "0"], "between 8 and"),
     "render size 1": (["a fox", "--render-size", "1"], "between 8 and"),
@@ -186,7 +186,11 @@ def test_bad_input_is_one_line_and_exit_2(case, tmp_path, photo, mask, monkeypat
 
 
 LATE = {  # what only the loaded decoder or the pixels of a file can tell
-    "size between cells": (["--size", "30x33"], "multiple of 4 pixels", "the nearest is 32x32"),
+    "size between cells": (
+        ["--size", "30x33"],
+        "multiple of 4 pixels",
+        "the nearest are 28x32 and 32x32",
+    ),
     "black mask": (["--init", "{photo}", "--mask", "{black}"], "black.png is black everywhere", ""),
     "mask that is no image": (["--init", "{photo}", "--mask", "{text}"], "text.png", ""),
     "init that is no image": (["--init", "{text}"], "text.png", ""),
