@@ -62,7 +62,10 @@ def fit_size(shape: Size, pixels: int, multiple: int, added: Size = (0, 0)) -> S
         cut = 1 - min(ratio, 1 / ratio)
         return CUT * (cut + moved) + abs(math.log(size[0] * size[1] / pixels))
 
-    return min(_sizes(height / width, pixels, steps), key=fault)
+    found = list(_sizes(height / width, pixels, steps))
+    if any(added):
+        found = [size for size in found if cropped(shape, size) == shape] or found
+    return min(found, key=fault)
 
 
 def _sizes(ratio: float, pixels: int, steps: list[int]) -> Iterator[Size]:
@@ -73,7 +76,9 @@ def _sizes(ratio: float, pixels: int, steps: list[int]) -> Iterator[Size]:
     low, high = (min(most[0], max(least[0], ideal * f)) for f in (REACH**-0.5, REACH**0.5))
     for row in range(math.floor(low / steps[0]), math.ceil(high / steps[0]) + 1):
         rows = min(most[0], max(least[0], row * steps[0]))
-        wanted = min(rows / ratio, REACH * pixels / rows)
+        wanted = rows / ratio
+        if 1 not in steps:  # a strip is rather cut than made too large
+            wanted = min(wanted, REACH * pixels / rows)
         for column in (math.floor(wanted / steps[1]), math.ceil(wanted / steps[1])):
             yield rows, min(most[1], max(least[1], column * steps[1]))
 
@@ -143,7 +148,7 @@ def nearest_sizes(factor: int, size: Size) -> list[Size]:
     """Return the two sizes nearest to `size` whose sides are multiples of `factor`."""
     least, most = math.ceil(MIN_SIDE / factor) * factor, MAX_SIDE // factor * factor
     sides = [
-        {min(most, max(least, (side // factor + more) * factor)) for more in (-1, 0, 1)}
+        {min(most, max(least, (side // factor + more) * factor)) for more in (-1, 0, 1, 2)}
         for side in size
     ]
     both = [(rows, columns) for rows in sides[0] for columns in sides[1]]

@@ -126,6 +126,24 @@ def test_init_from_svg_and_image(tmp_path, generator):
     assert (scene.colors[:, 3] == 1).all()
 
 
+def test_an_image_to_start_from_keeps_its_shape(tmp_path):
+    from guidance.images import to_pil
+
+    wide = torch.zeros(1, 3, 60, 90)
+    wide[:, 0, :, 15:75] = 1
+    to_pil(wide).save(tmp_path / "wide.png")
+    options = ClipDrawOptions(prompt="x", init=str(tmp_path / "wide.png"), strokes=80)
+    assert options.canvas() == (182, 273)  # about as many pixels as 224x224
+    assert options.final() == (683, 1024)
+    drawing = build(options, CPU)
+    assert drawing.image().shape == (1, 3, 182, 273)
+    assert drawing.notes == []
+    assert 0 < (drawing.scene().colors[:, 0] < 0.1).sum() < 40
+    square = build(ClipDrawOptions(prompt="x", init=str(tmp_path / "wide.png"), size="64"), CPU)
+    assert (square.scene().colors[:, 0] > 0.9).all()
+    assert square.notes[0].endswith("its middle, 60x60, fills the picture of 64x64")
+
+
 def test_take_colors_uses_only_real_points():
     points = torch.full((1, 7, 2), 5.0)
     points[0, :4] = 0.25

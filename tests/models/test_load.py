@@ -10,7 +10,7 @@ from reference.taming_decoder import decode, entries, nearest_codes, random_stat
 from safetensors.torch import load_file, save_file
 
 from guidance.errors import FileError, InputError, ModelError
-from guidance.models.load import WEIGHTS, check_latents, load_latents
+from guidance.models.load import WEIGHTS, check_latents, latents_factor, load_latents
 
 TAMING = {"ch": 32, "ch_mult": (1, 2), "attended": (1,), "n_embed": 16, "z_channels": 8}
 TAMING_YAML = """
@@ -232,3 +232,19 @@ def test_a_repository_without_such_a_model(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(InputError, match=r"owner/name must hold one of VQModel, .* UNet2DModel"):
         load_latents("owner/name", device="cpu")
+
+
+def test_cells_are_known_before_anything_is_loaded(checkpoint, tmp_path):
+    assert latents_factor("mini") == 8
+    for kind, config in (("vq", {}), ("kl", {}), ("tiny", {}), ("kl", {"block_out_channels": (8, 8),
+                          "down_block_types": ("DownEncoderBlock2D",) * 2,
+                          "up_block_types": ("UpDecoderBlock2D",) * 2})):  # fmt: skip
+        folder = tiny_vqgan.save(tmp_path / f"{kind}{len(config)}", kind, **config)
+        for file in folder.glob("*.safetensors"):
+            file.unlink()
+        assert latents_factor(str(folder)) == (2 if config else 4)
+    path, config, _ = checkpoint
+    want = load_latents(str(path), device="cpu").factor
+    assert latents_factor(str(path)) == latents_factor(str(path), str(config)) == want
+    with pytest.raises(ModelError, match="use --vqgan mini"):
+        latents_factor("nobody/nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import os
 
@@ -122,6 +123,25 @@ def test_starts_from_an_image(kind, tmp_path):
         prompt="x", kind=kind, init=str(tmp_path / "disc.png"), size="48", grid=24
     )
     assert (build(options, CPU).image() - disc()).abs().mean() < 0.03
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_image_to_start_from_keeps_its_shape(kind, tmp_path):
+    wide = torch.zeros(1, 3, 60, 90)
+    wide[:, 0, :, 15:75] = 1  # its middle, as high as it is wide
+    to_pil(wide).save(tmp_path / "wide.png")
+    given = PixelsOptions(prompt="x", kind=kind, init=str(tmp_path / "wide.png"), render_size=300)
+    height, width = given.canvas()
+    assert width / height == pytest.approx(1.5, abs=0.02)
+    assert height * width == pytest.approx(224 * 224, rel=0.05)
+    picture = build(given, CPU)
+    assert picture.notes == []
+    red = picture.image()[0, 0].mean(0)
+    assert red[: width // 9].max() < 0.3
+    assert red[width // 3 : width // 2].min() > 0.7
+    square = dataclasses.replace(given, size="48", grid=24)
+    assert build(square, CPU).image()[:, 0].min() > 0.7
+    assert build(square, CPU).notes[0].endswith("60x60, fills the picture of 48x48")
 
 
 @pytest.mark.parametrize("kind", KINDS)
