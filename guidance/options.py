@@ -46,10 +46,15 @@ class GuidedOptions:
     out; for models that read."""
     story: Several[tuple[str, ...]] = ()
     """The next scene after PROMPT; may be repeated. "a fox ^ a wolf" says the same."""
+    scene_prefix: str = ""
+    """What every scene begins with: "the sea" for the prompt "at dawn ^ at noon ^ at night"."""
+    scene_suffix: str = ""
+    """What every scene ends with: ", oil on canvas"; a weight stays behind it."""
     change_every: Annotated[int | None, alias("-cpe")] = None
     """Steps for each scene of a story; by default the scenes share the steps equally."""
     fade: int = 0
-    """Steps in which one scene fades into the next, half of them before the change."""
+    """Steps in which one scene fades into the next, half of them before the change; at most those
+    of the shorter scene."""
 
     steps: Annotated[int, alias("-i", "--iterations")] = 250
     """Number of optimisation steps."""
@@ -84,7 +89,7 @@ class GuidedOptions:
     """Cuts in memory at once; smaller needs less memory and gives the same picture."""
 
     output: Annotated[str | None, alias("-o")] = None
-    """Run folder; by default a new one under outputs/ named after prompt and seed."""
+    """Run folder; by default a new one under outputs/, named after technique, prompt and seed."""
     video: Literal["mp4", "gif", "none"] = "mp4"
     """Progress video."""
     video_size: int = 512
@@ -132,9 +137,13 @@ class GuidedOptions:
         """Return the frames a second of the video."""
         return 20.0 if self.fps is None else self.fps
 
+    def scenes(self) -> str:
+        """Return the prompt with all scenes of its story."""
+        return tell(self.prompt, self.story, prefix=self.scene_prefix, suffix=self.scene_suffix)
+
     def prompts(self) -> tuple[ParsedPrompt, ...]:
         """Return the parsed prompts of all prompt options."""
-        text = tell(self.prompt, self.story)
+        text = self.scenes()
         every = self.change_every
         prompts = parse_prompts(
             text,

@@ -59,10 +59,11 @@ from itertools import groupby, pairwise
 from typing import Literal
 
 from guidance import schedule
+from guidance.characters import clean, emptiness, restore
 from guidance.conventions import MAX_SEED
 from guidance.errors import PromptError, counted
 from guidance.images import exists, is_image_file, is_image_name
-from guidance.schedule import Entry, restore
+from guidance.schedule import Entry
 from guidance.slug import slug as slug
 from guidance.weights import check_stop, check_weight, double, escape, is_ratio, split_numbers
 
@@ -101,9 +102,9 @@ class Prompt:
     def __post_init__(self):
         if not isinstance(self.text, str):
             raise PromptError(f"a prompt must be text but is {type(self.text).__name__}")
-        text = schedule.clean(self.text).strip()
-        if not text:
-            raise PromptError("a prompt must not be empty")
+        text = clean(self.text).strip()
+        if empty := emptiness(text):
+            raise PromptError(empty)
         if self.kind == "noise":
             if not re.fullmatch("[0-9]{1,30}", text) or int(text) > MAX_SEED:
                 raise PromptError(f"a noise seed must be from 0 to {MAX_SEED} but is {text[:40]!r}")

@@ -26,7 +26,8 @@ from guidance.files import printable
 from guidance.generator import Generator
 from guidance.loop import Step, run
 from guidance.options import GuidedOptions, from_table
-from guidance.prompts import slug
+from guidance.prompts import parse_prompts
+from guidance.slug import run_name
 from guidance.technique import Arrangement, Technique
 
 O = TypeVar("O", bound=GuidedOptions)  # noqa: E741
@@ -73,7 +74,7 @@ def execute(technique: Technique[O], options: O, *, resume: Path | None = None) 
     """
     options.check()
     started = time.monotonic()
-    folder = RunFolder(resume) if resume else _new_folder(options)
+    folder = RunFolder(resume) if resume else _new_folder(technique, options)
     try:
         generator, objective = technique.prepare(options)
     except GuidanceError:
@@ -108,9 +109,10 @@ def execute(technique: Technique[O], options: O, *, resume: Path | None = None) 
     return {"finished": 0, "diverged": 1, "interrupted": 130}[status]
 
 
-def _new_folder(options: GuidedOptions) -> RunFolder:
+def _new_folder(technique: Technique, options: GuidedOptions) -> RunFolder:
     if options.output is None:
-        return RunFolder.new("outputs", f"{slug(options.prompt)}-{options.seed}")
+        texts = [prompt.text for prompt in parse_prompts(options.scenes(), every=1)]
+        return RunFolder.new("outputs", run_name(technique.name, texts, options.seed))
     if (Path(options.output) / "manifest.toml").exists():
         raise FileError(
             f"{options.output} already holds a run; continue it with --resume {options.output} "

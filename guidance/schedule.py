@@ -2,9 +2,7 @@ r"""Prompt string or dict → entries: which piece of it applies at which steps.
 
     str ─▶ clean, protect escapes ─▶ split at ^ or ||, at steps "200: ", at | ─▶ list[Entry]
 
-An escaped special character is kept as one stand-in character, and every replacement keeps the
-length, so that columns in error messages count the characters the user typed. All patterns here
-run in time linear in the prompt.
+All patterns here run in time linear in the prompt.
 """
 
 from __future__ import annotations
@@ -18,17 +16,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NoReturn
 
+from guidance.characters import clean, emptiness, fail, protect, restore
 from guidance.errors import PromptError
 
-SPECIAL = ":|^[]"
 MAX_STEP = 10**9
-_FILL = "\ufdd0"  # noncharacters, refused in prompts, so they can stand for escapes
-_STAND_INS = dict(zip(SPECIAL, "\ufdd1\ufdd2\ufdd3\ufdd4\ufdd5", strict=True))
-_RESTORE = {ord(v): k for k, v in _STAND_INS.items()} | {ord(_FILL): None}
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
-_ESCAPE = re.compile(r"(?<!\\)(\\+)([:|^\[\]])")
-_SCENE = re.compile(r"\|\||\^")
+SCENE = re.compile(r"\|\||\^")
 _BAR = re.compile(r"\|")
 _STEP = re.compile(r"\s*([0-9]+)(?:\s*(-)(?:\s*([0-9]+))?)?\s*:(?=\s|$)")
 _KEYFRAME = re.compile(r"\s*\(\s*[-+.0-9eE]+\s*\)\s*(,|$)")
@@ -51,54 +43,6 @@ class Entry:
         fail(reason, self.source, self.column + offset)
 
 
-def fail(reason: str, source: str, column: int = 1) -> NoReturn:
-    """Raise `PromptError` with the column, counted from 1, and the prompt around it."""
-    low = max(0, column - 30) if len(source) > 60 else 0
-    shown = ("…" if low else "") + source[low : low + 60] + ("…" if low + 60 < len(source) else "")
-    raise PromptError(f"{reason} (column {column} of prompt {shown!r})")
-
-
-def clean(text: str) -> str:
-    """Return `text` with line breaks and tabs as spaces; refuse other control characters.
-
-    The length is kept, so that columns stay true.
-    """
-
-    def replace(match: re.Match) -> str:
-        c = match[0]
-        if c in "\t\n\v\f\r\x85\u2028\u2029":
-            return " "
-        what = "a NUL" if c == "\0" else f"the control character U+{ord(c):04X}"
-        if "\ud800" <= c <= "\udfff":
-            what = "text that is not valid Unicode"
-        fail(f"a prompt must be printable text but contains {what}", text, match.start() + 1)
-
-    text = _CONTROL.sub(replace, text)
-    return " " + text[1:] if text.startswith("\ufeff") else text  # a byte order mark
-
-
-def protect(text: str) -> str:
-    r"""Replace escapes such as ``\|`` by stand-ins of the same length.
-
-    Backslashes are ordinary characters except before one of ``: | ^ [ ]``; there, a pair stands
-    for one backslash and an odd one escapes the character, so Windows paths need no care.
-    """
-
-    def replace(match: re.Match) -> str:
-        count, c = len(match[1]), match[2]
-        kept = "\\" * (count // 2)
-        if count % 2:
-            return kept + _STAND_INS[c] + _FILL * (count - count // 2)
-        return kept + _FILL * (count - count // 2) + c
-
-    return _ESCAPE.sub(replace, text)
-
-
-def restore(text: str) -> str:
-    """Return protected text as the user meant it: unescaped and trimmed."""
-    return text.translate(_RESTORE).strip()
-
-
 def entries(source: str, every: int | None = None, alone: bool = False) -> list[Entry]:
     """Split one prompt string into entries.
 
@@ -108,13 +52,21 @@ def entries(source: str, every: int | None = None, alone: bool = False) -> list[
         alone: there are no other prompts, so that a plain schedule must begin at step 0.
     """
     text = protect(clean(source))
-    if not text.strip():
-        fail("a prompt must not be empty", source)
+    if empty := emptiness(restore(text)):
+        fail(empty, source)
     if _DICT.match(text):
         return mapping_entries(_read_dict(source), source, alone)
-    scenes = list(_split(text, _SCENE))
+    scenes = list(_split(text, SCENE))
     if len(scenes) == 1:
         return _timed(text, source, alone)
+    for column, scene in scenes:
+        if emptiness(restore(scene)):
+            fail(
+                r"a scene must not be empty: '^' and '||' need a prompt before and after them; in"
+                r" ordinary text write '\^' or '\|'",
+                source,
+                min(column, len(source)),
+            )
     if every is None:
         fail(
             r"'^' and '||' start the next scene, which needs --change-every (steps per scene);"
@@ -149,12 +101,17 @@ def mapping_entries(
             fail(f"step {start} must hold at least one prompt", source)
         for text in texts:
             for col, piece in _split(protect(clean(text)), _BAR):
-                if _SCENE.search(piece):
+                if SCENE.search(piece):
                     fail(r"a schedule cannot hold scenes; in ordinary text write '\^'", text, col)
                 if _STEP.match(piece):
                     fail(r"a schedule cannot hold another; write '\:' if it is text", text, col)
                 found.append(_entry(piece, col, text, start, end))
     return found
+
+
+def is_schedule(text: str) -> bool:
+    """Return whether a protected text is a schedule in braces, or holds steps such as ``200: ``."""
+    return bool(_DICT.match(text)) or any(_STEP.match(piece) for _, piece in _split(text, _BAR))
 
 
 def check_span(start: int, end: int | None) -> None:
@@ -224,9 +181,9 @@ def _check_entry(piece: str, source: str, column: int, *, keyframes: bool) -> No
 def _entry(piece: str, column: int, source: str, start: int, end: int | None) -> Entry:
     trimmed = piece.strip()
     column += len(piece) - len(piece.lstrip())
-    if not restore(trimmed):
+    if empty := emptiness(restore(trimmed)):
         fail(
-            r"a prompt must not be empty: remove the '|' or the step, or write '\|' for text",
+            rf"{empty}: remove the '|' or the step, or write '\|' for text",
             source,
             min(column, len(source)),
         )

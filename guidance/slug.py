@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from guidance.conventions import check_range
 
@@ -35,6 +36,21 @@ def slug(text: str, max_length: int = 48) -> str:
     name = re.sub(r"-+", "-", "".join(map(_ascii, text))).strip("-")
     name = _shorten(name, max_length) or "prompt"
     return f"{name}-prompt" if _RESERVED.fullmatch(name) else name
+
+
+def run_name(technique: str, texts: Iterable[str], seed: int) -> str:
+    """Return the name of a run's folder.
+
+    Args:
+        technique: its name.
+        texts: those of the prompts, without weights and steps; doubles count once.
+        seed: of the run.
+
+    Example:
+        >>> run_name("clipdraw", ["a fox", "a wolf", "a fox"], 7)
+        'clipdraw-a-fox-a-wolf-7'
+    """
+    return f"{technique}-{slug(' '.join(dict.fromkeys(texts)))}-{seed}"
 
 
 def _ascii(c: str) -> str:

@@ -10,8 +10,9 @@ import math
 import re
 from itertools import pairwise
 
+from guidance.characters import SPECIAL, restore
 from guidance.errors import PromptError
-from guidance.schedule import SPECIAL, Entry, restore
+from guidance.schedule import Entry
 
 MAX_WEIGHT = 1000.0  # a larger number is a year or a title: "Blade Runner: 2049"
 MAX_DISTANCE = math.pi**2 / 2  # squared great-circle distance of opposite embeddings

@@ -10,7 +10,8 @@ FILES = sorted(ROOT.rglob("*.py"))
 TECHNIQUES = {p.parent.name for p in ROOT.glob("*/__main__.py")} - {"train", "evaluate"}
 # a module may import modules of its own layer and of the layers below it
 LAYERS = (
-    {"canvas", "collect", "conventions", "errors", "files", "fitting", "foreign", "hub", "images",
+    {"arguments", "characters",
+     "canvas", "collect", "conventions", "errors", "files", "fitting", "foreign", "hub", "images",
      "packaged", "parse", "plot", "schedule", "slug", "statistics", "tables", "torchscript",
      "weights"},
     {"clip", "data", "models", "prompts", "story", "templates", "text_cache"},

@@ -154,6 +154,11 @@ ACCEPTED = [
 ]
 
 REFUSED = [
+    ("^", "a scene must not be empty: '^' and '||' need a prompt before and after them"),
+    (" || ", "a scene must not be empty"),
+    ("\u200b", "must not be empty but has only invisible characters (U+200B)"),
+    ("a fox | \u2060\u3164:2", "has only invisible characters (U+2060)"),
+    ("\u00ad\ufe0f ^ b", "a scene must not be empty"),
     # empty
     ("", "must not be empty (column 1"),
     ("  \n", "must not be empty"),

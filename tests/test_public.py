@@ -217,6 +217,20 @@ def test_readme_recipes(command, tmp_path, monkeypatch, tiny_clip_path):
         assert "1. seed-" in done.stdout
 
 
+def test_run_folders_of_the_readme_are_made_by_its_commands():
+    from guidance.prompts import parse_prompts
+    from guidance.slug import run_name
+
+    made = set()
+    for technique, command in re.findall(r"^    .*python -m guidance\.(\w+) (.*)$", README, re.M):
+        for folder in re.findall(r"outputs/([^/\s]+)", command):
+            assert folder in made, command
+        prompt = shlex.split(command)[0]
+        if technique in ("clipdraw", "vqgan", "diffusion", "pixels") and prompt[0] != "-":
+            texts = [p.text for p in parse_prompts(prompt, every=1)]
+            made.add(run_name(technique, texts, 0))
+
+
 def test_lint():
     for arguments in (["check"], ["format", "--check"]):
         done = subprocess.run(

@@ -133,7 +133,16 @@ def test_default_folder_is_new_each_time(tmp_path, tiny_clip_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         draw("a fox", *SMALL, "--steps", 1, "--clip", tiny_clip_path, "-q", "--video", "none")
-    assert {p.name for p in Path("outputs").iterdir()} == {"a-fox-0", "a-fox-0-2"}
+    assert {p.name for p in Path("outputs").iterdir()} == {"clipdraw-a-fox-0", "clipdraw-a-fox-0-2"}
+
+
+def test_a_folder_is_named_after_the_words_alone(tmp_path, tiny_clip_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for prompt in ("0: a fox:2 | 1: a wolf:0.5", "dusk ^ dawn", "{0: 'ink:2:0.4'}"):
+        few = ["--steps", 2, "--clip", tiny_clip_path, "-q", "--video", "none", "--seed", 3]
+        assert draw(prompt, *SMALL, *few) == 0
+    names = {p.name for p in Path("outputs").iterdir()}
+    assert names == {"clipdraw-a-fox-a-wolf-3", "clipdraw-dusk-dawn-3", "clipdraw-ink-3"}
 
 
 def test_a_diverging_run_keeps_the_last_good_state(tmp_path, tiny_clip_path, capsys, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import doctest
+from dataclasses import replace
 
 import pytest
 import torch
@@ -80,6 +81,67 @@ def test_weights_cross_linearly_and_sum_to_one():
         assert changing == 2 * fade
 
 
+def test_a_fade_is_no_longer_than_the_scenes_beside_it():
+    given = parse_prompts("0: a | 6: b | 100: c")
+    faded = cross_fade(given, 20, 200)
+    assert [(p.rise, p.fall) for p in faded] == [(0, 6), (6, 20), (20, 0)]
+    weights = torch.tensor([[p.weight_at(step) for p in faded] for step in range(200)])
+    torch.testing.assert_close(weights.sum(1), torch.ones(200))
+    for steps in range(2, 40):  # few steps for a long fade: shorter, and never refused
+        few = options("a", story=("b",), fade=40, steps=steps, device="cpu")
+        few.check()
+        totals = [sum(p.weight_at(step) for p in few.prompts()) for step in range(steps)]
+        assert totals == pytest.approx([1] * steps)
+    late = cross_fade(parse_prompts("a ^ b", every=80), 21, 100)
+    assert (late[0].fall, late[1].rise) == (20, 20)
+
+
+STAGED = [
+    ({"prompt": "at dawn ^ at noon:2", "scene_prefix": "the sea"},
+     ["the sea at dawn", "the sea at noon:2"]),
+    ({"prompt": "the sea ^ a lake | fog:-1", "scene_suffix": ", in oil"},
+     ["the sea, in oil", "a lake", "fog, in oil:-1"]),
+    ({"prompt": "dawn:1:0.4", "story": ("12:30",), "scene_suffix": "by the sea"},
+     ["dawn by the sea:1:0.4", "12:30 by the sea"]),
+    ({"prompt": "dawn || noon", "scene_prefix": "ink:0.5 | "},
+     ["ink:0.5", "dawn", "ink:0.5", "noon"]),
+    ({"prompt": "dawn:2 ^ noon", "scene_suffix": " | ink:0.5"},
+     ["dawn:2", "ink:0.5", "noon", "ink:0.5"]),
+    ({"prompt": "dawn ^ noon", "scene_suffix": ":3"}, ["dawn:3", "noon:3"]),
+    ({"prompt": r"a\|b ^ c", "scene_prefix": "the", "scene_suffix": "end"},
+     [r"the a\|b end", "the c end"]),
+    ({"prompt": "dawn", "scene_prefix": "the sea at "}, ["the sea at dawn"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "expected"), STAGED)
+def test_what_stays_is_part_of_every_scene(values, expected):
+    plain = [replace(p, start=0, end=None) for p in options(**values).prompts()]
+    assert [str(p) for p in plain] == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"prompt": "0: dawn | 9: noon", "scene_prefix": "the sea"}, "not with steps"),
+        ({"prompt": '{0: "dawn"}', "scene_prefix": "the sea"}, "not with steps"),
+        (
+            {"prompt": "[noise 3] ^ noon", "scene_prefix": "the sea"},
+            "begins with .\\[noise 3",
+        ),
+        ({"prompt": "dawn", "scene_prefix": "a ^ b"}, "--scene-prefix must not hold scenes"),
+        ({"prompt": "dawn", "scene_suffix": "a || b"}, "--scene-suffix must not hold scenes"),
+        ({"prompt": "dawn:2", "scene_suffix": " in oil:3"}, "both end in a weight"),
+        ({"prompt": "dawn ^", "scene_prefix": "the sea"}, "a scene must not be empty"),
+        ({"prompt": "^", "scene_suffix": "the sea"}, "a scene must not be empty"),
+        ({"prompt": "", "scene_prefix": "the sea"}, "must not be empty"),
+    ],
+)
+def test_what_cannot_be_put_around_scenes(values, message):
+    with pytest.raises(PromptError, match=message):
+        options(**values).prompts()
+
+
 def test_no_fade_changes_nothing():
     prompts = parse_prompts("a:2 ^ b:-1", every=5)
     assert cross_fade(prompts, 0, 10) == prompts
@@ -106,8 +168,6 @@ def test_an_end_that_nothing_follows_stays_sudden():
     [
         ({"fade": 10}, "--fade needs a story"),
         ({"fade": -1, "prompt": ""}, "fade must be at least 0"),  # before the prompt's own error
-        ({"story": ("noon",), "steps": 100, "fade": 51}, "'dawn' has 50 steps"),
-        ({"story": ("noon",), "steps": 100, "change_every": 80, "fade": 21}, "'noon' has 20 steps"),
         ({"story": ("noon", " ")}, "entry 2 is empty"),
         ({"story": ("noon",), "steps": 1}, "starts at step 1 but the run has 1"),
         ({"story": ("10: noon",)}, "cannot be combined"),
