@@ -19,6 +19,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from guidance.interrupts import begin as _begin
+
 if TYPE_CHECKING:
     from guidance.clip.registry import load_clip as load_clip
     from guidance.clipdraw.technique import draw as draw
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from guidance.ranking import rank as rank
     from guidance.scorer import ClipScorer as ClipScorer
     from guidance.vqgan.technique import paint as paint
+
+_begin()  # before anything that takes long is imported
 
 # Imported on first use: `import guidance` stays instant, and one part does not load all others.
 _HOME = {

@@ -7,11 +7,7 @@ A run folder holds ``image.png``, ``steps.csv``, ``manifest.toml``, ``progress.m
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import os
-import re
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,13 +16,15 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from guidance.errors import FileError, InputError
-from guidance.files import atomic, make_folder, write
+from guidance.errors import FileError, InputError, line
+from guidance.files import atomic, is_regular, make_folder, remove_leftovers, write
+from guidance.frames import Frames
 from guidance.images import to_pil
-from guidance.loop import Step
+from guidance.lock import FolderLock
+from guidance.step_rows import StepRows
 
 SHEET_SIDE = 4096  # pixels, about, of a contact sheet of very many pictures
-FRAME = re.compile(r"(\d{6})\.jpg")
+MOST_BYTES = 2**20  # of a manifest; one with very long prompts has a tenth
 
 
 class RunFolder:
@@ -35,6 +33,10 @@ class RunFolder:
     Args:
         path: created if it does not exist.
 
+    Attributes:
+        rows: of ``steps.csv``.
+        frames: of the video to be.
+
     Raises:
         FileError: it cannot be created or written.
     """
@@ -42,9 +44,11 @@ class RunFolder:
     def __init__(self, path: str | os.PathLike):
         made = [p for p in (Path(path), *Path(path).parents) if not p.exists()]
         self.path = make_folder(path)
+        self.rows = StepRows(self.path / "steps.csv")
+        self.frames = Frames(self.path / ".frames")
         self._made = made
-        self._frames = self.path / ".frames"
-        self._rows: list[dict[str, float | int]] = []
+        self._fresh = False
+        self._lock = FolderLock(self.path)
 
     @classmethod
     def new(cls, root: str | os.PathLike, name: str) -> RunFolder:
@@ -64,11 +68,51 @@ class RunFolder:
             except OSError as error:
                 raise FileError(f"cannot create {path}: {error.strerror or error}") from error
 
+    def claim(self, *, resume: bool) -> None:
+        """Keep other runs out of the folder until `release`; remove what a killed one left.
+
+        Args:
+            resume: continue the run of the folder; else it must hold none.
+
+        Raises:
+            FileError: another run is at work here, or was; or something else is in the way.
+        """
+        left = self._lock.acquire()
+        try:
+            if os.path.lexists(self.manifest) and not resume:
+                raise FileError(
+                    f"{self.path} already holds a run; continue it with --resume {self.path} or "
+                    "name another folder"
+                )
+            self.frames.check()
+            for name in (self.manifest.name, self.checkpoint.name, "steps.csv", "image.png"):
+                if (self.path / name).is_dir():
+                    raise FileError(f"{self.path / name} is a folder where a run keeps a file")
+            if left or resume:
+                remove_leftovers(self.path)
+            self._fresh = not resume
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def release(self) -> None:
+        """Let other runs into the folder."""
+        self._lock.release()
+
     def discard(self) -> None:
-        """Remove the folders this object made, as far as they are empty."""
+        """Undo what was made for a run that never began, and let others in."""
+        with contextlib.suppress(OSError):
+            if self._fresh:
+                self.manifest.unlink(missing_ok=True)
+        self.release()
         with contextlib.suppress(OSError):
             for folder in self._made:
                 folder.rmdir()
+
+    @property
+    def manifest(self) -> Path:
+        """What the run is and how it ended."""
+        return self.path / "manifest.toml"
 
     @property
     def checkpoint(self) -> Path:
@@ -97,111 +141,41 @@ class RunFolder:
         for name, content in extras.items():
             write(self.path / name, content)
 
-    def add_step(self, step: Step) -> None:
-        """Remember a row of ``steps.csv``; written by `save_steps`."""
-        row = {"step": step.index, "loss": step.loss, "score": step.score}
-        self._rows.append(row | {f"loss_{k}": v for k, v in step.terms.items()})
-
-    def save_steps(self) -> None:
-        """Write ``steps.csv``."""
-        names = list(dict.fromkeys(name for row in self._rows for name in row)) or ["step"]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self._rows)
-        write(self.path / "steps.csv", text.getvalue())
-
-    def load_steps(self, done: int) -> None:
-        """Take up the rows and frames of an earlier process, up to step `done`."""
-        path = self.path / "steps.csv"
-        if path.is_file():
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
-            self._rows = [row | {"step": int(row["step"])} for row in rows if row["step"] < done]
-        for index, frame in self._frame_files():
-            if index >= done:
-                frame.unlink(missing_ok=True)
-
-    def add_frame(self, image: Tensor, index: int) -> None:
-        """Keep ``[1, 3, H, W]`` as the video frame of step `index`."""
-        self._frames.mkdir(exist_ok=True)
-        with atomic(self._frames / f"{index:06d}.jpg") as temporary:
-            to_pil(image).save(temporary, quality=95, subsampling=0)
-
-    def save_video(self, kind: str, fps: float, *, keep: bool = False) -> Path | None:
-        """Encode the frames as ``progress.mp4`` or ``progress.gif``.
-
-        Then they are deleted, unless `keep`: a run that will go on needs them.
-        """
-        frames = [frame for _, frame in self._frame_files()]
-        path = None
-        if kind != "none" and frames:
-            path = self.path / f"progress.{kind}"
-            save_video(path, frames, fps)
-        if not keep:
-            shutil.rmtree(self._frames, ignore_errors=True)
-        return path
-
     def save_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write ``manifest.toml``; entries that are None are left out."""
         import tomli_w
 
-        write(self.path / "manifest.toml", tomli_w.dumps(_without_none(manifest)))
-
-    def _frame_files(self) -> list[tuple[int, Path]]:
-        if not self._frames.is_dir():
-            return []
-        found = [(FRAME.fullmatch(p.name), p) for p in self._frames.iterdir()]
-        return sorted((int(match[1]), path) for match, path in found if match)
+        write(self.manifest, tomli_w.dumps(_without_none(manifest)))
 
 
 def read_manifest(path: str | os.PathLike) -> dict[str, Any]:
     """Read the ``manifest.toml`` of a run folder, or the file itself.
 
     Raises:
-        FileError: missing or not TOML.
+        FileError: missing, not a file, larger than any manifest, or not TOML.
     """
     try:
         import tomllib
     except ModuleNotFoundError:  # Python 3.10
         import tomli as tomllib
     path = Path(path)
-    path = path / "manifest.toml" if path.is_dir() else path
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        path = path / "manifest.toml" if path.is_dir() else path
+        if path.exists() and not is_regular(path):
+            raise FileError(f"cannot read the manifest {path}: it is not a file")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise FileError(f"{path} is not a manifest: it has more than {MOST_BYTES} bytes")
+        return tomllib.loads(content.decode("utf-8-sig").replace("\r\n", "\n"))
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(f"cannot read the manifest {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FileError(f"{path} is not a manifest: {error}") from error
-
-
-def save_video(path: str | os.PathLike, frames: Sequence[Path], fps: float) -> None:
-    """Encode image files as MP4 (H.264, plays everywhere) or GIF, by the suffix of `path`.
-
-    All frames take the size of the first one; H.264 needs even sides, so an odd one loses a pixel.
-    """
-    import imageio
-    import numpy as np
-
-    with Image.open(frames[0]) as first:
-        size = (first.width - first.width % 2, first.height - first.height % 2)
-    if Path(path).suffix == ".gif":
-        options = {"format": "GIF", "duration": 1000 / fps, "loop": 0}
-    else:
-        options = {
-            "format": "FFMPEG",
-            "fps": fps,
-            "codec": "libx264",
-            "quality": 8,
-            "macro_block_size": 2,
-            "pixelformat": "yuv420p",
-            "output_params": ["-movflags", "+faststart"],
-            "ffmpeg_log_level": "error",
-        }
-    with atomic(path) as temporary, imageio.get_writer(temporary, **options) as writer:
-        for frame in frames:
-            with Image.open(frame) as image:
-                writer.append_data(np.asarray(image.convert("RGB").crop((0, 0, *size))))
+    except RecursionError:
+        raise FileError(f"{path} is not a manifest: it is nested too deeply") from None
+    except ValueError as error:  # not TOML, not UTF-8, a number of too many digits, …
+        raise FileError(f"{path} is not a manifest: {line(error)}") from error
 
 
 def contact_sheet(

@@ -5,17 +5,24 @@ No random state is stored: each step derives its own seed (`conventions.derive_s
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from guidance.errors import CheckpointError, FileError
-from guidance.files import atomic
+from guidance.errors import CheckpointError, FileError, line
+from guidance.files import atomic, is_regular
 from guidance.generator import Generator
 
 FORMAT = "guidance-run-1"
+MOST_TIMES = 64  # as many numbers as a state may a file have, with what optimisers remember
 
 
 def save(path: str | os.PathLike, generator: Generator, step: int, fingerprint: str) -> None:
@@ -55,8 +62,13 @@ def save(path: str | os.PathLike, generator: Generator, step: int, fingerprint: 
             raise FileError(f"cannot write {path}: {error}") from error
 
 
-def load(path: str | os.PathLike, generator: Generator, fingerprint: str) -> int:
+def load(
+    path: str | os.PathLike, generator: Generator, fingerprint: str, steps: int | None = None
+) -> int:
     """Restore `generator` and its optimiser, if any; return the number of steps already done.
+
+    Args:
+        steps: of the whole run; None does not limit what is done.
 
     Raises:
         CheckpointError: the file is missing, damaged, or of a run with other options.
@@ -64,31 +76,97 @@ def load(path: str | os.PathLike, generator: Generator, fingerprint: str) -> int
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise CheckpointError(f"there is no checkpoint {path} to resume from")
+    if not is_regular(path):
+        raise CheckpointError(f"the checkpoint {path} is not a file")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
+            _check_origin(path, metadata, fingerprint)
+            _check_volume(path, file, generator)
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"the checkpoint {path} is damaged: {error}") from error
+        raise CheckpointError(f"the checkpoint {path} is damaged: {line(error)}") from error
+    try:
+        done = _step(metadata, steps)
+        _restore(generator, tensors, metadata)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a wrong state does to somebody's generator or optimiser
+        raise CheckpointError(
+            f"the checkpoint {path} does not fit its run: {line(error)}"
+        ) from error
+    return done
+
+
+def _check_origin(path: Path, metadata: Mapping[str, str], fingerprint: str) -> None:
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of a run ({FORMAT})")
     if metadata.get("fingerprint") != fingerprint:
         raise CheckpointError(f"the checkpoint {path} belongs to a run with other options")
+
+
+def _check_volume(path: Path, file: Any, generator: Generator) -> None:
+    """Refuse a file with far more numbers than the generator has, before they are read."""
+    own = sum(value.numel() for value in generator.state_dict().values())
+    found = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    if found > MOST_TIMES * own + 10_000:
+        raise CheckpointError(
+            f"the checkpoint {path} does not fit its run: it has {found} numbers, the state {own}"
+        )
+
+
+def _step(metadata: Mapping[str, str], steps: int | None) -> int:
+    text = metadata["step"]
+    if not re.fullmatch("[0-9]{1,12}", text):
+        raise ValueError(f"the step {text[:40]!r} is not a whole number")
+    if steps is not None and int(text) > steps:
+        raise ValueError(f"{int(text)} of {steps} steps are done")
+    return int(text)
+
+
+def _restore(
+    generator: Generator, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Put the state into `generator`; raise any error if it does not fit."""
     model = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-    try:
-        step, optimiser = int(metadata["step"]), _optimiser_state(tensors, metadata)
-        generator.load_state_dict(model)
-        if (optimizer := getattr(generator, "optimizer", None)) is not None:
-            optimizer.load_state_dict(optimiser)
-    except (RuntimeError, ValueError, KeyError) as error:
-        first = next(iter(str(error).splitlines()), "")
-        raise CheckpointError(f"the checkpoint {path} does not fit its run: {first}") from error
-    return step
+    _check_values(generator.state_dict(), model)
+    optimiser = _optimiser_state(tensors, metadata)
+    generator.load_state_dict(model)
+    optimizer = getattr(generator, "optimizer", None)
+    if optimizer is not None:
+        optimizer.load_state_dict(optimiser)
+        _check_optimizer(optimizer)
 
 
-def _optimiser_state(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, object]:
+def _check_values(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Compare with the state at the start, as to types and to being finite."""
+    for name, value in found.items():
+        start = own.get(name)
+        if start is None:
+            continue
+        if value.dtype != start.dtype:
+            raise ValueError(f"{name} is {value.dtype} instead of {start.dtype}")
+        finite = bool(start.isfinite().all())
+        if finite and not bool(value.isfinite().all()):
+            raise ValueError(f"{name} has values that are not finite")
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
+    """Let a copy take a step along no gradient: with a wrong state it fails or goes astray."""
+    trial = copy.deepcopy(optimizer)
+    values = [p for group in trial.param_groups for p in group["params"]]
+    for value in values:
+        value.grad = torch.zeros_like(value)
+    trial.step()
+    if not all(bool(value.isfinite().all()) for value in values):
+        raise ValueError("a step of the optimiser gives values that are not finite")
+
+
+def _optimiser_state(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> dict[str, object]:
     """Put together what `save` took apart."""
     state: dict[int, dict[str, object]] = {}
     for name, value in tensors.items():

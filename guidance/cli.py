@@ -21,6 +21,7 @@ import tyro
 
 from guidance.errors import GuidanceError, InputError
 from guidance.files import printable
+from guidance.interrupts import raised
 
 T = TypeVar("T")
 
@@ -79,7 +80,8 @@ def main(
             )
             if getattr(parsed, "quiet", False):
                 notes.setLevel(logging.WARNING)
-            code = execute(parsed) or 0
+            with raised():
+                code = execute(parsed) or 0
             sys.stdout.flush()
             return code
         except SystemExit as stop:  # tyro's --help and usage errors

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
+import shutil
+import stat
 import tempfile
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from guidance.errors import FileError, InputError, unknown
+
+_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{12}(\..*)?")  # `_temporary_name`
 
 
 @contextlib.contextmanager
@@ -45,6 +50,44 @@ def write(path: str | os.PathLike, content: str | bytes) -> None:
     data = content.encode("utf-8") if isinstance(content, str) else content
     with atomic(path) as temporary:
         temporary.write_bytes(data)
+
+
+def is_regular(path: Path) -> bool:
+    """Return whether `path`, where links may lead, is a file that can be read to its end."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):  # ValueError: a name with a zero byte
+        return False
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files and folders that a killed process left in `folder`.
+
+    Only for whoever alone writes there.
+    """
+    for path in folder.iterdir():
+        if not _TEMPORARY.fullmatch(path.name):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def remove_whole(folder: Path) -> None:
+    """Remove a folder with all that is in it; what is not there is never a part of it.
+
+    If the process is killed meanwhile, `remove_leftovers` of the parent does the rest.
+    """
+    aside = folder.parent / _temporary_name("")
+    try:
+        folder.rename(aside)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise FileError(f"cannot remove {folder}: {error.strerror or error}") from error
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def make_folder(path: str | os.PathLike, *, exist_ok: bool = True) -> Path:
@@ -86,10 +129,14 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def _temporary_name(suffix: str) -> str:
+    return f".tmp-{secrets.token_hex(6)}{suffix}"
+
+
 def _create(path: Path) -> Path:
     """Create an empty hidden file beside `path`, with the permissions of any new file."""
     while True:
-        temporary = path.parent / f".tmp-{secrets.token_hex(6)}{path.suffix}"
+        temporary = path.parent / _temporary_name(path.suffix)
         with contextlib.suppress(FileExistsError):
             os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
             return temporary

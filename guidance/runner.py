@@ -9,26 +9,25 @@ import contextlib
 import dataclasses
 import json
 import math
-import platform
-import signal
+import os
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from guidance import checkpoint, cli
 from guidance.artifacts import RunFolder, read_manifest
 from guidance.errors import DivergedError, FileError, GuidanceError, InputError, counted
 from guidance.files import printable
 from guidance.generator import Generator
+from guidance.interrupts import Interrupts
 from guidance.loop import Step, run
+from guidance.objective import Objective
 from guidance.options import GuidedOptions, from_table
 from guidance.prompts import parse_prompts
+from guidance.record import Record, option_table, versions, where_started
 from guidance.slug import run_name
-from guidance.technique import Arrangement, Technique
+from guidance.technique import Technique
 
 O = TypeVar("O", bound=GuidedOptions)  # noqa: E741
 
@@ -47,14 +46,15 @@ def command(technique: Technique, argv: Sequence[str] | None = None) -> int:
                     f"--resume continues a run as it was and takes no other options, but got "
                     f"{(others or ['--from'])[0]!r}"
                 )
-            resumed.append(Path(folder))
+            resumed.append(_run_of(folder))
         source = folder if source is None else source
         if source is None:
             return None
         table = read_manifest(source)
-        if table.get("technique") != technique.name or "options" not in table:
+        given = table.get("options")
+        if table.get("technique") != technique.name or not isinstance(given, dict):
             raise InputError(f"{source} is not the manifest of a {technique.name} run")
-        options = from_table(technique.options, table["options"], str(source))
+        options = from_table(technique.options, given, str(source))
         return dataclasses.replace(options, output=None, quiet=False)
 
     return cli.main(
@@ -72,156 +72,177 @@ def execute(technique: Technique[O], options: O, *, resume: Path | None = None) 
     0 after a whole run, 1 if it diverged, 130 after Ctrl-C; in each case the folder holds the
     artefacts of the last step.
     """
-    options.check()
-    started = time.monotonic()
-    folder = RunFolder(resume) if resume else _new_folder(technique, options)
-    try:
-        generator, objective = technique.prepare(options)
-    except GuidanceError:
-        folder.discard()
-        raise
-    for note in () if options.quiet else generator.notes:
-        print(printable(f"guidance.{technique.name}: {note}"), file=sys.stderr)
-    record = _Record(technique, options, folder)
-    record.save("running")
-    done = 0
-    if folder.checkpoint.is_file():
-        done = checkpoint.load(folder.checkpoint, generator, technique.fingerprint(options))
-    folder.load_steps(done)
-    status, last = "finished", None
-    with _interrupts() as interrupted, _progress(options, done) as show:
+    with Interrupts() as interrupts:
+        if resume is None:
+            options.check()
+            return _Run(technique, options, _new_folder(technique, options)).work(interrupts)
+        folder = RunFolder(resume.absolute())
+        folder.claim(resume=True)
         try:
-            for step in run(generator, objective, options.total(), start=done):
-                last = step
-                done = step.index + 1
-                show(step)
-                _keep(technique, options, folder, step)
-                if interrupted():
-                    status = "interrupted"
-                    break
-        except DivergedError as error:
-            status = "diverged"
-            print(f"guidance.{technique.name}: {error}", file=sys.stderr)
-    arranged = _finish(technique, options, folder, generator, done, keep=status == "interrupted")
-    record.save(status, last, time.monotonic() - started, arranged.facts)
-    if not options.quiet:
-        print(f"{status} after {done} of {counted(options.total(), 'step')}: {folder.path}")
-    return {"finished": 0, "diverged": 1, "interrupted": 130}[status]
+            earlier = read_manifest(folder.path)
+            with where_started(earlier):
+                options.check()
+                return _Run(technique, options, folder, earlier).work(interrupts)
+        finally:
+            folder.release()
+
+
+def _run_of(path: str) -> Path:
+    """Return the folder of a run that is named by itself or by its manifest."""
+    return Path(path).parent if Path(path).name == "manifest.toml" else Path(path)
 
 
 def _new_folder(technique: Technique, options: GuidedOptions) -> RunFolder:
+    """Return a folder that is claimed for a new run."""
     if options.output is None:
         texts = [prompt.text for prompt in parse_prompts(options.scenes(), every=1)]
-        return RunFolder.new("outputs", run_name(technique.name, texts, options.seed))
-    if (Path(options.output) / "manifest.toml").exists():
-        raise FileError(
-            f"{options.output} already holds a run; continue it with --resume {options.output} "
-            "or name another folder"
-        )
-    return RunFolder(options.output)
+        folder = RunFolder.new("outputs", run_name(technique.name, texts, options.seed))
+    else:
+        folder = RunFolder(options.output)
+    try:
+        folder.claim(resume=False)
+    except FileError:
+        folder.discard()
+        raise
+    return folder
 
 
-def _keep(technique: Technique, options: GuidedOptions, folder: RunFolder, step: Step) -> None:
-    """Keep row, frame and, every so often, the checkpoint of a step."""
-    folder.add_step(step)
-    last = step.index + 1 == step.steps
-    if options.video != "none" and options.shows(step.index):
-        size = technique.final_size(options) or step.image.shape[-2:]
-        folder.add_frame(step.generator.frame(*_fit(size, options.video_size)), step.index)
-    if (step.index + 1) % options.save_every == 0 and not last:
-        folder.save_steps()  # first: rows past the checkpoint are dropped on resume, not missed
-        _save_checkpoint(technique, options, folder, step.generator, step.index + 1)
+class _Run(Generic[O]):
+    """A run in its folder, which is claimed; `work` gives it back.
 
+    Args:
+        earlier: the manifest, of a run that is continued.
+    """
 
-def _save_checkpoint(technique, options, folder, generator, done: int) -> None:
-    checkpoint.save(folder.checkpoint, generator, done, technique.fingerprint(options))
-
-
-def _finish(
-    technique: Technique,
-    options: GuidedOptions,
-    folder: RunFolder,
-    generator: Generator,
-    done: int,
-    *,
-    keep: bool,
-) -> Arrangement:
-    """Write everything a run leaves behind except the manifest; `keep` its video frames too."""
-    folder.save_steps()
-    _save_checkpoint(technique, options, folder, generator, done)
-    images = generator.render(*(technique.final_size(options) or generator.final_size))
-    arranged = technique.arrange(options, images)
-    images = images[list(arranged.order)]
-    text = {
-        "Software": f"guidance {versions()['guidance']}",
-        "prompt": options.prompt,
-        "guidance": json.dumps(
-            {"technique": technique.name, "options": _recipe(options), "versions": versions()},
-            ensure_ascii=False,
-            sort_keys=True,
-        ),
-    }
-    for number, image in enumerate(images):
-        facts = {name: str(values[number]) for name, values in arranged.facts.items()}
-        name = "image.png" if number == 0 else f"image-{number + 1}.png"
-        folder.save_image(image, name, text | facts)
-    if arranged.labels:
-        folder.save_sheet(images, arranged.labels)
-    folder.save_extras(generator.artefacts())
-    folder.save_video(options.video, options.speed(), keep=keep)
-    return arranged
-
-
-class _Record:
-    """The manifest of a run."""
-
-    def __init__(self, technique: Technique, options: GuidedOptions, folder: RunFolder):
-        self._folder = folder
-        self._table = {
-            "technique": technique.name,
-            "options": _table(options),
-            "versions": versions(),
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        }
-
-    def save(
+    def __init__(
         self,
-        status: str,
-        step: Step | None = None,
-        seconds: float | None = None,
-        facts: Mapping[str, Sequence[Any]] | None = None,
-    ) -> None:
-        result = {"status": status, "seconds": None if seconds is None else round(seconds, 1)}
-        if step is not None:
-            result |= {"steps": step.index + 1, "loss": step.loss, "score": step.score}
-        result |= {f"{name}s": list(values) for name, values in (facts or {}).items()}
-        self._folder.save_manifest(self._table | {"result": result})
+        technique: Technique[O],
+        options: O,
+        folder: RunFolder,
+        earlier: Mapping[str, Any] | None = None,
+    ):
+        self._technique, self._options, self._folder = technique, options, folder
+        self._resumed = earlier is not None
+        self._record = Record(technique.name, options, folder, earlier)
+        self._total = options.total()
+        self._done = 0
+        self._generator: Generator
+        self._objective: Objective
 
-
-def versions() -> dict[str, str]:
-    """Return the versions that decide the bytes of a picture."""
-    names = {
-        "guidance": "clip-guidance",
-        "torch": "torch",
-        "open_clip": "open_clip_torch",
-        "diffusers": "diffusers",
-    }
-    found = {"python": platform.python_version()}
-    for key, name in names.items():
+    def work(self, interrupts: Interrupts) -> int:
+        """Do everything; return the exit code."""
         try:
-            found[key] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[key] = "unknown"
-    return found
+            interrupts.leave_at_once(self._folder.discard)
+            self._prepare()
+            interrupts.stop_after_step()
+        except BaseException:
+            self._folder.discard()
+            raise
+        try:
+            status = self._make_steps(interrupts)
+            interrupts.stop_now()
+            self._record.save(status, self._done, self._finish(status))
+        except BaseException as error:
+            # Ctrl-C may also have ended the program that encodes the video, which is an error then
+            stopped = interrupts.raised or isinstance(error, KeyboardInterrupt)
+            with contextlib.suppress(GuidanceError):  # of a full disk: what went wrong is said
+                self._record.save("interrupted" if stopped else "failed", self._done)
+            if stopped:
+                raise KeyboardInterrupt from error
+            raise
+        finally:
+            self._folder.release()
+        if not self._options.quiet:
+            steps = counted(self._total, "step")
+            print(f"{status} after {self._done} of {steps}: {self._folder.path}")
+        return {"finished": 0, "diverged": 1, "interrupted": 130}[status]
 
+    def _prepare(self) -> None:
+        """Load everything, and take up what an earlier process has done."""
+        folder = self._folder
+        if not self._resumed:  # from now on the run can be resumed
+            self._record.save("running")
+        self._generator, self._objective = self._technique.prepare(self._options)
+        for note in () if self._options.quiet else self._generator.notes:
+            print(printable(f"guidance.{self._technique.name}: {note}"), file=sys.stderr)
+        if self._resumed:
+            if os.path.lexists(folder.checkpoint):
+                self._done = checkpoint.load(
+                    folder.checkpoint, self._generator, self._fingerprint(), self._total
+                )
+            folder.rows.load(self._done)
+            folder.frames.cut(self._done)
+            self._record.save("running", self._done)
 
-def _table(options: GuidedOptions) -> dict[str, Any]:
-    return {k: v for k, v in dataclasses.asdict(options).items() if v is not None}
+    def _make_steps(self, interrupts: Interrupts) -> str:
+        """Go through the steps; return how they ended."""
+        with _progress(self._options, self._done) as show:
+            try:
+                for step in run(self._generator, self._objective, self._total, start=self._done):
+                    self._done = step.index + 1
+                    show(step)
+                    self._keep(step)
+                    if interrupts.asked and self._done < self._total:
+                        return "interrupted"
+            except DivergedError as error:
+                print(f"guidance.{self._technique.name}: {error}", file=sys.stderr)
+                return "diverged"
+        return "finished"
 
+    def _keep(self, step: Step) -> None:
+        """Keep row, frame and, every so often, the checkpoint of a step."""
+        options, folder = self._options, self._folder
+        folder.rows.add(step)
+        if options.video != "none" and options.shows(step.index):
+            size = self._technique.final_size(options) or step.image.shape[-2:]
+            frame = step.generator.frame(*_fit(size, options.video_size))
+            folder.frames.add(frame, step.index)
+        if self._done % options.save_every == 0 and self._done < self._total:
+            folder.rows.save()  # first: rows past the checkpoint are dropped on resume, not missed
+            self._save_state()
+            self._record.save("running", self._done)
 
-def _recipe(options: GuidedOptions) -> dict[str, Any]:
-    """Return what goes inside the picture: nothing that may differ between equal pictures."""
-    return {k: v for k, v in _table(options).items() if k not in ("output", "quiet")}
+    def _finish(self, status: str) -> Mapping[str, Sequence[Any]]:
+        """Write all that a run leaves behind except the manifest; return facts of the pictures."""
+        options, folder, generator = self._options, self._folder, self._generator
+        folder.rows.save()
+        self._save_state()
+        images = generator.render(*(self._technique.final_size(options) or generator.final_size))
+        arranged = self._technique.arrange(options, images)
+        images = images[list(arranged.order)]
+        text = self._png_text()
+        for number, image in enumerate(images):
+            facts = {name: str(values[number]) for name, values in arranged.facts.items()}
+            name = "image.png" if number == 0 else f"image-{number + 1}.png"
+            folder.save_image(image, name, text | facts)
+        if arranged.labels:
+            folder.save_sheet(images, arranged.labels)
+        folder.save_extras(generator.artefacts())
+        if options.video != "none":
+            folder.frames.save(folder.path / f"progress.{options.video}", options.speed())
+        if status == "finished":  # a run that may go on needs them
+            folder.frames.remove()
+        return arranged.facts
+
+    def _save_state(self) -> None:
+        checkpoint.save(self._folder.checkpoint, self._generator, self._done, self._fingerprint())
+
+    def _fingerprint(self) -> str:
+        return self._technique.fingerprint(self._options)
+
+    def _png_text(self) -> dict[str, str]:
+        """Return what goes inside the pictures: nothing that may differ between equal ones."""
+        recipe = option_table(self._options)
+        made = {
+            "technique": self._technique.name,
+            "options": {k: v for k, v in recipe.items() if k not in ("output", "quiet")},
+            "versions": versions(),
+        }
+        return {
+            "Software": f"guidance {versions()['guidance']}",
+            "prompt": self._options.prompt,
+            "guidance": json.dumps(made, ensure_ascii=False, sort_keys=True),
+        }
 
 
 def _fit(size: tuple[int, int], longer: int) -> tuple[int, int]:
@@ -249,24 +270,3 @@ def _progress(options: GuidedOptions, done: int) -> Iterator[Callable[[Step], No
                 bar.write(f"step {step.index}: not finite, skipped", file=sys.stderr)
 
         yield show
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C (or SIGTERM) into a request to stop after the current step."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag.is_set
-        return
-
-    def handle(signum: int, frame: object) -> None:
-        if flag.is_set():
-            raise KeyboardInterrupt
-        flag.set()
-
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield flag.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from guidance.artifacts import RunFolder, contact_sheet, read_manifest, save_video
+from guidance.artifacts import RunFolder, contact_sheet, read_manifest
 from guidance.errors import FileError, InputError
+from guidance.frames import Frames, save_video
 from guidance.loop import Step
 
 
@@ -48,13 +49,14 @@ def test_discard_removes_what_it_made_and_nothing_else(tmp_path):
 def test_steps_continue_where_the_checkpoint_was(tmp_path):
     first = RunFolder(tmp_path)
     for index in range(6):
-        first.add_step(step(index, prompts=0.5))
-        first.add_frame(torch.zeros(1, 3, 8, 8), index)
-    first.save_steps()
+        first.rows.add(step(index, prompts=0.5))
+        first.frames.add(torch.zeros(1, 3, 8, 8), index)
+    first.rows.save()
     second = RunFolder(tmp_path)
-    second.load_steps(4)
-    second.add_step(step(4, prompts=0.5))
-    second.save_steps()
+    second.rows.load(4)
+    second.frames.cut(4)
+    second.rows.add(step(4, prompts=0.5))
+    second.rows.save()
     with (tmp_path / "steps.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["0", "1", "2", "3", "4"]
@@ -66,23 +68,25 @@ def test_steps_continue_where_the_checkpoint_was(tmp_path):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", ["mp4", "gif"])
 def test_video_plays_all_frames(kind, tmp_path):
-    folder = RunFolder(tmp_path)
+    made = Frames(tmp_path / ".frames")
     for index in range(7):
-        folder.add_frame(torch.full((1, 3, 33, 48), index / 7), index)
-    path = folder.save_video(kind, fps=10)
+        made.add(torch.full((1, 3, 33, 48), index / 7), index)
+    path = tmp_path / f"progress.{kind}"
+    made.save(path, fps=10)
+    made.remove()
     with imageio.get_reader(path) as reader:
         frames = [np.asarray(frame)[..., :3] for frame in reader]
     assert len(frames) == 7
     assert frames[0].shape == (32, 48, 3)
     assert frames[0].mean() < 10
     assert abs(frames[6].mean() - 6 / 7 * 255) < 12
-    assert not (tmp_path / ".frames").exists()
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 def test_video_failure_leaves_no_file(tmp_path):
     broken = tmp_path / "000000.jpg"
     broken.write_bytes(b"not a picture")
-    with pytest.raises(OSError, match="cannot"):
+    with pytest.warns(UserWarning, match="left out"), pytest.raises(OSError, match="cannot"):
         save_video(tmp_path / "progress.mp4", [broken], 10)
     assert {p.name for p in tmp_path.iterdir()} == {"000000.jpg"}
 

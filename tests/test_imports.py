@@ -10,15 +10,14 @@ FILES = sorted(ROOT.rglob("*.py"))
 TECHNIQUES = {p.parent.name for p in ROOT.glob("*/__main__.py")} - {"train", "evaluate"}
 # a module may import modules of its own layer and of the layers below it
 LAYERS = (
-    {"arguments", "characters",
-     "canvas", "collect", "conventions", "errors", "files", "fitting", "foreign", "hub", "images",
-     "packaged", "parse", "plot", "schedule", "slug", "statistics", "tables", "torchscript",
-     "weights"},
+    {"arguments", "canvas", "characters", "collect", "conventions", "errors", "files", "fitting",
+     "foreign", "hub", "images", "interrupts", "lock", "packaged", "parse", "plot", "schedule",
+     "slug", "statistics", "tables", "torchscript", "weights"},
     {"clip", "data", "models", "prompts", "story", "templates", "text_cache"},
     {"scorer", "cutouts", "generator", "zero_shot"},
     {"aesthetic", "aims", "embeddings", "loop", "objective", "ranking", "artifacts", "checkpoint",
-     "cli", "late_interaction", "options", "outputs", "regularisers", "runner", "scoring_options",
-     "technique", "text_off"},
+     "cli", "frames", "late_interaction", "options", "outputs", "record", "regularisers", "runner",
+     "scoring_options", "step_rows", "technique", "text_off"},
     TECHNIQUES,
     {"evaluate"},
     {"train"},

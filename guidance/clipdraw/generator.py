@@ -88,6 +88,14 @@ class Drawing(Generator):
             colors = torch.cat([rgb, colors[:, 3:]], dim=1)
         return Scene(self.points, self.widths, colors, self.counts, self.closed)
 
+    def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
+        """Go on from a state of the same strokes; the rasterisers rely on their numbers."""
+        for name in ("counts", "closed"):
+            own, given = getattr(self, name), state_dict.get(name)
+            if given is not None and not torch.equal(own.cpu(), given.cpu()):
+                raise InputError(f"the {name} of the strokes differ from those of the drawing")
+        return super().load_state_dict(state_dict, strict, assign)
+
     def image(self) -> Tensor:
         """Return the rendered canvas ``[1, 3, H, W]`` in [0, 1]."""
         return render(self.scene(), *self.size, self.background)

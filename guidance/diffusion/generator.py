@@ -202,6 +202,9 @@ class Denoising(Generator):
             for name, value in state_dict.items()
             if name.startswith(SAMPLER)
         }
+        for name, value in memory.items():
+            if value.ndim and (value.shape, value.dtype) != (self.x.shape, self.x.dtype):
+                raise InputError(f"the sampler's {name} is not of the shape of the pictures")
         own = {k: v for k, v in state_dict.items() if not k.startswith(SAMPLER)}
         loaded = super().load_state_dict(own, strict, assign)
         self.sampler.load_state(memory)

@@ -222,7 +222,10 @@ class Sampler:
         """
         history = dict(self._fresh)
         needed = {k for k, v in history.items() if v is not None}
-        entries = {f"{k}.{n}" for k in needed & set(_LISTS) for n in range(int(state.get(k, 0)))}
+        lengths = {k: int(state.get(k, 0)) for k in needed & set(_LISTS)}
+        if any(length > len(state) for length in lengths.values()):
+            raise InputError(f"the state of sampler {self.name} lacks some of its entries")
+        entries = {f"{k}.{n}" for k, length in lengths.items() for n in range(length)}
         if not needed <= set(state) <= set(history) | entries:
             raise InputError(f"the state must be of sampler {self.name} but is of another one")
         for name in history:
