@@ -111,23 +111,55 @@ class ClipScorer:
         """Return the cosine of each image and text, ``[N, P]`` in [-1, 1]."""
         return self.encode_image(images) @ self.encode_text(texts).T
 
-    def probabilities(self, images: Tensor | Sequence[ImageLike], texts: Sequence[str]) -> Tensor:
-        """Return the softmax over the texts of scale × cosine, ``[N, P]``, rows sum to 1.
+    @property
+    def sigmoid(self) -> bool:
+        """Whether all models were trained with a sigmoid, see `ClipModel.sigmoid`."""
+        return all(m.sigmoid for m in self.models)
 
-        The scale is the temperature each model was trained with (CLIP, Radford et al. 2021,
-        section 2.3); ensembles average the logits.
+    def probabilities(
+        self,
+        images: Tensor | Sequence[ImageLike],
+        texts: Sequence[str],
+        *,
+        softmax: bool = False,
+    ) -> Tensor:
+        """Return how likely each text is that of the image, ``[N, P]`` in [0, 1].
+
+        Models trained to tell texts apart (CLIP, Radford et al. 2021, section 2.3) give the softmax
+        over the texts, so that rows sum to 1, and one text alone always has 1. Those trained with a
+        sigmoid (SigLIP, Zhai et al. 2023, arXiv:2303.15343, section 3.2) judge each text by itself:
+        rows of texts that all fit or that do not fit sum to anything.
+
+        Args:
+            images: as in `encode_image`.
+            texts: P of them.
+            softmax: compare the texts with each other whatever the models are. An ensemble that is
+                not all of one kind always does, for what only some can say is not comparable.
         """
-        scales = [m.logit_scale for m in self.models]
-        text = self.join([m.encode_text(texts) for m in self.models], scales)
-        return (self.encode_image(images) @ text.T).softmax(dim=-1)
+        logits = self.logits(self.encode_image(images), self.encode_text(texts))
+        return self.to_probabilities(logits, softmax=softmax)
 
-    def join(self, parts: list[Tensor], scales: Sequence[float] | None = None) -> Tensor:
+    def logits(self, images: Tensor, texts: Tensor) -> Tensor:
+        """Return scale × cosine + bias of embedded images ``[N, D]`` and texts ``[P, D]``.
+
+        Scale and bias are those each model was trained with; ensembles average the logits.
+        """
+        if len(self.models) == 1:
+            return self.models[0].logit_scale * (images @ texts.T) + self.models[0].logit_bias
+        sizes = [model.encode_text(["a"]).shape[1] for model in self.models]
+        scales = [torch.full((n,), m.logit_scale) for n, m in zip(sizes, self.models, strict=True)]
+        bias = sum(w * m.logit_bias for w, m in zip(self.weights, self.models, strict=True))
+        return (images * torch.cat(scales).to(images)) @ texts.T + bias
+
+    def to_probabilities(self, logits: Tensor, *, softmax: bool = False) -> Tensor:
+        """Return the probabilities of `logits` ``[N, P]``, see `probabilities`."""
+        return logits.sigmoid() if self.sigmoid and not softmax else logits.softmax(dim=-1)
+
+    def join(self, parts: list[Tensor]) -> Tensor:
         """Concatenate embeddings of each model, ``[N, D]`` each, as `encode_text` says."""
-        scales = scales or [1.0] * len(parts)
         if len(parts) == 1:
-            return parts[0] * scales[0]
-        roots = [w**0.5 for w in self.weights]
-        return torch.cat([p * r * s for p, r, s in zip(parts, roots, scales, strict=True)], dim=-1)
+            return parts[0]
+        return torch.cat([p * w**0.5 for p, w in zip(parts, self.weights, strict=True)], dim=-1)
 
     @staticmethod
     def _some(images: Sequence[ImageLike]) -> Sequence[ImageLike]:

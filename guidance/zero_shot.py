@@ -68,27 +68,6 @@ def mean_embeddings(
     return torch.cat(parts, dim=-1)
 
 
-def logits(scorer: ClipScorer, images: Tensor, classes: Tensor) -> Tensor:
-    """Return scale × cosine of embedded images and classes, ``[N, C]``.
-
-    Each model of an ensemble has its own scale; their logits are averaged by their weights, as
-    `ClipScorer.probabilities` does.
-
-    Args:
-        scorer: what both were embedded by.
-        images: ``[N, D]``.
-        classes: ``[C, D]``.
-    """
-    if len(scorer.models) == 1:
-        return scorer.models[0].logit_scale * (images @ classes.T)
-    lengths = [model.encode_text(["a"]).shape[1] for model in scorer.models]
-    scales = torch.cat([
-        images.new_full((length,), model.logit_scale)
-        for length, model in zip(lengths, scorer.models, strict=True)
-    ])  # fmt: skip
-    return (images * scales) @ classes.T
-
-
 def accuracy(cosines: Tensor, labels: Tensor) -> dict[str, float]:
     """Return top-1, top-5 (with more than five classes) and mean per-class accuracy, in per cent.
 
@@ -108,6 +87,9 @@ def accuracy(cosines: Tensor, labels: Tensor) -> dict[str, float]:
 
 def calibration(logits: Tensor, labels: Tensor) -> dict[str, float]:
     """Return how far the probabilities can be trusted.
+
+    They are the softmax over the classes, for models trained with a sigmoid too: of the classes of
+    a benchmark exactly one is right.
 
     Args:
         logits: Scale times cosine, ``[N, C]``.

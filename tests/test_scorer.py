@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 from tiny_clip import build_tiny
 
 from guidance.clip import load_clip
+from guidance.clip.registry import may_judge_alone
 from guidance.errors import FileError, InputError
 from guidance.images import to_pil, to_tensor
 from guidance.scorer import ClipScorer
@@ -45,6 +46,69 @@ def test_probabilities_are_the_softmax_at_the_models_scale(tiny_clip):
     want = (scale * scorer.similarity(images, TEXTS)).softmax(-1)
     torch.testing.assert_close(got, want, atol=1e-6, rtol=0)
     torch.testing.assert_close(got.sum(-1), torch.ones(2))
+
+
+@pytest.fixture(scope="module")
+def sigmoid(tmp_path_factory):
+    """Return a tiny model that was trained with a sigmoid, with a bias that leaves doubts."""
+    return load_clip(str(build_tiny(tmp_path_factory.mktemp("clip") / "sigmoid", bias=-1.5)))
+
+
+def test_a_sigmoid_model_judges_each_text_by_itself(sigmoid):
+    scorer = ClipScorer([sigmoid])
+    images = torch.rand(2, 3, 32, 32)
+    network = sigmoid.network
+    logits = network.logit_scale.exp() * scorer.similarity(images, TEXTS) + network.logit_bias
+    assert scorer.sigmoid
+    got = scorer.probabilities(images, TEXTS)
+    torch.testing.assert_close(got, logits.sigmoid(), atol=1e-6, rtol=0)
+    alone = scorer.probabilities(images, TEXTS[:1])
+    torch.testing.assert_close(alone, got[:, :1], atol=1e-6, rtol=0)
+    assert alone.max() < 0.99
+    compared = scorer.probabilities(images, TEXTS, softmax=True)
+    torch.testing.assert_close(compared, logits.softmax(-1), atol=1e-6, rtol=0)
+
+
+def test_a_bias_that_was_never_trained_makes_no_sigmoid_model(tmp_path):
+    scorer = ClipScorer([load_clip(str(build_tiny(tmp_path / "zero", bias=0.0)))])
+    assert not scorer.sigmoid
+    assert scorer.probabilities(torch.rand(1, 3, 32, 32), TEXTS[:1]).item() == 1
+
+
+def test_ensembles_judge_texts_alone_only_if_all_models_do(sigmoid, tiny_clip, tmp_path):
+    other = load_clip(str(build_tiny(tmp_path / "other", seed=1, bias=-3.0)))
+    images = torch.rand(2, 3, 32, 32)
+
+    def logits(model):
+        cosines = ClipScorer([model]).similarity(images, TEXTS)
+        return model.logit_scale * cosines + model.logit_bias
+
+    both = ClipScorer([sigmoid, other], weights=[1, 3])
+    want = ((logits(sigmoid) + 3 * logits(other)) / 4).sigmoid()
+    torch.testing.assert_close(both.probabilities(images, TEXTS), want, atol=1e-6, rtol=0)
+    mixed = ClipScorer([sigmoid, tiny_clip])
+    want = ((logits(sigmoid) + logits(tiny_clip)) / 2).softmax(-1)
+    torch.testing.assert_close(mixed.probabilities(images, TEXTS), want, atol=1e-6, rtol=0)
+    assert not mixed.sigmoid
+
+
+@pytest.mark.parametrize(
+    ("names", "may"),
+    [
+        ("mini", False),
+        ("ViT-B-16-SigLIP/webli", True),
+        ("ViT-B-16-SigLIP/webli,ViT-B-32/openai", False),
+        ("hf-hub:somebody/some-model", True),
+        ("{tiny}", False),
+        ("{sigmoid}", True),
+    ],
+)
+def test_what_may_judge_texts_alone_is_known_before_anything_is_loaded(
+    names, may, tiny_clip_path, tmp_path
+):
+    folder = build_tiny(tmp_path / "sigmoid", bias=-1.5)
+    (folder / "open_clip_model.safetensors").unlink()
+    assert may_judge_alone(names.format(tiny=tiny_clip_path, sigmoid=folder)) is may
 
 
 def test_both_are_differentiable_in_the_images(tiny_clip):

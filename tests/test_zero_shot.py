@@ -86,7 +86,7 @@ def test_logits_give_the_probabilities_of_the_scorer(ensemble, tiny_clip, severa
     scorer = ensemble if several else ClipScorer([tiny_clip])
     pictures = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     classes = zero_shot.class_embeddings(scorer, NAMES, ["{}"])
-    got = zero_shot.logits(scorer, scorer.encode_image(pictures), classes).softmax(-1)
+    got = scorer.logits(scorer.encode_image(pictures), classes).softmax(-1)
     assert torch.allclose(got, scorer.probabilities(pictures, NAMES), atol=1e-5)
 
 

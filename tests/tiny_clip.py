@@ -34,13 +34,18 @@ def unit(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.nn.functional.normalize(x, dim=-1)
 
 
-def build_tiny(folder: Path, seed: int = 0, **vision: object) -> Path:
-    """Write a tiny real open_clip checkpoint with its config into `folder`."""
+def build_tiny(folder: Path, seed: int = 0, bias: float | None = None, **vision: object) -> Path:
+    """Write a tiny real open_clip checkpoint with its config into `folder`.
+
+    With a `bias` it is one that was trained with a sigmoid, as SigLIP.
+    """
     import open_clip
     from safetensors.torch import save_file
 
     config = json.loads(json.dumps(TINY))
     config["model_cfg"]["vision_cfg"].update(vision)
+    if bias is not None:
+        config["model_cfg"]["init_logit_bias"] = bias
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = open_clip.CLIP(**config["model_cfg"])

@@ -48,7 +48,7 @@ class Measured:
         confusion: images of each class (row) taken for each (column), ``[C, C]``.
         reliability: see `guidance.zero_shot.reliability`.
         guesses: class number each image was taken for, ``[N]``.
-        confidence: its probability, ``[N]``.
+        confidence: its probability among the classes, ``[N]``.
     """
 
     form: Form
@@ -189,7 +189,7 @@ def measure(
     """Classify embedded `images` ``[N, D]`` with one form, and compare with `labels` ``[N]``."""
     flat = [t for texts in form.texts for t in texts]
     classes = zero_shot.mean_embeddings(scorer, flat, len(form.texts[0]), cache=cache)
-    found = zero_shot.logits(scorer, images.to(classes), classes).cpu()
+    found = scorer.logits(images.to(classes), classes).cpu()
     confusion = zero_shot.confusion(found, labels)
     count = confusion.sum(1)
     per_class = (100 * confusion.diagonal() / count.clamp_min(1)).tolist()

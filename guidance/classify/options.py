@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 
@@ -22,9 +22,15 @@ class ClassifyOptions(ScoringOptions):
     """Say which of the labels fits each image, with probabilities.
 
     The probabilities are the softmax over the labels of CLIP's scale times the cosine: they compare
-    the labels with each other, and sum to 1 even if none fits. With --benchmark, measure how often
-    that is right on a folder with one folder of images for each class.
+    the labels with each other, and sum to 1 even if none fits. Models trained with a sigmoid
+    (SigLIP) judge each label by itself: several may fit, or none. With --benchmark, measure how
+    often the best label is right on a folder with one folder of images for each class.
     """
+
+    TOO_FEW: ClassVar[str] = (
+        "labels must be two or more, as in: classify PATH... --labels LABEL LABEL; a probability "
+        "says which of several fits best, except with models trained with a sigmoid (SigLIP)"
+    )
 
     inputs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PATH...")] = ()
     """Images and folders of images. They come before --labels, or after "--"."""
@@ -42,6 +48,9 @@ class ClassifyOptions(ScoringOptions):
 
     top: int = 5
     """How many labels to print for each image; 0 means all. CSV and JSON always hold all."""
+    softmax: bool = False
+    """Compare the labels with each other with a model trained with a sigmoid too, as ensembles of
+    both kinds always do, and as a benchmark does, where one class is right."""
     csv: str | None = None
     """Table of all probabilities; of a benchmark, of what each image was taken for."""
     json: str | None = None
@@ -58,7 +67,7 @@ class ClassifyOptions(ScoringOptions):
         """Return the labels, each once.
 
         Raises:
-            InputError: fewer than two, or an empty one.
+            InputError: none, an empty one, or one that nothing can be compared with.
             FileError: the file of labels cannot be read.
         """
         given = list(self.labels) + (read_prompts(self.labels_file) if self.labels_file else [])
@@ -66,10 +75,10 @@ class ClassifyOptions(ScoringOptions):
         if not all(labels):
             raise InputError("a label must not be empty")
         if len(labels) < 2:
-            raise InputError(
-                "labels must be two or more, as in: classify PATH... --labels LABEL LABEL; "
-                "a probability says which of several fits best"
-            )
+            from guidance.clip.registry import may_judge_alone  # takes torch along
+
+            if not labels or self.softmax or not may_judge_alone(self.clip):
+                raise InputError(self.TOO_FEW)
         return labels
 
     def forms(self) -> tuple[str, ...]:

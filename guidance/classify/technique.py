@@ -27,7 +27,7 @@ class Classified:
 
     Attributes:
         source: the file.
-        probabilities: of each label, in the order of the labels; they sum to 1.
+        probabilities: of each label, in the order of the labels; see `ClipScorer.probabilities`.
         cosines: of each label, in [-1, 1].
     """
 
@@ -81,6 +81,8 @@ def classify(options: ClassifyOptions) -> int:
     files = without_sheet(files, options.sheet)
     check_outputs({n: getattr(options, n) for n in ("csv", "json", "sheet")}, files)
     scorer = ClipScorer(options.clip, device=options.device, precision=options.precision)
+    if len(labels) < 2 and not scorer.sigmoid:
+        raise InputError(options.TOO_FEW)
     vectors, sources, skipped = embed_all(files, scorer, **options.embedding(scorer))
     if not sources:
         raise FileError(
@@ -88,8 +90,13 @@ def classify(options: ClassifyOptions) -> int:
             f"the first: {skipped[0].source} {skipped[0].reason}"
         )
     texts = class_embeddings(scorer, labels, sentences, cache=not options.no_cache)
-    facts = {"clip": options.clip, "templates": sentences, "labels": labels}
-    _report(options, lambda: classified(scorer, vectors, sources, texts), facts, skipped)
+    kind = "sigmoid" if scorer.sigmoid and not options.softmax else "softmax"
+    facts = {"clip": options.clip, "templates": sentences, "labels": labels, "probabilities": kind}
+
+    def results() -> Iterator[Classified]:
+        return classified(scorer, vectors, sources, texts, softmax=options.softmax)
+
+    _report(options, results, facts, skipped)
     say_skipped(skipped, len(files), quiet=options.quiet)
     return int(options.strict and bool(skipped))
 
@@ -117,7 +124,12 @@ def _report(
 
 
 def classified(
-    scorer: ClipScorer, vectors: Tensor, sources: Sequence[Path], classes: Tensor
+    scorer: ClipScorer,
+    vectors: Tensor,
+    sources: Sequence[Path],
+    classes: Tensor,
+    *,
+    softmax: bool = False,
 ) -> Iterator[Classified]:
     """Give the probabilities of each image, a few images at a time.
 
@@ -126,12 +138,12 @@ def classified(
         vectors: of the images, ``[N, D]``.
         sources: their N files.
         classes: of the labels, ``[C, D]``.
+        softmax: compare the labels with each other, whatever the models were trained for.
     """
-    from guidance.zero_shot import logits
-
     for start in range(0, len(vectors), CHUNK):
         part = vectors[start : start + CHUNK].to(classes)
-        found = logits(scorer, part, classes).double().softmax(-1).cpu()
+        logits = scorer.logits(part, classes).cpu().double()
+        found = scorer.to_probabilities(logits, softmax=softmax)
         cosines = (part @ classes.T).clamp(-1, 1).cpu()
         names = sources[start : start + CHUNK]
         for name, p, c in zip(names, found.tolist(), cosines.tolist(), strict=True):

@@ -66,6 +66,8 @@ class ClipModel(nn.Module):
         self.dtype = PRECISIONS[precision]
         self.network = freeze(network)
         self.logit_scale = float(network.logit_scale.detach().exp())
+        bias = getattr(network, "logit_bias", None)
+        self.logit_bias = 0.0 if bias is None else float(bias.detach())
         # rounding when batch norms are folded may differ between machines, so it comes before
         self._digest = tower_digest(network.visual) if has_batchnorm(network.visual) else None
         self._channels_last = _accelerate(network)
@@ -85,6 +87,15 @@ class ClipModel(nn.Module):
     def image_size(self) -> int:
         """Side of the square input, pixels."""
         return self.preprocess.size
+
+    @property
+    def sigmoid(self) -> bool:
+        """Whether the model was trained to say of each text alone if it fits (SigLIP).
+
+        Such models have a bias. One that is exactly 0 was not trained: open_clip gives it to
+        weights that have none.
+        """
+        return self.logit_bias != 0
 
     @functools.cached_property
     def fingerprint(self) -> str:

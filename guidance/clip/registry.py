@@ -24,6 +24,7 @@ import torch
 
 from guidance.clip import shipped, sources
 from guidance.clip.build import CONFIG_NAME, Parts, load_local, weights_in
+from guidance.clip.config import read_config
 from guidance.clip.prior import Prior, load_prior, prior_file
 from guidance.clip.published import published
 from guidance.clip.shipped import GUIDES, SHIPPED
@@ -57,6 +58,26 @@ def parse_specs(names: str) -> tuple[ClipSpec, ...]:
     if len({s.name for s in specs}) < len(specs):
         raise InputError(f"each CLIP model may be named once but got {names!r}")
     return specs
+
+
+def may_judge_alone(names: str) -> bool:
+    """Return whether the models of `names` may all be trained with a sigmoid (SigLIP).
+
+    Nothing is loaded: their configurations say if they have a bias, those of the hub later.
+    """
+    return all(_may_have_bias(spec) for spec in parse_specs(names))
+
+
+def _may_have_bias(spec: ClipSpec) -> bool:
+    import open_clip
+
+    if spec.name in SHIPPED:
+        return False
+    if spec.path and not spec.arch:
+        folder = spec.path if spec.path.is_dir() else spec.path.parent
+        return "init_logit_bias" in read_config(folder / CONFIG_NAME)["model_cfg"]
+    config = None if spec.arch.startswith("hf-hub:") else open_clip.get_model_config(spec.arch)
+    return config is None or "init_logit_bias" in config
 
 
 def load_clip(

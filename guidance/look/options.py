@@ -51,8 +51,11 @@ class MatrixOptions(LookOptions):
     """Draw how well each text fits each image, as a matrix with thumbnails."""
 
     values: Literal["cosine", "probability", "late"] = "cosine"
-    """cosine of the embeddings; probability over the texts, for each image; late: patches and words
-    compared one by one (FILIP), for towers that give patches."""
+    """cosine of the embeddings; probability over the texts, for each image (of each text by itself
+    with models trained with a sigmoid); late: patches and words compared one by one (FILIP), for
+    towers that give patches."""
+    softmax: bool = False
+    """Probabilities compare the texts with each other with a model trained with a sigmoid too."""
     words: Literal["end", "all"] = "end"
     """With --values late: "end" takes one embedding a text, "all" one for each of its words, which
     suits models that were trained so."""
@@ -97,6 +100,8 @@ class WriteOptions(LookOptions):
     plain: Several[tuple[str, ...]] = ()
     """Images without text, or folders of such, to learn the direction of text from; may be
     repeated. Without, it is learnt on soft clouds of colour."""
+    softmax: bool = False
+    """Compare the texts with each other with a model trained with a sigmoid (SigLIP) too."""
     directions: int = 1
     """How many directions of text are taken out; 0 shows the attack alone."""
     seed: int = 0

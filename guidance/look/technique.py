@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 MAX_IMAGES = {"matrix": 60, "heat": 24, "write": 24}  # that one picture can show
 TILE = 288  # pixels of the longer side of a picture in a sheet
+TOO_FEW = (
+    "texts must be two or more: a probability says which of several fits best, except with models "
+    "trained with a sigmoid (SigLIP)"
+)
 ABSOLUTE = ("patches", "windows")  # methods whose heat is a cosine
 
 
@@ -59,7 +63,7 @@ def matrix(options: MatrixOptions) -> None:
         if options.values == "late":
             values = LateScorer(scorer, words=options.words).similarity(images, texts)
         elif options.values == "probability":
-            values = scorer.probabilities(images, texts)
+            values = scorer.probabilities(images, texts, softmax=options.softmax)
         else:
             values = scorer.similarity(images, texts)
     values = values.cpu()
@@ -114,13 +118,17 @@ def write(options: WriteOptions) -> None:
     if not options.write.strip():
         raise InputError("a word is needed, as in: look write PATH... --write iPod --texts ...")
     texts, files = _prepare("write", options, {"json": options.json})
-    if len(texts) < 2:
-        raise InputError("texts must be two or more: a probability says which of several fits best")
+    from guidance.clip.registry import may_judge_alone
     from guidance.collect import collect
     from guidance.look import draw
+    from guidance.look.written import chances_of, how_moved
 
+    if len(texts) < 2 and (options.softmax or not may_judge_alone(options.clip)):
+        raise InputError(TOO_FEW)
     others = collect(options.plain, recursive=options.recursive) if options.plain else []
     scorer = _scorer(options)
+    if len(texts) < 2 and not scorer.sigmoid:
+        raise InputError(TOO_FEW)
     directions = None
     if options.directions:
         words = [w for w in WORDS if w.lower() != options.write.strip().lower()]
@@ -135,9 +143,11 @@ def write(options: WriteOptions) -> None:
         cases = {"before": (image, None), f"with “{options.write}”": (attacked, None)}
         if directions is not None:
             cases["with it, text off"] = (attacked, directions)
-        chances = {name: _chances(scorer, *case, texts) for name, case in cases.items()}
+        chances = {
+            name: chances_of(scorer, *case, texts, options.softmax) for name, case in cases.items()
+        }
         _table(texts, list(chances.items()), file.name)
-        print(moved := _moved(scorer, image, attacked, directions))
+        print(moved := how_moved(scorer, image, attacked, directions))
         found.append({"file": str(file), "probabilities": chances})
         for picture in (image, attacked):
             picture.thumbnail((TILE, TILE))
@@ -246,38 +256,6 @@ def _load(file: Path, scorer: ClipScorer) -> Image.Image:
     from guidance.images import load_image
 
     return load_image(file, min_side=max(TILE, 4 * max(m.image_size for m in scorer.models)))
-
-
-def _chances(scorer: ClipScorer, image: Image.Image, off, texts: list[str]) -> list[float]:
-    """Return the probabilities of the texts; `off` is directions to take out of the image."""
-    import torch
-
-    from guidance.images import to_tensor
-    from guidance.text_off import without_direction
-
-    with torch.no_grad():
-        embedding = scorer.encode_image(to_tensor(image))
-        if off is not None:
-            embedding = without_direction(embedding, off)
-        # of an ensemble the mean scale, since the models' parts of the embedding are now mixed
-        scale = sum(m.logit_scale * w for m, w in zip(scorer.models, scorer.weights, strict=True))
-        return (scale * embedding @ scorer.encode_text(texts).T).softmax(dim=-1)[0].tolist()
-
-
-def _moved(scorer: ClipScorer, image: Image.Image, attacked: Image.Image, off) -> str:
-    """Say how far the word moves the embedding, as it is and with text off in both."""
-    import torch
-
-    from guidance.images import to_tensor
-    from guidance.text_off import without_direction
-
-    with torch.no_grad():
-        pair = torch.cat([scorer.encode_image(to_tensor(i)) for i in (image, attacked)])
-    said = f"it moves the picture to a cosine of {(pair[0] @ pair[1]).item():.3f}"
-    if off is None:
-        return said
-    pair = without_direction(pair, off)
-    return f"{said}, text off {(pair[0] @ pair[1]).item():.3f}"
 
 
 def _table(texts: list[str], rows: list[tuple[str, list[float]]], title: str = "") -> None:

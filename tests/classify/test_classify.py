@@ -10,6 +10,7 @@ import pytest
 import torch
 from photos import ASTRONAUT, CAT, COFFEE, ROCKET
 from PIL import Image
+from tiny_clip import build_tiny
 
 from guidance.classify.technique import Classified, command
 from guidance.scorer import ClipScorer
@@ -199,3 +200,27 @@ def test_a_store_keeps_the_embeddings(call, tmp_path, tiny_clip_path):
     code, _, err = call(CAT, "--store", tmp_path / "file", "-l", "a", "b")
     assert code == 2
     assert "is a file, not a folder of embeddings" in err
+
+
+def test_a_sigmoid_model_needs_no_second_label(call, tmp_path):
+    model = build_tiny(tmp_path / "sigmoid", bias=-1.5)
+    scorer = ClipScorer(str(model), device="cpu")
+    want = scorer.probabilities([CAT], ["a cat", "a dog"])[0].tolist()
+    for labels, some in ((["a cat"], want[:1]), (["a cat", "a dog"], want)):
+        code, out, _ = call(
+            CAT, "--clip", model, "--json", tmp_path / "c.json", "--labels", *labels
+        )
+        assert code == 0
+        found = json.loads((tmp_path / "c.json").read_text())
+        assert found["probabilities"] == "sigmoid"
+        shown = {e["label"]: e["probability"] for e in found["images"][0]["labels"]}
+        assert [shown[label] for label in labels] == pytest.approx(some, abs=1e-3)
+        assert f"{100 * shown['a cat']:.2f} %  a cat" in out
+    arguments = (CAT, "--clip", model, "--softmax", "--json", tmp_path / "c.json", "--labels")
+    assert call(*arguments, "a cat", "a dog")[0] == 0
+    found = json.loads((tmp_path / "c.json").read_text())
+    assert found["probabilities"] == "softmax"
+    entries = found["images"][0]["labels"]
+    assert sum(e["probability"] for e in entries) == pytest.approx(1, abs=2e-6)
+    code, _, err = call(*arguments, "a cat")
+    assert (code, "labels must be two or more" in err) == (2, True)

@@ -10,6 +10,7 @@ import pytest
 import skimage.data
 import torch
 from PIL import Image
+from tiny_clip import build_tiny
 
 from guidance.look import draw
 from guidance.look.technique import command
@@ -36,7 +37,7 @@ def call(tiny_clip_path, capsys, tmp_path, monkeypatch):
 
     def run(*argv: object) -> tuple[int, str, str]:
         kind, *rest = [str(a) for a in argv]
-        code = command([kind, *rest, "--clip", str(tiny_clip_path), "--device", "cpu"])
+        code = command([kind, "--clip", str(tiny_clip_path), "--device", "cpu", *rest])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -137,6 +138,22 @@ def test_write(call, photos, tmp_path, tiny_clip):
     assert "text off" not in shown
     code, _, _ = call("write", *arguments, "--plain", photos / "coffee.png", photos / "rocket.png")
     assert code == 0
+
+
+def test_a_sigmoid_model_judges_texts_alone(call, photos, tmp_path):
+    model = build_tiny(tmp_path / "sigmoid", bias=-1.5)
+    want = ClipScorer(str(model), device="cpu").probabilities([photos / "chelsea.png"], ["a fox"])
+    arguments = (photos / "chelsea.png", "-t", "a fox", "--clip", model)
+    written = ("--write", "iPod", "--directions", 0, "--json", tmp_path / "w.json")
+    assert call("write", *arguments, *written)[0] == 0
+    found = json.loads((tmp_path / "w.json").read_text())["images"][0]["probabilities"]
+    assert found["before"] == pytest.approx(want[0].tolist(), abs=1e-5)
+    assert call("write", *arguments, *written, "--softmax")[0] == 2
+    table = ("--values", "probability", "--csv", tmp_path / "m.csv")
+    assert call("matrix", *arguments, *table)[0] == 0
+    assert float((tmp_path / "m.csv").read_text().split(",")[-1]) == pytest.approx(
+        want.item(), abs=1e-5
+    )
 
 
 def test_texts_from_a_file(call, photos, tmp_path):
