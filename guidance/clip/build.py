@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import torch
 from guidance.clip.config import check_size, read_config
 from guidance.clip.preprocess import Preprocess
 from guidance.clip.prior import SUFFIX
+from guidance.clip.published import OPENAI_MARKS
 from guidance.clip.state import load_weights, read_weights
 from guidance.clip.tokenizers import build_tokenizer, check_transformers
 from guidance.errors import ModelError, line
@@ -93,6 +95,12 @@ def load_config(
     except Exception as error:  # open_clip, timm and transformers raise a dozen types
         raise ModelError(f"{source} is not a usable open_clip config: {line(error)}") from error
     load_weights(network, state, f"{weights} does not fit its config")
+    if all(mark in state for mark in OPENAI_MARKS) and not model_cfg.get("quick_gelu"):
+        warnings.warn(
+            f"{weights} holds weights of OpenAI, trained with QuickGELU, but {source} says GELU; "
+            'write "quick_gelu": true into its model_cfg',
+            stacklevel=2,
+        )
     return Parts(network, tokenizer, preprocess)
 
 

@@ -7,6 +7,7 @@ transformers would otherwise fetch a name, or run Python that a folder brings al
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import re
@@ -58,8 +59,7 @@ def build_tokenizer(text: Mapping[str, Any], folder: Path | None = None, what: o
     options = tokenizer_options(text)
     length = text.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH)
     if not needs_files(text):
-        clean = {k: v for k, v in options.items() if k == "clean"}
-        return open_clip.SimpleTokenizer(context_length=length, **clean)
+        return _simple(length, options.get("clean", "lower"))
     check_transformers(what)
     if folder is None or not has_tokenizer(folder):
         raise ModelError(
@@ -80,6 +80,13 @@ def build_tokenizer(text: Mapping[str, Any], folder: Path | None = None, what: o
         raise ModelError(f"{folder} holds no usable tokenizer: {line(error)}") from error
 
 
+@functools.cache  # it takes a tenth of a second, and is changed by nobody
+def _simple(length: int, clean: str) -> Any:
+    import open_clip
+
+    return open_clip.SimpleTokenizer(context_length=length, clean=clean)
+
+
 def check_transformers(what: object) -> None:
     """Raise `ModelError` unless the package that `what` needs for its texts is installed."""
     if importlib.util.find_spec("transformers") is None:
@@ -97,9 +104,8 @@ def has_tokenizer(folder: Path) -> bool:
 def check_folder(folder: Path) -> None:
     """Raise `ModelError` if the tokenizer in `folder` is not a known one with files beside it."""
     own, model = (_read(folder / f) for f in ("tokenizer_config.json", "config.json"))
-    if any("AutoTokenizer" in (c.get("auto_map") or ()) for c in (own, model)) or isinstance(
-        own.get("auto_map"), list
-    ):
+    maps = [c.get("auto_map") or () for c in (own, model)]
+    if any(isinstance(m, list) or "AutoTokenizer" in m for m in maps):
         raise ModelError(
             f"the tokenizer in {folder} is Python code of its author (auto_map); it is never run"
         )
@@ -131,18 +137,17 @@ def fetch(repository: str, what: object, *, online: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     check_transformers(what)
-    why = "is no name of a repository in the hub"
-    if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", repository) and ".." not in repository:
-        try:
-            folder = Path(
-                snapshot_download(repository, allow_patterns=_FILES, local_files_only=not online)
-            )
-            if has_tokenizer(folder):
-                return folder
-            why = "is not in the hub's cache"
-        except Exception as error:  # the hub client raises unrelated types
-            why = "is not in the hub's cache"
-            why += f" and could not be downloaded ({line(error)})" if online else ""
+    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", repository):
+        raise ModelError(f"the tokenizer {repository!r:.80} is no name of a repository in the hub")
+    why = "is not in the hub's cache"
+    try:
+        folder = Path(
+            snapshot_download(repository, allow_patterns=_FILES, local_files_only=not online)
+        )
+        if has_tokenizer(folder):
+            return folder
+    except Exception as error:  # the hub client raises unrelated types
+        why += f" and could not be downloaded ({line(error)})" if online else ""
     raise ModelError(
         f"{what} reads texts with the tokenizer {repository}, which {why}; with a network, "
         f"fetch it once: hf download {repository} "

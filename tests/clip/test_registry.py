@@ -1,6 +1,9 @@
 """Every form of a CLIP name, and what happens when weights are damaged or out of reach."""
 
+import contextlib
+import io
 import json
+import logging
 import os
 import pickle
 import shutil
@@ -13,6 +16,7 @@ from tiny_clip import TINY, build_tiny
 
 from guidance.clip import ClipSpec, load_clip, parse_specs
 from guidance.errors import InputError, ModelError
+from guidance.hub import local
 
 WEIGHTS = "open_clip_model.safetensors"
 
@@ -59,6 +63,30 @@ def test_names(text, want):
     assert parse_specs(text) == (want,)
 
 
+@pytest.mark.parametrize(
+    ("arch", "want"),
+    [
+        ("ViT-B-32", ("ViT-B-32", None)),
+        ("ViT-B-32/openai", ("ViT-B-32", "openai")),
+        ("ViT-B-32/metaclip_400m", ("ViT-B-32", "metaclip_400m")),
+        ("ViT-B/32", ("ViT-B-32", "openai")),
+        ("ViT-L/14@336px", ("ViT-L-14-336", "openai")),
+        ("RN50", ("RN50", None)),
+        ("RN50/yfcc15m", ("RN50", "yfcc15m")),
+    ],
+)
+def test_names_before_a_file(tmp_path, arch, want):
+    file = tmp_path / "w=1.pt"  # a path may have the sign too
+    file.touch()
+    spec = ClipSpec(f"{arch}={file}", 0.5, arch=want[0], tag=want[1], path=file)
+    assert parse_specs(f"{arch}={file}:0.5") == (spec,)
+
+
+def test_a_path_with_an_equals_sign(tiny_clip_path, tmp_path):
+    folder = shutil.copytree(tiny_clip_path, tmp_path / "lr=0.1")
+    assert parse_specs(str(folder))[0].path == folder
+
+
 def test_every_openai_name_exists():
     for name in ("ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14@336px", "RN50", "RN101"):
         assert parse_specs(name)[0].tag == "openai"
@@ -88,6 +116,10 @@ def test_ensemble_names():
         ("ViT-Q-99/nowhere", r"unknown CLIP model .*\d+ names"),
         ("missing/weights.pt", "checkpoint 'missing/weights.pt' does not exist"),
         ("ViT-B-32=missing.pt", "checkpoint 'missing.pt' does not exist"),
+        ("ViT-B-32/opnai=missing.pt", "unknown tag of ViT-B-32 'opnai'; did you mean openai"),
+        ("ViT-B-33/openai=missing.pt", "unknown CLIP architecture 'ViT-B-33'; did you mean ViT-B"),
+        ("hf-hub:", "named hf-hub:OWNER/NAME but got 'hf-hub:'"),
+        ("hf-hub:../..", "named hf-hub:OWNER/NAME"),
         ("ViT-B-33=missing.pt", "unknown CLIP architecture 'ViT-B-33'; did you mean ViT-B-32"),
     ],
 )
@@ -196,6 +228,57 @@ def test_architecture_with_a_damaged_file(architecture, folder, tmp_path):
         with pytest.raises(ModelError, match=f"not a readable {architecture} checkpoint") as caught:
             load_clip(f"{architecture}={tmp_path / file}")
         assert "\n" not in str(caught.value)
+
+
+def test_a_tag_says_how_a_file_is_computed(architecture, folder, monkeypatch):
+    """The same weights are another network with another activation, mean and way to resize."""
+    from open_clip import pretrained
+
+    usual = pretrained._pcfg(hf_hub="somebody/a/")
+    tags = {
+        "plain": usual,
+        "quick": usual | {"quick_gelu": True, "resize_mode": "squash"},
+        "other": usual | {"mean": (0.5, 0.5, 0.5), "interpolation": "bilinear"},
+    }
+    monkeypatch.setitem(pretrained._PRETRAINED, architecture, tags)
+    named = {t: load_clip(f"{architecture}/{t}={folder / WEIGHTS}") for t in tags}
+    with pytest.warns(UserWarning, match=f"trained in 3 ways; .*name that: {architecture}/quick="):
+        unnamed = load_clip(f"{architecture}={folder / WEIGHTS}")
+    assert {t: m.preprocess.resize_mode for t, m in named.items()} == {
+        "plain": "shortest",
+        "quick": "squash",
+        "other": "shortest",
+    }
+    assert named["other"].preprocess.mean == (0.5, 0.5, 0.5)
+    assert named["other"].preprocess.interpolation == "bilinear"
+    picture = torch.rand(1, 3, 32, 32)
+    seen = {t: m.encode_image(picture) for t, m in named.items()}
+    assert torch.equal(unnamed.encode_image(picture), seen["plain"])
+    assert not torch.allclose(seen["plain"], seen["quick"], atol=1e-4)
+    assert named["plain"].fingerprint != named["quick"].fingerprint
+
+
+def test_the_command_line_says_what_was_taken(architecture, folder, photo):
+    arguments = ["a fox", str(photo), "--clip", f"{architecture}={folder / WEIGHTS}"]
+    from guidance.rerank.technique import command
+
+    for quiet in (False, True):
+        shown = io.StringIO()
+        with contextlib.redirect_stderr(shown), contextlib.redirect_stdout(io.StringIO()):
+            assert command([*arguments, "--quiet"] if quiet else arguments) == 0
+        told = f"no weights of {architecture} are published; taken is GELU, mean 0.481, "
+        assert (told in shown.getvalue()) is not quiet
+        assert "warning" not in shown.getvalue()
+
+
+def test_what_others_say_while_a_model_loads_is_heard(caplog):
+    """The client of the hub is silenced, open_clip and transformers are not."""
+    with local():
+        for name in ("huggingface_hub.utils", "httpx", "open_clip", "transformers", None):
+            logging.getLogger(name).warning("said by %s", name)
+    assert [r.args[0] for r in caplog.records] == ["open_clip", "transformers", None]
+    logging.getLogger("httpx").warning("heard again")
+    assert "heard again" in caplog.text
 
 
 class Malicious:

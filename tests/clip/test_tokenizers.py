@@ -1,0 +1,302 @@
+"""Tokenizers with files of their own: looked at, never run, and named when they are missing."""
+
+import json
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hub_cache import cached, use_cache, write_tokenizer
+from open_clip import factory
+from safetensors.torch import save_file
+from tiny_clip import TINY
+
+from guidance.clip import load_clip
+from guidance.errors import ModelError
+
+WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
+EVIL = """
+import pathlib
+pathlib.Path({mark!r}).write_text("ran")
+from transformers import PreTrainedTokenizerFast
+
+class Evil(PreTrainedTokenizerFast):
+    pass
+"""
+
+
+@pytest.fixture
+def folder(tiny_clip_path, tmp_path):
+    """Return a CLIP that reads texts with a tokenizer in its folder."""
+    path = shutil.copytree(tiny_clip_path, tmp_path / "model")
+    change(path, text={"hf_tokenizer_name": "somebody/words"})
+    return write_tokenizer(path)
+
+
+def change(folder: Path, text: dict | None = None, vision: dict | None = None, **top: object):
+    config = json.loads((folder / CONFIG).read_text())
+    config["model_cfg"]["text_cfg"] |= text or {}
+    config["model_cfg"]["vision_cfg"] |= vision or {}
+    config["model_cfg"] |= top
+    (folder / CONFIG).write_text(json.dumps(config))
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Fail on any attempt to reach another machine, a look-up of its name included."""
+
+    def refuse(*args: object, **_: object):
+        raise AssertionError(f"asks the network for {args}")
+
+    for name in ("create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+
+
+def test_a_tokenizer_in_the_folder(folder, no_network):
+    model = load_clip(str(folder))
+    ids = model.tokenizer(["a fox", "a boat at sunrise"])
+    assert ids.shape == (2, 16)
+    assert ids[0, :4].tolist() == [2, 4, 5, 3]
+    assert model.encode_text(["a fox"]).shape == (1, 32)
+
+
+def test_options_that_a_tokenizer_may_have(folder):
+    change(folder, text={"tokenizer_kwargs": {"clean": "canonicalize", "strip_sep_token": True,
+                                              "trust_remote_code": False}})  # fmt: skip
+    ids = load_clip(str(folder)).tokenizer(["A  FOX!"])[0]
+    assert ids[:4].tolist() == [2, 4, 5, 0]
+
+
+@pytest.mark.parametrize("where", ["tokenizer_config.json", "config.json"])
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("kind", ["Evil", "PreTrainedTokenizerFast", None])
+@pytest.mark.parametrize("asked", [True, False])
+def test_python_beside_the_weights_never_runs(folder, tmp_path, where, listed, kind, asked):
+    mark = tmp_path / "ran"
+    (folder / "evil.py").write_text(EVIL.format(mark=str(mark)))
+    reference = [None, "evil.Evil"]
+    config = json.loads((folder / where).read_text()) if (folder / where).is_file() else {}
+    config["auto_map"] = reference if listed else {"AutoTokenizer": reference,
+                                                   "AutoConfig": "evil.Evil"}  # fmt: skip
+    config["tokenizer_class"] = kind
+    (folder / where).write_text(json.dumps(config))
+    if asked:
+        change(folder, text={"tokenizer_kwargs": {"trust_remote_code": True}})
+    with pytest.raises(ModelError, match=r"never (done|run)|unknown kind") as caught:
+        load_clip(str(folder))
+    assert "\n" not in str(caught.value)
+    assert not mark.exists()
+    assert "evil" not in sys.modules
+
+
+def test_the_attack_works_elsewhere(folder, tmp_path, monkeypatch):
+    """What is refused above does run where nobody looks."""
+    import open_clip
+    from transformers import dynamic_module_utils
+
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    mark = tmp_path / "ran"
+    (folder / "evil.py").write_text(EVIL.format(mark=str(mark)))
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config |= {"auto_map": {"AutoTokenizer": [None, "evil.Evil"]}, "tokenizer_class": "Evil"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    open_clip.tokenizer.HFTokenizer(str(folder), trust_remote_code=True)
+    assert mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ({"tokenizer_kwargs": {"bpe_path": "/etc/passwd"}}, "have 'bpe_path'; allowed are clean"),
+        ({"tokenizer_kwargs": {"cache_dir": "x"}}, "have 'cache_dir'"),
+        ({"tokenizer_kwargs": {"tokenizer_file": "/etc/passwd"}}, "have 'tokenizer_file'"),
+        ({"tokenizer_kwargs": {"clean": 1}}, "have 'clean'"),
+        ({"tokenizer_kwargs": {"additional_special_tokens": ["(a+)+$"]}}, "have 'additional_sp"),
+        ({"hf_model_name": "../elsewhere"}, "hf_model_name '../elsewhere' is none of"),
+        ({"hf_model_name": "somebody/code"}, "is none of .*roberta-base"),
+        ({"hf_tokenizer_name": ["a"]}, "is no name"),
+        ({"pool_type": "/etc/passwd"}, "must be a word"),
+        ({"width": 10**9}, "width must be a word or a number of at most 65536"),
+        ({"layers": 10**6}, "layers must be"),
+        ({"layers": 500, "width": 4096}, "network of at least .* parameters"),
+        ({"vocab_size": 2**21, "width": 1024}, "network of at least"),
+        ({"context_length": 10**6}, "context_length must be"),
+        ({"url": "http://a.b/c"}, "text_cfg has the unknown field 'url'"),
+        ({"act_kwargs": {"inplace": True}}, "act_kwargs have 'inplace'"),
+    ],
+)
+def test_a_configuration_gets_no_more_than_it_needs(folder, text, message, no_network):
+    change(folder, text=text)
+    with pytest.raises(ModelError, match=message) as caught:
+        load_clip(str(folder))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("vision", "message"),
+    [
+        ({"timm_model_name": "hf-hub:somebody/code"}, "no network of timm"),
+        ({"timm_model_name": "local-dir:/tmp"}, "no network of timm"),
+        ({"timm_model_name": "../x"}, "no network of timm"),
+        ({"image_size": 4096, "patch_size": 1}, "4096 x 4096 patches"),
+        ({"layers": [9, 9, 9, 9], "width": 4096}, "network of at least"),
+        ({"image_size": "large"}, "not a usable open_clip config"),
+        ({"pretrained_cfg": {"url": "x"}}, "vision_cfg has the unknown field"),
+    ],
+)
+def test_the_image_tower_too(folder, vision, message, no_network):
+    change(folder, vision=vision)
+    with pytest.raises(ModelError, match=message):
+        load_clip(str(folder))
+
+
+def test_a_network_of_timm_is_not_fetched(folder, no_network):
+    change(folder, vision={"timm_model_name": "test_vit", "timm_model_pretrained": True,
+                           "image_size": 160})  # fmt: skip
+    with pytest.raises(ModelError, match="does not fit its config: it lacks"):
+        load_clip(str(folder))
+
+
+def test_unknown_fields_at_the_top(folder):
+    change(folder, cast_dtype="x")
+    with pytest.raises(ModelError, match="unknown field 'cast_dtype'"):
+        load_clip(str(folder))
+
+
+def test_a_configuration_that_is_too_large(folder):
+    (folder / CONFIG).write_text("[" * 2_000_000)
+    with pytest.raises(ModelError, match="too large"):
+        load_clip(str(folder))
+    (folder / CONFIG).write_text("[" * 100_000)
+    with pytest.raises(ModelError, match="not a usable open_clip config"):
+        load_clip(str(folder))
+
+
+@pytest.mark.parametrize("kind", ["BertJapaneseTokenizer", "RagTokenizer", 7, {"a": 1}])
+def test_tokenizers_of_other_kinds(folder, kind):
+    config = json.loads((folder / "tokenizer_config.json").read_text()) | {"tokenizer_class": kind}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="of the unknown kind"):
+        load_clip(str(folder))
+
+
+def test_a_file_outside_the_folder(folder, tmp_path):
+    write_tokenizer(tmp_path / "elsewhere")
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {
+        "tokenizer_file": str(tmp_path / "elsewhere" / "tokenizer.json")}))  # fmt: skip
+    with pytest.raises(ModelError, match="names a file outside it"):
+        load_clip(str(folder))
+    # where it was saved once says nothing here
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {
+        "special_tokens_map_file": "/root/x.json", "name_or_path": "/root/x"}))  # fmt: skip
+    assert load_clip(str(folder))
+
+
+def test_damaged_tokenizers_are_one_line(folder):
+    for name, content in (
+        ("tokenizer_config.json", b"{"),
+        ("tokenizer_config.json", b"[]"),
+        ("tokenizer_config.json", b"\xff\xfe"),
+        ("tokenizer.json", b"{}"),
+        ("tokenizer.json", b""),
+    ):
+        before = (folder / name).read_bytes()
+        (folder / name).write_bytes(content)
+        with pytest.raises(ModelError) as caught:
+            load_clip(str(folder))
+        assert "\n" not in str(caught.value)
+        (folder / name).write_bytes(before)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=r"somebody/words, and its files \(tokenizer.json"):
+        load_clip(str(folder))
+
+
+@pytest.fixture
+def foreign_words(monkeypatch, tiny_clip_path, tmp_path):
+    """Register an architecture whose tokenizer is in the hub; return its weights."""
+    config = json.loads(json.dumps(TINY["model_cfg"]))
+    config["text_cfg"]["hf_tokenizer_name"] = "somebody/words"
+    monkeypatch.setitem(factory._MODEL_CONFIGS, "tiny-words", config)
+    use_cache(monkeypatch, tmp_path / "hub")
+    return Path(shutil.copy(tiny_clip_path / WEIGHTS, tmp_path / "w.safetensors"))
+
+
+def test_a_missing_tokenizer_is_named_before_the_weights_are_read(foreign_words, no_network):
+    foreign_words.write_bytes(b"not even weights")
+    with pytest.raises(
+        ModelError, match=r"tokenizer somebody/words, .* fetch it once: hf download"
+    ):
+        load_clip(f"tiny-words={foreign_words}")
+
+
+def test_a_tokenizer_of_the_cache_or_beside_the_weights(foreign_words, tmp_path, no_network):
+    for folder in (cached(tmp_path / "hub", "somebody/words"), foreign_words.parent):
+        write_tokenizer(folder)
+        model = load_clip(f"tiny-words={foreign_words}")
+        assert model.tokenizer(["a fox"])[0, :4].tolist() == [2, 4, 5, 3]
+        shutil.rmtree(tmp_path / "hub", ignore_errors=True)
+
+
+def test_without_transformers(foreign_words, monkeypatch, no_network):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ModelError, match=r"package transformers, .*pip install transformers"):
+        load_clip(f"tiny-words={foreign_words}")
+
+
+@pytest.fixture
+def repository(monkeypatch, folder, tmp_path):
+    """Return the cached files of ``hf-hub:somebody/clip``, whose tokenizer is of another one."""
+    cache = use_cache(monkeypatch, tmp_path / "hub")
+    place = cached(cache, "somebody/clip")
+    for name in (WEIGHTS, CONFIG):
+        shutil.copy(folder / name, place)
+    write_tokenizer(cached(cache, "somebody/words"))
+    return place
+
+
+def test_a_repository_of_the_hub(repository):
+    model = load_clip("hf-hub:somebody/clip")
+    assert model.tokenizer(["a fox"])[0, :4].tolist() == [2, 4, 5, 3]
+
+
+def test_python_of_a_repository_never_runs(repository, tmp_path):
+    mark = tmp_path / "ran"
+    words = cached(tmp_path / "hub", "somebody/words")
+    (words / "evil.py").write_text(EVIL.format(mark=str(mark)))
+    config = json.loads((words / "tokenizer_config.json").read_text())
+    config |= {"auto_map": {"AutoTokenizer": [None, "evil.Evil"]}, "tokenizer_class": "Evil"}
+    (words / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="auto_map"):
+        load_clip("hf-hub:somebody/clip")
+    change(repository, text={"tokenizer_kwargs": {"trust_remote_code": True}})
+    with pytest.raises(ModelError, match="trust_remote_code"):
+        load_clip("hf-hub:somebody/clip")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("name", ["../words", "/words", "a/b/c", "..", "words:x", "./words"])
+def test_a_repository_names_another_by_its_name_only(repository, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write_tokenizer(tmp_path / "words")
+    change(repository, text={"hf_tokenizer_name": name})
+    with pytest.raises(ModelError, match="is no name of a repository"):
+        load_clip("hf-hub:somebody/clip")
+
+
+def test_a_folder_here_does_not_stand_for_a_repository(repository, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.makedirs("somebody/words")
+    assert load_clip("hf-hub:somebody/clip").tokenizer(["fox"])[0, 1] == 5
+    state = {"a": torch.ones(1)}
+    save_file(state, repository / WEIGHTS)
+    with pytest.raises(ModelError, match="network of at least"):
+        load_clip("hf-hub:somebody/clip")
