@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 
@@ -41,6 +42,7 @@ def collect(
     *,
     recursive: bool = False,
     leave_out: str | os.PathLike | None = None,
+    passed: Counter[str] | None = None,
 ) -> list[Path]:
     """Return the image files among `paths` and in the folders among them, in order.
 
@@ -51,27 +53,49 @@ def collect(
     Args:
         recursive: look into the folders of folders.
         leave_out: a folder that is not looked into although it lies in one that is.
+        passed: is told how many files of each suffix were passed over, hidden ones not counted.
 
     Raises:
         FileError: a path does not exist, or a folder cannot be listed.
         InputError: there is no image.
     """
     files: dict[str, Path] = {}
+    passed = Counter() if passed is None else passed
     entered: set[str] = set() if leave_out is None else {os.path.realpath(leave_out)}
     for path in map(Path, paths):
         if not path.exists():
             raise FileError(missing(path))
     for path in map(Path, paths):
-        found: Iterable[Path] = _walk(path, recursive, entered) if path.is_dir() else [path]
+        found: Iterable[Path] = _walk(path, recursive, entered, passed) if path.is_dir() else [path]
         for file in found:
             files.setdefault(os.path.realpath(file), file)
     if not files:
         hint = "" if recursive or not _has_folder(paths) else "; --recursive looks into its folders"
-        raise InputError(f"no images in {', '.join(map(str, paths))}{hint}")
+        others = f"; {passed_over(passed)}" if passed else ""
+        raise InputError(f"no images in {', '.join(map(str, paths))}{others}{hint}")
     return list(files.values())
 
 
-def _walk(folder: Path, recursive: bool, entered: set[str]) -> Iterator[Path]:
+def passed_over(passed: Counter[str]) -> str:
+    """Say how many files of which suffixes were passed over.
+
+    Example:
+        >>> passed_over(Counter({".heic": 12, ".txt": 1, "": 1}))
+        'passed over 14 files that are no images: 12 .heic, 1 .txt, 1 without a suffix'
+    """
+    most = passed.most_common(5)
+    kinds = [f"{count} {suffix or 'without a suffix'}" for suffix, count in most]
+    rest = passed.total() - sum(count for _, count in most)
+    kinds += [f"{rest} others"] if rest else []
+    files = (
+        "1 file that is no image"
+        if passed.total() == 1
+        else (f"{passed.total()} files that are no images")
+    )
+    return f"passed over {files}: {', '.join(kinds)}"
+
+
+def _walk(folder: Path, recursive: bool, entered: set[str], passed: Counter[str]) -> Iterator[Path]:
     """Give the images of a folder, sorted by name, then those of its folders."""
     real = os.path.realpath(folder)
     if real in entered:  # a loop of links, or named twice
@@ -89,9 +113,11 @@ def _walk(folder: Path, recursive: bool, entered: set[str]) -> Iterator[Path]:
             folders.append(entry)
         elif is_image_path(entry):
             yield entry
+        else:
+            passed[entry.suffix.lower()] += 1
     if recursive:
         for entry in folders:
-            yield from _walk(entry, recursive, entered)
+            yield from _walk(entry, recursive, entered, passed)
 
 
 def _has_folder(paths: Sequence[str | os.PathLike]) -> bool:

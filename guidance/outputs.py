@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from guidance.collect import passed_over
 from guidance.embeddings.local import Skipped
 from guidance.errors import InputError, counted
 from guidance.files import check_place, printable
@@ -51,9 +53,23 @@ def say_written(paths: Sequence[str | None], *, quiet: bool) -> None:
         print(printable(f"wrote {', '.join(given)}"), file=sys.stderr)
 
 
-def say_skipped(skipped: Sequence[Skipped], total: int, *, quiet: bool) -> None:
-    """List on stderr which of `total` files could not be used, and why."""
-    if skipped and not quiet:
+def say_skipped(
+    skipped: Sequence[Skipped],
+    total: int,
+    passed: Counter[str] | None = None,
+    *,
+    quiet: bool,
+) -> None:
+    """List on stderr which of `total` files could not be used, and why; count those passed over.
+
+    Args:
+        passed: what `collect` told.
+    """
+    if quiet:
+        return
+    if passed:
+        print(printable(passed_over(passed)), file=sys.stderr)
+    if skipped:
         print(f"skipped {len(skipped):,} of {counted(total, 'file')}:", file=sys.stderr)
         for s in skipped:
             print(f"  {printable(s.source)} {printable(s.reason)}", file=sys.stderr)

@@ -61,8 +61,8 @@ from typing import Literal
 from guidance import schedule
 from guidance.characters import clean, emptiness, restore
 from guidance.conventions import MAX_SEED
-from guidance.errors import PromptError, counted
-from guidance.images import exists, is_image_file, is_image_name
+from guidance.errors import FileError, PromptError, counted
+from guidance.images import check_image, exists, is_image_name, is_image_path, is_named_file
 from guidance.schedule import Entry
 from guidance.slug import slug as slug
 from guidance.weights import check_stop, check_weight, double, escape, is_ratio, split_numbers
@@ -267,7 +267,7 @@ def _parse(entry: Entry, kind: str) -> Prompt:
     if url and kind != "noise":
         entry.fail(f"{url[0][:20]} is not supported: download the image and give its path")
     try:
-        if kind == "image" or (kind == "text" and (is_image_name(text) or is_image_file(text))):
+        if kind == "image" or (kind == "text" and (is_image_name(text) or is_named_file(text))):
             return _image(entry, text, weight, stop)
         return Prompt(text, weight, stop, kind, entry.start, entry.end)
     except PromptError as error:
@@ -304,6 +304,11 @@ def _image(entry: Entry, path: str, weight: float, stop: float) -> Prompt:
         shown = path if len(path) <= 80 else f"…{path[-79:]}"
         hint = r" (in ordinary text write '\[')" if entry.piece.startswith("[") else ""
         entry.fail(f"the image file {shown!r} {what}{hint}")
+    if not is_image_path(path):  # any file that is named, which may be no image
+        try:
+            check_image(os.path.expanduser(path))
+        except FileError as error:
+            entry.fail(f"the prompt names a file, but {error}")
     return prompt
 
 

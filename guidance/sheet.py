@@ -13,6 +13,7 @@ from guidance.artifacts import contact_sheet
 from guidance.errors import FileError, InputError
 from guidance.files import atomic
 from guidance.images import load_image
+from guidance.images.read import open_image
 
 SHEET_IMAGES = 400  # more cannot be told apart on one sheet
 SHEET_SIDE = 8000  # pixels
@@ -73,7 +74,7 @@ def without_sheet(files: Sequence[Path], sheet: str | None) -> list[Path]:
 
 def _is_sheet(path: Path) -> bool:
     try:
-        with Image.open(path) as image:
+        with open_image(path, str(path)) as image:
             return image.getexif().get(EXIF_SOFTWARE) == SOFTWARE
     except Exception:  # any of the decoders' errors
         return False

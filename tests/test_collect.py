@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 
 import pytest
 
-from guidance.collect import collect, is_hidden
+from guidance.collect import collect, is_hidden, passed_over
 from guidance.errors import FileError, InputError
 
 
@@ -49,6 +50,22 @@ def test_leftovers_are_passed_over_in_folders(tmp_path):
 def test_a_folder_that_is_named_may_be_hidden(tmp_path):
     fill(tmp_path / ".hidden", "a.png")
     assert names(tmp_path, collect([tmp_path / ".hidden"])) == [".hidden/a.png"]
+
+
+def test_files_that_are_passed_over_are_counted(tmp_path):
+    fill(tmp_path, "a.png", "b.HEIC", "c.heic", "s/d.txt", "s/e", ".DS_Store", "s/._a.heic")
+    passed = Counter()
+    collect([tmp_path], passed=passed)
+    assert passed == {".heic": 2}
+    passed.clear()
+    collect([tmp_path], recursive=True, passed=passed)
+    assert passed_over(passed) == (
+        "passed over 4 files that are no images: 2 .heic, 1 .txt, 1 without a suffix"
+    )
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(InputError, match=r"no images in .*; passed over 2 files .*; --rec"):
+        collect([tmp_path])
+    assert passed_over(Counter("abcdefg")).endswith("1 e, 2 others")
 
 
 def test_a_named_file_needs_no_suffix(tmp_path):

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from picture_files import HEIC
 from PIL import Image
 
 from guidance import prompts as module
@@ -514,3 +515,23 @@ def test_slugs_are_short_and_keep_whole_words():
         assert name == slug(name)
     with pytest.raises(ValueError, match="max_length must be at least 16"):
         slug("a", max_length=3)
+
+
+def test_a_prompt_that_names_a_file_is_no_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("photo.HEIC").write_bytes(HEIC)
+    Image.new("RGB", (8, 8)).save("really a.heif", "PNG")
+    Path("notes.txt").write_text("a fox at sunrise")
+    Path("fox").write_text("")
+    Path("a photo of 3.5").mkdir()
+    for name, reason in {
+        "photo.HEIC": "photo.HEIC is not an image of a known format but a HEIC photo; save it as",
+        "photo.HEIC:0.5": "the prompt names a file, but photo.HEIC is not an image of a known",
+        "notes.txt": "the prompt names a file, but notes.txt is not an image of a known format",
+        "missing.heic": "the image file 'missing.heic' does not exist",
+    }.items():
+        with pytest.raises(PromptError, match=reason):
+            parse_prompts(name)
+    assert parse_prompts("really a.heif")[0].kind == "image"
+    for text in ("fox", "a photo of 3.5", "notes.txt on a table"):
+        assert parse_prompts(text)[0].kind == "text"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,8 @@ def classify(options: ClassifyOptions) -> int:
     check_count("top", options.top, 0)
     options.check_embedding()
     sentences = templates(options.forms())
-    files = collect(options.inputs, recursive=options.recursive)
+    passed: Counter[str] = Counter()
+    files = collect(options.inputs, recursive=options.recursive, passed=passed)
     files = without_sheet(files, options.sheet)
     check_outputs({n: getattr(options, n) for n in ("csv", "json", "sheet")}, files)
     scorer = ClipScorer(options.clip, device=options.device, precision=options.precision)
@@ -97,7 +99,7 @@ def classify(options: ClassifyOptions) -> int:
         return classified(scorer, vectors, sources, texts, softmax=options.softmax)
 
     _report(options, results, facts, skipped)
-    say_skipped(skipped, len(files), quiet=options.quiet)
+    say_skipped(skipped, len(files), passed, quiet=options.quiet)
     return int(options.strict and bool(skipped))
 
 

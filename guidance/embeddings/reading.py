@@ -148,5 +148,5 @@ class Reader:
         """Return ``[1, 3, H, W]``: a tensor as it is, anything else in 8 bits."""
         if isinstance(image, Tensor):
             return as_tensor(image).detach()
-        rgb = load_image(image, min_side=self.min_side, animated=False)
+        rgb = load_image(image, min_side=self.min_side)
         return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,8 @@ def interrogate(options: InterrogateOptions) -> int:
     check_count("top", options.top, 0)
     options.check_embedding()
     lists = load_lists(options.lists)
-    files = collect(options.inputs, recursive=options.recursive)
+    passed: Counter[str] = Counter()
+    files = collect(options.inputs, recursive=options.recursive, passed=passed)
     check_outputs({"json": options.json}, files)
     scorer = ClipScorer(options.clip, device=options.device, precision=options.precision)
     vectors, sources, skipped = embed_all(files, scorer, **options.embedding(scorer))
@@ -70,7 +72,7 @@ def interrogate(options: InterrogateOptions) -> int:
     if options.json is not None:
         _write(options, found, skipped)
     say_written([options.json], quiet=options.quiet)
-    say_skipped(skipped, len(files), quiet=options.quiet)
+    say_skipped(skipped, len(files), passed, quiet=options.quiet)
     return int(options.strict and bool(skipped))
 
 

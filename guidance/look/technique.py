@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -215,16 +216,18 @@ def _prepare(
     from guidance.clip.registry import parse_specs
     from guidance.collect import collect
     from guidance.conventions import check_count
-    from guidance.outputs import check_outputs
+    from guidance.outputs import check_outputs, say_skipped
 
     check_count("batch", options.batch, 1, 65536)
-    files = collect(options.inputs, recursive=options.recursive)
+    passed: Counter[str] = Counter()
+    files = collect(options.inputs, recursive=options.recursive, passed=passed)
     most = MAX_IMAGES.get(kind, 1)
     if len(files) > most:
         what = "images must be" if kind in MAX_IMAGES else "videos must be"
         raise InputError(f"{what} at most {most} but are {len(files)}")
     check_outputs({"sheet": options.sheet, **(outputs or {})}, files)
     parse_specs(options.clip)
+    say_skipped((), len(files), passed, quiet=options.quiet)
     return texts, files
 
 

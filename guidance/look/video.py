@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageSequence
+from PIL import Image
 from torch import Tensor
 
 from guidance.conventions import check_range
-from guidance.errors import FileError, line
-from guidance.images import FORMATS, MAX_PIXELS, hide_warnings, to_tensor
+from guidance.images import to_tensor
+from guidance.images.films import animation_frames, is_animation, video_frames
 from guidance.scorer import ClipScorer
 
-ANIMATIONS = (".gif", ".webp", ".png", ".apng", ".avif")
 SHRINK = 3  # frames are reduced to no less than this many times CLIP's input
 
 
@@ -29,70 +26,14 @@ def read_frames(path: Path, fps: float) -> Iterator[tuple[float, Image.Image]]:
         FileError: it cannot be read, is damaged, or has frames that are too large.
     """
     check_range("fps", fps, 0, 1000, above=True)
-    if path.suffix.lower() not in ANIMATIONS:
-        yield from _film(path, fps)
+    if not is_animation(path):
+        yield from ((number / fps, frame) for number, frame in enumerate(video_frames(path, fps)))
         return
     due = 0.0
-    for seconds, frame in _animation(path):
+    for seconds, frame in animation_frames(path):
         if seconds >= due - 1e-6:
             due = max(due + 1 / fps, seconds)
             yield seconds, frame
-
-
-def _animation(path: Path) -> Iterator[tuple[float, Image.Image]]:
-    try:
-        with (
-            hide_warnings(),
-            Image.open(path, formats=[f for f in FORMATS if f in Image.OPEN]) as m,
-        ):
-            _check_size(path, *m.size)
-            seconds = 0.0
-            for frame in ImageSequence.Iterator(m):
-                yield seconds, frame.convert("RGB")
-                seconds += max(frame.info.get("duration") or 100, 10) / 1000
-    except FileError:
-        raise
-    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, EOFError, ...
-        raise FileError(f"{path} cannot be read: {line(error)}") from error
-
-
-def _film(path: Path, fps: float) -> Iterator[tuple[float, Image.Image]]:
-    """Let ffmpeg decode; each frame comes with its own size, as PPM."""
-    from imageio_ffmpeg import get_ffmpeg_exe
-
-    command = [
-        get_ffmpeg_exe(), "-v", "error", "-nostdin", "-protocol_whitelist", "file,pipe",
-        "-i", f"file:{path}", "-vf", f"fps={fps}:round=up", "-f", "image2pipe", "-c:v", "ppm", "-",
-    ]  # fmt: skip
-    with tempfile.TemporaryFile() as messages:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages)
-        try:
-            number = 0
-            while header := process.stdout.readline():
-                size = process.stdout.readline().split()
-                process.stdout.readline()  # the greatest value, 255
-                width, height = map(int, size) if header == b"P6\n" else (0, 0)
-                _check_size(path, width, height)
-                data = process.stdout.read(3 * width * height)
-                if not data or len(data) < 3 * width * height:
-                    break
-                yield number / fps, Image.frombytes("RGB", (width, height), data)
-                number += 1
-            process.wait()
-        finally:
-            process.kill()
-            process.stdout.close()
-            process.wait()
-        if not number:
-            messages.seek(0)
-            said = messages.read(10_000).decode("utf-8", "replace").strip().splitlines()
-            reason = f": {said[-1]}" if said else ""
-            raise FileError(f"{path} is not a video that can be read{reason}")
-
-
-def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise FileError(f"{path} has frames of {width}x{height}, more than {MAX_PIXELS:,} pixels")
 
 
 @torch.no_grad()

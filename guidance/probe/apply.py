@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import fields
 
 import torch
@@ -39,7 +40,8 @@ def apply(options: ProbeOptions) -> int:
     if not options.inputs:
         raise InputError("images or folders are needed with --apply")
     head = load(options.apply)
-    files = collect(options.inputs, recursive=options.recursive)
+    passed: Counter[str] = Counter()
+    files = collect(options.inputs, recursive=options.recursive, passed=passed)
     name = head.about.clip if options.clip == defaults["clip"] else options.clip
     clip = load_clip(name, device=resolve_device(options.device), precision=options.precision)
     learned = head.learned(clip)
@@ -59,5 +61,5 @@ def apply(options: ProbeOptions) -> int:
         facts = {"head": options.apply, "method": head.about.method, "clip": name}
         report.write_classes_json(options.json, found, probabilities, names, facts)
     say_written([options.csv, options.json], quiet=options.quiet)
-    say_skipped(skipped, len(files), quiet=options.quiet)
+    say_skipped(skipped, len(files), passed, quiet=options.quiet)
     return int(options.strict and bool(skipped))

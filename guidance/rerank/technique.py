@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +53,8 @@ def rerank(options: RerankOptions) -> int:
     parsed = prompts_for_ranking(prompts, options.negative) if prompts else ()
     _check_copy_to(options.copy_to, paths)
     _check_judge(options)
-    files = collect(paths, recursive=options.recursive, leave_out=options.copy_to)
+    passed: Counter[str] = Counter()
+    files = collect(paths, recursive=options.recursive, leave_out=options.copy_to, passed=passed)
     files = check_outputs(options, files)
     head = None if options.aesthetic is None else load_head(options.aesthetic)
     from guidance.rerank import scoring
@@ -69,7 +71,7 @@ def rerank(options: RerankOptions) -> int:
     verdict = _judged(options, found)
     _print(options, ranking, near, verdict)
     _write(options, ranking, near, verdict, _curves(options, found, scores))
-    say_skipped(found.skipped, len(files), quiet=options.quiet)
+    say_skipped(found.skipped, len(files), passed, quiet=options.quiet)
     return int(options.strict and bool(found.skipped))
 
 

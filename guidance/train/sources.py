@@ -5,7 +5,6 @@ Drawings keep their transparency, so that the training can put them on any backg
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from guidance.data.shards import Sample
+from guidance.images import load_image
 from guidance.train import names
 
 SIDE = 144  # pixels; the training sees random crops of this canvas
@@ -94,7 +94,7 @@ def render_svg(svg: str) -> Image.Image | None:
 
     try:
         png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=160, skip_system_fonts=True))
-        return fit(Image.open(io.BytesIO(png)))
+        return fit(load_image(png, alpha=True))
     except (ValueError, OSError):
         return None
 
@@ -229,7 +229,7 @@ def stamps(folder: Path, files: dict[str, str]) -> Iterator[tuple[Image.Image, S
         if not 2 < len(name) < 60:
             continue
         if png.exists():
-            image = fit(Image.open(png))
+            image = fit(load_image(png, alpha=True))
         elif svg.exists():
             image = render_svg(svg.read_text("utf-8", errors="replace"))
         else:

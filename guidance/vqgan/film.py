@@ -2,15 +2,13 @@
 
     frame ──▶ blend with the painting of the frame before ──▶ encode ──▶ `steps` steps ──▶ painting
 
-Files are read by the ffmpeg that writes the videos, one frame at a time and in order.
+Files are read by `guidance.images.films`, one frame at a time and in order.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +22,8 @@ from guidance.canvas import load_picture
 from guidance.collect import is_hidden
 from guidance.conventions import check_count, check_range
 from guidance.errors import FileError, InputError
-from guidance.images import MAX_PIXELS, is_image_path, load_image
+from guidance.images import is_image_path, load_image
+from guidance.images.films import film_facts, film_frames
 from guidance.objective import Evaluation, Objective
 from guidance.vqgan.generator import Camera, Painting
 
@@ -76,12 +75,12 @@ class Source:
         if not path.is_file() or path.stat().st_size == 0:
             raise FileError(f"--video-in: {self.path} is not a file with a video in it")
         state = path.stat()
-        return _video_facts(self, state.st_mtime_ns, state.st_size)
+        return _film_facts(self, state.st_mtime_ns, state.st_size)
 
     def pictures(self) -> Iterator[Image.Image | Path]:
         """Yield the frames, of a folder their paths."""
         path = Path(self.path)
-        every = _images(path) if path.is_dir() else _decode(path)
+        every = _images(path) if path.is_dir() else film_frames(path)
         with contextlib.closing(every):  # ends the decoder
             yield from islice(every, 0, self.stop, self.stride)
 
@@ -181,58 +180,14 @@ class LikeFilm(Objective):
 
 
 @lru_cache(maxsize=8)
-def _video_facts(source: Source, modified: int, size: int) -> Facts:
+def _film_facts(source: Source, modified: int, size: int) -> Facts:
     """Decode a file once and count; `modified` and `size` tell a changed file."""
-    limit = [] if source.stop is None else ["-frames:v", str(source.stop)]
-    command = [*_decoder(source.path), *limit, "-progress", "pipe:1", "-nostats", "-f", "null", "-"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    counts = re.findall(rb"^frame=\s*(\d+)", done.stdout, re.MULTILINE)
-    line = re.search(r"Stream .*Video: .*", done.stderr.decode(errors="replace"))
-    sides = re.search(r", (\d+)x(\d+)", line[0]) if line else None
-    if not (counts and int(counts[-1]) and sides):
-        raise FileError(f"--video-in: {source.path} is not a video that can be read")
-    width, height = int(sides[1]), int(sides[2])
-    if width * height > MAX_PIXELS:
-        raise FileError(
-            f"--video-in: {source.path} has {width}x{height} pixels, more than {MAX_PIXELS:,}"
-        )
-    rate = re.search(r"([\d.]+) fps", line[0])
-    taken = -(-int(counts[-1]) // source.stride)
-    return Facts(taken, (height, width), float(rate[1]) / source.stride if rate else None)
-
-
-def _decode(path: Path) -> Iterator[Image.Image]:
-    """Yield all frames of a video file."""
-    # PPM says how large each frame is; a new session keeps Ctrl-C from ending the decoder early
-    command = [*_decoder(path), "-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-"]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
     try:
-        while process.stdout.readline() == b"P6\n":
-            width, height = map(int, process.stdout.readline().split())
-            process.stdout.readline()  # the largest value, 255
-            data = process.stdout.read(width * height * 3)
-            if len(data) < width * height * 3:
-                return
-            yield Image.frombytes("RGB", (width, height), data)
-    finally:
-        process.kill()
-        process.stdout.close()
-        process.wait()
-
-
-def _decoder(path: str | Path) -> list[str]:
-    """Return the start of a command that decodes a video file frame by frame."""
-    from imageio_ffmpeg import get_ffmpeg_exe
-
-    # a playlist must not lead to the network, nor a variable rate to doubled frames
-    safe = ["-protocol_whitelist", "file,pipe", "-i", os.path.abspath(path)]
-    return [get_ffmpeg_exe(), *safe, "-map", "0:v:0", "-fps_mode", "passthrough"]
+        found = film_facts(Path(source.path), limit=source.stop)
+    except FileError as error:
+        raise FileError(f"--video-in: {error}") from None
+    taken = -(-found.frames // source.stride)
+    return Facts(taken, found.size, found.fps / source.stride if found.fps else None)
 
 
 def _images(folder: Path) -> Iterator[Path]:

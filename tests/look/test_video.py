@@ -59,7 +59,7 @@ def test_files_that_are_no_videos(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"no video at all" * 100)
     (tmp_path / "a.gif").write_bytes(b"GIF89a")
     for name in ("a.mp4", "a.gif"):
-        with pytest.raises(FileError, match=f"{name} (cannot be read|is not a video that can be)"):
+        with pytest.raises(FileError, match=f"{name} is not a(n image of a known| video that can)"):
             list(read_frames(tmp_path / name, 4))
     with pytest.raises(InputError, match="fps must be greater than 0"):
         list(read_frames(tmp_path / "a.gif", 0))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from picture_files import bomb, half
 from PIL import Image
-from test_images import bomb, half
 
 from guidance.ranking import rank
 from guidance.rerank.technique import command
@@ -55,8 +55,6 @@ def damage(folder: Path) -> dict[str, str]:
     (folder / "text.png").write_text("no")
     bomb(folder / "bomb.png")
     half(Path(Image.new("RGB", (40, 40), "red").save(folder / "half.png") or folder / "half.png"))
-    frames = [Image.new("RGB", (8, 8), c) for c in ("red", "blue")]
-    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
     Image.new("RGB", (400, 2)).save(folder / "thin.png")
     (folder / "broken.png").symlink_to("nowhere")
     return {
@@ -64,7 +62,6 @@ def damage(folder: Path) -> dict[str, str]:
         "text.png": "is not an image of a known format",
         "bomb.png": "has more than 100,000,000 pixels",
         "half.png": "cannot be read: ",
-        "moving.gif": "is animated",
         "thin.png": "is too narrow: its sides are 2 and 400 pixels",
         "broken.png": "does not exist",
     }
@@ -75,7 +72,9 @@ def test_the_table_is_the_ranking(call, photos, tiny_clip_path):
     code, out, err = call("a fox", photos, "--top", 3)
     expected = ["rank    score  file"]
     expected += [f"{r.rank:>4}  {r.score:>7.4f}  {r.source}" for r in ranking[:3]]
-    assert (code, out, err) == (0, "\n".join(expected) + "\n", "")
+    assert (code, out) == (0, "\n".join(expected) + "\n")
+    assert err == "passed over 1 file that is no image: 1 .txt\n"
+    assert call("a fox", photos, "-q")[2] == ""
     assert call("a fox", photos, "-t", 0)[1].count("\n") == 6
 
 
@@ -122,7 +121,8 @@ def test_unreadable_files_are_listed_at_the_end(call, photos):
     assert code == 0
     assert out.count("\n") == 6
     lines = err.splitlines()
-    assert lines[0] == "skipped 7 of 12 files:"
+    assert lines.pop(0) == "passed over 1 file that is no image: 1 .txt"
+    assert lines[0] == "skipped 6 of 11 files:"
     for name, reason in reasons.items():
         assert any(x.startswith(f"  {photos / name} {reason}") for x in lines), name
     assert call("a fox", photos, "--strict")[0] == 1
