@@ -13,6 +13,7 @@ from guidance.conventions import check_count, check_images, check_shape
 from guidance.errors import InputError
 from guidance.fitting import cropped
 from guidance.images import load_image, to_tensor
+from guidance.images.masks import read_mask
 
 
 def load_picture(source: str | os.PathLike | Image.Image, size: tuple[int, int]) -> Tensor:
@@ -34,7 +35,7 @@ def load_picture(source: str | os.PathLike | Image.Image, size: tuple[int, int])
 
 
 def load_mask(path: str | os.PathLike, size: tuple[int, int], *, feather: int = 0) -> Tensor:
-    """Return a mask ``[1, 1, H, W]``: above 0 where the image is nearer to white than to black.
+    """Return a mask ``[1, 1, H, W]``: above 0 where to paint, by the rules of `images.masks`.
 
     Args:
         size: height and width, pixels; the image is fitted as by `load_picture`.
@@ -42,11 +43,14 @@ def load_mask(path: str | os.PathLike, size: tuple[int, int], *, feather: int = 
 
     Raises:
         FileError: it cannot be read.
-        InputError: nothing in it is white.
+        InputError: it paints nothing, at this size too, or is unclear.
     """
-    mask = (load_picture(path, size).mean(dim=1, keepdim=True) > 0.5).float()
+    mask = (load_picture(read_mask(path), size).mean(dim=1, keepdim=True) > 0.5).float()
     if not mask.any():
-        raise InputError(f"mask must be white where to paint but {path} is black everywhere")
+        height, width = size
+        raise InputError(
+            f"nothing in the mask {path} is large enough to be painted at {width}x{height}"
+        )
     return soften(mask, feather)
 
 

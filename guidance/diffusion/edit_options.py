@@ -11,6 +11,7 @@ from guidance.conventions import check_range, check_size
 from guidance.diffusion.edit import Frame, Margins, Source, parse_margins
 from guidance.errors import InputError
 from guidance.fitting import check_mask, check_multiple, fit_size, shape_of, tell_crop
+from guidance.images.masks import read_mask
 from guidance.models.pipelines import Shape
 from guidance.options import GuidedOptions, check_files
 from guidance.parse import parse_canvas
@@ -35,8 +36,8 @@ class EditOptions(GuidedOptions):
     """How much noise the image gets, and so how much of it changes: 1 starts from pure noise. By
     default 0.7, or 1 with a mask or a larger canvas."""
     mask: str | None = None
-    """Image that is white where to paint, of the init image's shape; elsewhere that stays, pixel
-    for pixel."""
+    """Image of the init image's shape that is white where to paint, or a brush on a transparent
+    layer, or a photo with a hole there; elsewhere the init image stays, pixel for pixel."""
     outpaint: str | None = None
     """Pixels by which the canvas is larger than the init image, which is --size or as large as the
     model's pictures: "LEFT,TOP,RIGHT,BOTTOM" or one number. What is added is painted."""
@@ -51,6 +52,8 @@ class EditOptions(GuidedOptions):
                 raise InputError(f"--{name} needs --init IMAGE to start from")
         if self.mask is not None and self.outpaint is not None:
             raise InputError("--mask and --outpaint contradict each other; give one of them")
+        if self.mask is not None:
+            read_mask(self.mask)
         self.margins()
 
     def share(self) -> float:

@@ -10,6 +10,7 @@ from guidance.conventions import MAX_SIDE, check_range, check_size
 from guidance.cutouts import CutoutOptions
 from guidance.errors import InputError, unknown
 from guidance.fitting import Size, canvas_of, check_mask, check_multiple, shape_of, tell_crop
+from guidance.images.masks import read_mask
 from guidance.models.load import check_latents, is_local, latents_factor
 from guidance.options import GuidedOptions, check_files
 from guidance.parse import Rgb, parse_canvas, parse_palette
@@ -63,8 +64,8 @@ class VqganOptions(MotionOptions, GuidedOptions):
     """Picture to start from without an init image, by default perlin; none starts from random
     codes."""
     mask: str | None = None
-    """Image that is white where to paint, of the init image's shape; elsewhere that stays as it
-    is."""
+    """Image of the init image's shape that is white where to paint, or a brush on a transparent
+    layer, or a photo with a hole there; elsewhere the init image stays as it is."""
     noise_prompt_seeds: Annotated[tuple[int, ...], alias("-nps")] = ()
     """Seeds of random directions that are prompts too; "[noise 5]:0.1" in a prompt is the same."""
     noise_prompt_weights: Annotated[tuple[float, ...], alias("-npw")] = ()
@@ -125,6 +126,8 @@ class VqganOptions(MotionOptions, GuidedOptions):
         self.colors()
         check_files(init=self.init, mask=self.mask)
         self._check_start()
+        if self.mask is not None:
+            read_mask(self.mask)
         check_latents(self.vqgan, self.vqgan_config)
         if is_local(self.vqgan):  # a repository is asked when it is loaded
             self.accept()
