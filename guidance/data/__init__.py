@@ -1,5 +1,5 @@
 """Captioned pictures on disk: shards and folders → samples."""
 
-from guidance.data.shards import Sample as Sample
-from guidance.data.shards import Samples as Samples
+from guidance.data.samples import Sample as Sample
+from guidance.data.samples import Samples as Samples
 from guidance.data.shards import read as read

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from guidance.data.shards import PICTURES, Sample, Samples, read
+from guidance.collect import is_hidden
+from guidance.data.captions import decode, lines, tidy
+from guidance.data.folder import pictures_below, place_of
+from guidance.data.samples import Sample, Samples
+from guidance.data.shards import read
 from guidance.errors import FileError, InputError
 
 TOKENIZATION = "_tokenization.txt"
@@ -34,6 +38,8 @@ def labelled(source: str) -> Samples:
 def class_folder(folder: Path) -> Samples:
     """Return the pictures below ``folder/CLASS/`` with the class as label, ``_`` read as space.
 
+    Hidden files and folders are passed over.
+
     With a file ``_tokenization.txt`` in the folder or in the one above it (Roboflow's CLIP format),
     which holds a caption on each line in the order of the sorted names of the class folders, the
     pictures have the caption of their class.
@@ -43,7 +49,7 @@ def class_folder(folder: Path) -> Samples:
             data set (train, test, ...) rather than classes.
         FileError: the captions cannot be read.
     """
-    parts = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    parts = sorted(p for p in folder.iterdir() if p.is_dir() and not is_hidden(p.name))
     if parts and all(p.name.lower() in PARTS for p in parts):
         names = ", ".join(p.name for p in parts)
         raise InputError(
@@ -54,11 +60,9 @@ def class_folder(folder: Path) -> Samples:
     samples = []
     for part, caption in zip(parts, captions, strict=True):
         name = part.name.replace("_", " ")
-        for path in sorted(part.rglob("*")):
-            if path.suffix.lower() in PICTURES:
-                key = path.relative_to(folder).as_posix()
-                place = (path, 0, None, path.suffix[1:].lower())
-                samples.append(Sample(key, caption, label=name, place=place))
+        for path in pictures_below(part):
+            key = path.relative_to(folder).as_posix()
+            samples.append(Sample(key, caption, label=name, place=place_of(path)))
     return Samples(samples)
 
 
@@ -69,11 +73,10 @@ def _captions(folder: Path, classes: list[str]) -> list[tuple[str, ...]]:
     if not found:
         return [()] * len(classes)
     try:
-        text = found[0].read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        captions = [c for c in map(tidy, lines(decode(found[0].read_bytes()))) if c]
+    except (OSError, InputError) as error:
+        reason = getattr(error, "strerror", None) or f"it {error}"
         raise FileError(f"cannot read the captions in {found[0]}: {reason}") from error
-    captions = [line.strip() for line in text.splitlines() if line.strip()]
     if len(captions) != len(classes):
         raise InputError(
             f"{found[0]} must hold a caption for each of the {len(classes)} class folders of "

@@ -1,126 +1,151 @@
-"""A folder of pictures with one captions file, or with a text file beside each → samples.
+"""A folder of pictures with a file of captions, or with a text file beside each → samples.
 
-The captions file is the first of these that the folder has:
-
-==================================  ==========================================================
-``captions.csv``, ``metadata.csv``  a column for the file and one for the caption, comma or tab
-``captions.tsv``                    separated; a file may have several lines
-``captions.jsonl``,                 one object a line
-``metadata.jsonl``
-``captions.json``                   ``{"a.jpg": "text" or ["text", ...]}``, a list of objects, or
-                                    the ``images``/``annotations`` of COCO captions
-``captions.txt``                    ``a.jpg<TAB>text`` or ``a.jpg,text``; Flickr8k's ``a.jpg#0``
-``NAME.txt`` beside ``NAME.jpg``    one caption a line, for every picture below the folder
-==================================  ==========================================================
-
-The file's column is called image, file, filename, file_name or path; that of the caption caption,
-captions, text, title or comment. Others (source, licence, label, ...) are kept as in a shard.
+The captions file is the first of `guidance.data.captions_file` that the folder has, whatever the
+case of its name. Without one every picture below the folder is taken that has a ``NAME.txt`` beside
+it, one caption a line.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterable, Iterator
+import os
 from pathlib import Path
+from typing import Any
 
-from guidance.data.shards import PICTURES, Sample, sample_of
-from guidance.errors import FileError, InputError
-
-NAMES = (
-    "captions.csv", "captions.tsv", "captions.jsonl", "captions.json", "captions.txt",
-    "metadata.csv", "metadata.jsonl",
-)  # fmt: skip
-FILE = ("image", "file", "filename", "file_name", "path")
-CAPTION = ("captions", "caption", "text", "title", "comment")
+from guidance.collect import collect, is_hidden
+from guidance.data.captions import captions_of, decode, lines
+from guidance.data.captions_file import NAMES, Entry, read_captions
+from guidance.data.samples import Sample, Skipped, sample_of
+from guidance.data.tars import TEXTS
+from guidance.errors import FileError, InputError, counted
+from guidance.images import exists
 
 
-def read_folder(folder: Path) -> Iterator[Sample]:
-    """Yield the samples of `folder`, those of one picture joined.
+def read_folder(folder: Path, skipped: Skipped, *, captioned: bool = True) -> list[Sample]:
+    """Return the samples of `folder`, those of one picture joined.
+
+    Args:
+        skipped: Is told which entries cannot be used.
+        captioned: Without it captions are not needed: if there is no readable file of them, all
+            pictures below the folder are taken.
 
     Raises:
-        InputError: no captions file, or it names pictures that are not there.
+        InputError: no captions, or they name pictures that are not there or lie elsewhere.
         FileError: the captions file cannot be read.
     """
-    source = next((folder / n for n in NAMES if (folder / n).is_file()), None)
+    if captioned:
+        return _captioned(folder, skipped)
     try:
-        rows = list(_rows(source) if source else _beside(folder))
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise FileError(f"{source or folder} is not a readable captions file: {error}") from None
-    if not rows:
+        return _captioned(folder, Skipped(folder))
+    except (FileError, InputError):
+        found = pictures_below(folder)
+        return [Sample(_key(p, folder), (), place=place_of(p)) for p in found]
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """Return the image files in `folder` and its folders, hidden ones left out, sorted."""
+    try:
+        return sorted(collect([folder], recursive=True))
+    except InputError:  # none
+        return []
+
+
+def place_of(path: Path) -> tuple[Path, int, None, str]:
+    """Return the place of a picture that is a file of its own."""
+    return (path, 0, None, path.suffix[1:].lower())
+
+
+def _key(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _captioned(folder: Path, skipped: Skipped) -> list[Sample]:
+    files = {p.name.lower(): p for p in sorted(folder.iterdir(), reverse=True) if p.is_file()}
+    source = next((files[n] for n in NAMES if n in files), None)
+    if source is None:
+        return _beside(folder, skipped)
+    skipped.path = source
+    entries = read_captions(source, skipped)
+    if not entries:
+        raise InputError(f"data: {source} names no picture")
+    return _joined(folder, source, entries, skipped)
+
+
+def _joined(folder: Path, source: Path, entries: list[Entry], skipped: Skipped) -> list[Sample]:
+    joined: dict[str, dict[str, Any]] = {}
+    places: dict[str, str] = {}
+    missing = []
+    for where, name, meta in entries:
+        key = _inside(folder, name)
+        if key is None:
+            raise InputError(f"data: {source}, {where}: {name!r} lies outside {folder}")
+        if not exists(os.path.join(folder, key)):
+            missing.append(name)
+        elif key in joined:
+            more = [*(joined[key]["captions"] or ()), *(meta["captions"] or ())]
+            joined[key]["captions"] = more or joined[key]["captions"]
+        else:
+            joined[key], places[key] = meta, where
+    if missing:
+        raise InputError(
+            f"data: {len(missing):,} of {counted(len(joined) + len(missing), 'picture')} named in "
+            f"{source} do not exist, first {missing[0]!r}"
+        )
+    return _made(folder, joined, places, skipped)
+
+
+def _inside(folder: Path, name: str) -> str | None:
+    """Return the path of a picture below `folder`, with slashes; None if it lies elsewhere.
+
+    Another's captions file shall not reach for files that have not come with it. Windows'
+    separators are understood.
+    """
+    if "\\" in name and not exists(os.path.join(folder, name)):
+        name = name.replace("\\", "/")
+    for root in (os.path.abspath(folder), os.path.realpath(folder)):
+        path = os.path.normpath(os.path.join(root, name))
+        if path.startswith(os.path.join(root, "")):
+            return Path(path).relative_to(root).as_posix()
+    return None
+
+
+def _beside(folder: Path, skipped: Skipped) -> list[Sample]:
+    pictures = pictures_below(folder)
+    notes = {
+        entry.with_suffix(""): entry
+        for parent in dict.fromkeys(p.parent for p in pictures)
+        for entry in sorted(parent.iterdir())
+        if entry.suffix.lower() == ".txt" and not is_hidden(entry.name) and entry.is_file()
+    }
+    joined, places = {}, {}
+    for path in pictures:
+        note = notes.get(path.with_suffix(""))
+        if note is None:
+            continue
+        try:
+            if note.stat().st_size > TEXTS:
+                raise InputError(f"has more than {TEXTS:,} bytes")
+            texts = captions_of(lines(decode(note.read_bytes())))
+            joined[_key(path, folder)] = {"captions": texts or None}
+            places[_key(path, folder)] = _key(note, folder)
+        except (OSError, InputError) as error:
+            skipped.add(_key(note, folder), getattr(error, "strerror", None) or error)
+    if not joined and not skipped.reasons:
         raise InputError(
             f"data: {folder} has no captions; put them into captions.csv with the columns "
             "image and caption"
         )
-    joined: dict[str, dict] = {}
-    for name, row in rows:
-        entry = joined.setdefault(name, {**row, "captions": []})
-        entry["captions"] += row["captions"]
-    missing = [n for n in joined if not (folder / n).is_file()]
-    if missing:
-        raise InputError(
-            f"data: {len(missing)} of {len(joined)} pictures named in {source} do not exist, "
-            f"first {missing[0]!r}"
-        )
-    for name, row in joined.items():
-        path = folder / name
-        yield sample_of(name, row, (path, 0, None, path.suffix[1:].lower()))
+    return _made(folder, joined, places, skipped)
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict]]:
-    """Yield picture name and metadata of each line or entry of the captions file at `path`."""
-    text = path.read_text(encoding="utf-8-sig")
-    if path.suffix in (".csv", ".tsv"):
-        first = text.partition("\n")[0]
-        yield from _named(
-            csv.DictReader(text.splitlines(), delimiter="\t" if "\t" in first else ",")
-        )
-    elif path.suffix == ".jsonl":
-        yield from _named(json.loads(line) for line in text.splitlines() if line.strip())
-    elif path.suffix == ".json":
-        yield from _from_json(json.loads(text))
-    else:
-        for line in filter(None, map(str.strip, text.splitlines())):
-            name, mark, caption = line.partition("\t" if "\t" in line else ",")
-            if not mark:
-                raise ValueError(f"no tab or comma between file and caption in {line[:60]!r}")
-            if name.lower() not in FILE:  # a heading
-                yield name.partition("#")[0].strip(), {"captions": [caption.strip()]}
-
-
-def _from_json(data) -> Iterator[tuple[str, dict]]:
-    if isinstance(data, dict) and {"images", "annotations"} <= set(data):
-        files = {image["id"]: image["file_name"] for image in data["images"]}
-        data = [
-            {"image": files[a["image_id"]], "caption": a["caption"]} for a in data["annotations"]
-        ]
-    if isinstance(data, dict):
-        data = [{"image": name, "captions": value} for name, value in data.items()]
-    if not isinstance(data, list):
-        raise ValueError("expected an object or a list")
-    yield from _named(data)
-
-
-def _named(rows: Iterable[dict]) -> Iterator[tuple[str, dict]]:
-    """Find the columns for file and caption in each row."""
-    for number, row in enumerate(rows, 1):
-        keys = {k.strip().lower(): k for k in row if isinstance(k, str)}
-        file = next((keys[k] for k in FILE if k in keys), None)
-        caption = next((keys[k] for k in CAPTION if k in keys), None)
-        if file is None or caption is None:
-            raise ValueError(
-                f"entry {number} has {', '.join(keys) or 'nothing'} but needs one of "
-                f"{', '.join(FILE)} and one of {', '.join(CAPTION)}"
-            )
-        texts = row[caption]
-        texts = [texts] if isinstance(texts, str) else list(texts or ())
-        rest = {k: v for k, v in row.items() if k not in (file, caption) and v not in (None, "")}
-        yield str(row[file]), {**rest, "captions": [t.strip() for t in texts if t and t.strip()]}
-
-
-def _beside(folder: Path) -> Iterator[tuple[str, dict]]:
-    for path in sorted(folder.rglob("*")):
-        note = path.with_suffix(".txt")
-        if path.suffix.lower() in PICTURES and note.is_file():
-            lines = [line.strip() for line in note.read_text("utf-8").splitlines()]
-            yield path.relative_to(folder).as_posix(), {"captions": [t for t in lines if t]}
+def _made(
+    folder: Path, joined: dict[str, dict[str, Any]], places: dict[str, str], skipped: Skipped
+) -> list[Sample]:
+    samples = []
+    for key, meta in joined.items():
+        try:
+            samples.append(sample_of(key, meta, place_of(folder / key)))
+        except InputError as error:
+            skipped.add(places[key], error)
+    if not samples:
+        raise InputError(f"data: {folder} has no captions that can be used; {skipped.first()}")
+    return samples

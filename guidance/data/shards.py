@@ -1,10 +1,11 @@
 """Captioned pictures on disk: WebDataset tar shards or a folder → `Samples`, and back.
 
-A shard is an uncompressed tar in the WebDataset convention: ``KEY.jpg`` (or .jpeg, .png, .webp)
-with ``KEY.json`` (``captions`` or ``caption``; optional ``source``, ``license``, ``label``,
-``group``, ``weight``, ``tags``) or ``KEY.txt`` (one caption a line). A folder has its captions in
-one file (see `guidance.data.folder`). Only the captions are held in memory; pictures are read
-when they are asked for, from any thread.
+A shard is an uncompressed tar in the WebDataset convention: ``KEY.jpg`` (or another suffix of a
+picture) with ``KEY.json`` (``captions`` or ``caption``; optional ``source``, ``license``,
+``label``, ``group``, ``weight``, ``tags``) or ``KEY.txt`` (one caption a line); the case of endings
+does not matter. A folder has its captions in one file (see `guidance.data.captions_file`) or beside
+the pictures. Only the captions are held in memory; pictures are read when they are asked for, from
+any thread.
 """
 
 from __future__ import annotations
@@ -13,160 +14,62 @@ import glob
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from guidance.errors import FileError, InputError
+from guidance.data.folder import read_folder
+from guidance.data.samples import Sample, Samples, Skipped
+from guidance.data.tars import read_tar
+from guidance.errors import InputError
 from guidance.files import atomic
 
-PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 SHARD_BYTES = 38_000_000
-Place = tuple[Path, int, int | None, str]
 
 
-@dataclass(frozen=True)
-class Sample:
-    """What is known of one picture; its pixels stay on disk.
-
-    Attributes:
-        key: Name, unique within its shard.
-        captions: Any of them may be shown; none at all for a picture of nothing.
-        source: Data set it comes from.
-        licence: Terms, in short.
-        label: Class, if it has one.
-        group: Pictures of one group match each other's captions; empty for none.
-        weight: How often it is drawn, relative to others.
-        tags: Further words for the sampling weights of a training.
-        place: File, first byte, length in bytes (None for the whole file) and kind ("jpg").
-    """
-
-    key: str
-    captions: tuple[str, ...]
-    source: str = ""
-    licence: str = ""
-    label: str = ""
-    group: str = ""
-    weight: float = 1.0
-    tags: tuple[str, ...] = ()
-    place: Place = (Path(), 0, None, "")
-
-
-class Samples(Sequence[Sample]):
-    """Samples with access to their pictures."""
-
-    def __init__(self, samples: Iterable[Sample]) -> None:
-        self._samples = list(samples)
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self._samples[index]
-
-    def image(self, index: int) -> Image.Image:
-        """Decode one picture: mode RGB, or RGBA if it has transparency.
-
-        Raises:
-            FileError: the file is gone or is no picture.
-        """
-        sample = self._samples[index]
-        path = sample.place[0]
-        try:
-            image = Image.open(io.BytesIO(self.raw(index)[0]))
-            clear = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-            return image.convert("RGBA" if clear else "RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise FileError(f"{path}: the picture {sample.key!r} cannot be read: {error}") from None
-
-    def raw(self, index: int) -> tuple[bytes, str]:
-        """Return the bytes of one picture as they lie on disk, and the ending of its name."""
-        path, start, length, ending = self._samples[index].place
-        with path.open("rb") as file:
-            file.seek(start)
-            return (file.read() if length is None else file.read(length)), ending
-
-    def where(self, keep) -> Samples:
-        """Return the samples for which ``keep(sample)`` is true."""
-        return Samples(s for s in self._samples if keep(s))
-
-    def texts(self) -> list[str]:
-        """Return all different captions in order of appearance."""
-        return list(dict.fromkeys(c for s in self._samples for c in s.captions))
-
-
-def read(paths: Sequence[str]) -> Samples:
+def read(paths: Sequence[str], *, captioned: bool = True) -> Samples:
     """Open `paths`: tar files, patterns of tar files, and folders with a captions file.
 
+    Members, files and lines that cannot be used are skipped, with a warning that names each.
+
+    Args:
+        captioned: Take the pictures alone that have captions, or a label; without it all pictures
+            of a shard or folder, whose captions need not be there.
+
     Raises:
-        InputError: a path or pattern matches nothing, or holds no captioned picture.
+        InputError: a path or pattern matches nothing, or holds no (captioned) picture.
         FileError: a file is damaged.
     """
-    from guidance.data.folder import read_folder
-
     samples: list[Sample] = []
-    for pattern in paths:
-        found = [Path(pattern)] if Path(pattern).exists() else sorted(map(Path, glob.glob(pattern)))
-        if not found:
-            raise InputError(f"data: nothing matches {pattern!r}; name tar files or a folder")
-        for path in found:
-            new = list(read_folder(path) if path.is_dir() else read_tar(path))
-            if not new:
-                raise InputError(f"data: {path} holds no captioned pictures")
-            samples += new
+    for path in (file for pattern in paths for file in find(pattern)):
+        skipped = Skipped(path)
+        open_one = read_folder if path.is_dir() else read_tar
+        new = open_one(path, skipped, captioned=captioned)
+        if not new:
+            what = "captioned pictures" if captioned else "pictures"
+            reason = f"; {skipped.first()}" if skipped.reasons else ""
+            raise InputError(f"data: {path} holds no {what}{reason}")
+        skipped.tell(stacklevel=2)
+        samples += new
     return Samples(samples)
 
 
-def read_tar(path: Path) -> Iterator[Sample]:
-    """Yield the samples of one shard, in its order.
+def find(pattern: str, option: str = "data") -> list[Path]:
+    """Return the existing files or folders that `pattern` means, without hidden ones.
 
     Raises:
-        FileError: not a tar file, compressed, or with a damaged entry.
+        InputError: there is none.
     """
-    parts: dict[str, dict[str, Any]] = {}
     try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                if not member.isfile():
-                    continue
-                name = PurePosixPath(member.name)
-                stem, _, ending = name.name.partition(".")
-                part = parts.setdefault(str(name.with_name(stem)), {})
-                if f".{ending.lower()}" in PICTURES:
-                    part["place"] = (path, member.offset_data, member.size, ending)
-                elif ending in ("json", "txt"):
-                    part[ending] = tar.extractfile(member).read().decode("utf-8")
-        for key, part in parts.items():
-            if "place" in part and ("json" in part or "txt" in part):
-                meta = json.loads(part["json"]) if "json" in part else {}
-                lines = [line.strip() for line in part.get("txt", "").splitlines()]
-                if not {"caption", "captions"} & set(meta):
-                    meta["captions"] = [line for line in lines if line]
-                yield sample_of(key, meta, part["place"])
-    except (tarfile.TarError, UnicodeDecodeError, json.JSONDecodeError, OSError) as error:
-        raise FileError(f"{path} is not a readable, uncompressed tar shard: {error}") from None
-
-
-def sample_of(key: str, meta: dict[str, Any], place: Place) -> Sample:
-    """Build a sample from the metadata of a shard or of a line of a captions file."""
-    captions = meta.get("captions", meta.get("caption", ()))
-    captions = [captions] if isinstance(captions, str) else list(captions)
-    if not all(isinstance(c, str) for c in captions):
-        raise FileError(f"{place[0]}: the captions of {key!r} are not text")
-    return Sample(
-        key=key,
-        captions=tuple(dict.fromkeys(captions)),
-        source=str(meta.get("source", "")),
-        licence=str(meta.get("licence", meta.get("license", ""))),
-        label=str(meta.get("label", "")),
-        group=str(meta.get("group", "")),
-        weight=float(meta.get("weight", 1.0)),
-        tags=tuple(meta.get("tags", ())),
-        place=place,
-    )
+        exact = Path(pattern).exists()
+        found = [Path(pattern)] if exact else sorted(map(Path, glob.glob(pattern)))
+    except (OSError, ValueError):  # too long for a path, or with NUL
+        found = []
+    if not found:
+        raise InputError(f"{option}: nothing matches {pattern!r}; name tar files or a folder")
+    return found
 
 
 class ShardWriter:

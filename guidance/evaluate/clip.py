@@ -7,7 +7,6 @@ python -m guidance.evaluate clip --clip ViT-B-32/openai --probe --judge efficien
 
 from __future__ import annotations
 
-import glob
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +20,7 @@ from guidance.clip import ClipModel, load_clip, parse_specs
 from guidance.conventions import MAX_SEED, check_range, resolve_device
 from guidance.data import Samples, read
 from guidance.data.classes import labelled
+from guidance.data.shards import find
 from guidance.errors import FileError, InputError
 from guidance.evaluate import probe as guidance_probe
 from guidance.evaluate.embed import embed_images
@@ -83,12 +83,11 @@ class ClipEvaluation:
         templates(self.templates or DEFAULT)
         resolve_device(self.device)
         for source in self.classes:
-            labelled(source)
+            find(source, "classes")
         if self.names and not self.names.is_file():
             raise InputError(f"names: {self.names} does not exist")
         for pattern in self.pairs:
-            if not glob.glob(pattern):
-                raise InputError(f"pairs: nothing matches {pattern!r}")
+            find(pattern, "pairs")
         for name, value, high in (
             ("captions", self.captions, 1_000_000), ("limit", self.limit, 1_000_000_000),
             ("prompts", self.prompts, len(guidance_probe.PROMPTS)),
@@ -110,19 +109,20 @@ def run(options: ClipEvaluation) -> None:
     """Measure, print the tables and write the files."""
     options.check()
     device = resolve_device(options.device)
+    classes = {source: labelled(source) for source in options.classes}
+    pairs = {pattern: read([pattern]) for pattern in options.pairs}
     model = load_clip(options.clip, device=device)
     out: dict[str, Any] = {"clip": options.clip, **_facts(model)}
     if options.classes:
         out["zero-shot"] = {}
-        for source in options.classes:
+        for source, samples in classes.items():
             title = Path(source).name
-            figures = classify(model, labelled(source), options)
+            figures = classify(model, samples, options)
             out["zero-shot"][title] = figures
             print(table(f"zero-shot {title}, %", figures) + "\n", flush=True)
     if options.pairs:
         out["retrieval"] = {}
-        for pattern in options.pairs:
-            samples = read([pattern])
+        for pattern, samples in pairs.items():
             sets = embed_pairs(model, samples, limit=options.limit, captions=options.captions)
             figures = {"pictures": len(sets[0]), "captions": len(sets[1]), **recalls(*sets)}
             out["retrieval"][Path(pattern).name] = figures

@@ -6,7 +6,6 @@ python -m guidance.evaluate vqgan --vqgan vqgan_imagenet_f16_16384.ckpt --data "
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from guidance.artifacts import contact_sheet
 from guidance.cli import Several, alias
 from guidance.conventions import check_range, resolve_device
 from guidance.data import Samples, read
+from guidance.data.shards import find
 from guidance.errors import FileError, InputError
 from guidance.evaluate.embed import on_white
 from guidance.evaluate.judges import check_judge, load_classifier
@@ -40,7 +40,7 @@ class VqganEvaluation:
     """Measure the reconstructions of a VQGAN or autoencoder."""
 
     data: Several[tuple[str, ...]]
-    """Pictures: a pattern of tar shards or a folder with captions; may be repeated."""
+    """Pictures: a folder of them or a pattern of tar shards; may be repeated."""
     vqgan: Annotated[str, alias("--model")] = "mini"
     """The model: "mini", a taming checkpoint, a diffusers folder or repository."""
     vqgan_config: Annotated[str | None, alias("-conf")] = None
@@ -63,8 +63,7 @@ class VqganEvaluation:
         """Raise `InputError` or `FileError` for what is not allowed; load nothing."""
         check_latents(self.vqgan, self.vqgan_config)
         for pattern in self.data:
-            if not glob.glob(pattern):
-                raise InputError(f"data: nothing matches {pattern!r}")
+            find(pattern)
         check_range("limit", self.limit, 1)
         self.classifier()
         resolve_device(self.device)
@@ -91,12 +90,13 @@ def run(options: VqganEvaluation) -> None:
     options.check()
     device = resolve_device(options.device)
     name = options.classifier()
+    data = {pattern: read([pattern], captioned=False) for pattern in options.data}
     judge = Perceptual(load_classifier(name)) if name else None
     latents = load_latents(options.vqgan, options.vqgan_config, device=device)
     figures: dict[str, dict[str, Any]] = {}
     pairs: list[Image.Image] = []
-    for pattern in options.data:
-        pictures = prepared(read([pattern]), latents.factor, options.limit)
+    for pattern, samples in data.items():
+        pictures = prepared(samples, latents.factor, options.limit)
         bar = tqdm(pictures, desc=Path(pattern).name, disable=options.quiet)
         figures[Path(pattern).name], shown = measure(latents, bar, judge and judge.to(device))
         pairs += shown

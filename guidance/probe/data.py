@@ -15,7 +15,7 @@ from torch import Tensor
 
 from guidance.conventions import derive_seed, make_generator
 from guidance.data.classes import class_folder
-from guidance.data.shards import Sample
+from guidance.data.samples import Sample
 from guidance.errors import FileError, InputError, counted, unknown
 
 TRAIN, VAL, TEST = "train", "val", "test"

@@ -11,6 +11,7 @@ embeddings, in closed form; its penalty has the least leave-one-out error.
 from __future__ import annotations
 
 import csv
+import io
 import math
 import warnings
 from dataclasses import dataclass
@@ -22,8 +23,10 @@ from torch import Tensor
 
 from guidance.aesthetic import AestheticHead, check_out, save_head
 from guidance.conventions import check_count, check_range, derive_seed, make_generator
+from guidance.data.captions import decode
 from guidance.errors import FileError, InputError, unknown
 from guidance.statistics import pearson, spearman
+from guidance.tables import plain
 
 NAME = "ratings.csv"
 COLUMNS = ("image", "rating")
@@ -162,18 +165,17 @@ def read_ratings(folder: Path) -> tuple[list[Path], Tensor]:
     """
     path = Path(folder) / NAME
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            names = rows.fieldnames or ()
-            for column in COLUMNS:
-                if column not in names:
-                    raise FileError(f"{path} lacks a column: " + unknown("column", column, names))
-            table = [(rows.line_num, row["image"], row["rating"]) for row in rows]
+        rows = csv.DictReader(io.StringIO(decode(path.read_bytes()), newline=""))
+        names = rows.fieldnames or ()
+        for column in COLUMNS:
+            if column not in names:
+                raise FileError(f"{path} lacks a column: " + unknown("column", column, names))
+        table = [(rows.line_num, plain(row["image"] or ""), row["rating"]) for row in rows]
     except FileNotFoundError:
         raise FileError(f"{path} does not exist; it has the columns image and rating") from None
     except FileError:
         raise
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, InputError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text with commas"
         raise FileError(f"cannot read {path}: {reason}") from error
     files, ratings = [], []

@@ -31,8 +31,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from guidance.cli import Several
-from guidance.data import shards
-from guidance.data.shards import Sample, Samples, ShardWriter, encode
+from guidance.data import Sample, Samples, shards
+from guidance.data.shards import ShardWriter, encode
 from guidance.errors import FileError, InputError
 from guidance.files import make_folder, write
 from guidance.train import duplicates, flora, names, painterly, scenes, sources

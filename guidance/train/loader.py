@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from guidance.data.shards import Sample, Samples
+from guidance.data import Sample, Samples
 from guidance.errors import FileError, InputError
 from guidance.train.augment import AUGMENTATIONS
 from guidance.train.config import SamplingOptions

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from guidance.data.shards import Samples
+from guidance.data import Samples
 from guidance.errors import InputError
 from guidance.evaluate.retrieval import embed_pairs, recalls
 from guidance.train.config import ClipOptions

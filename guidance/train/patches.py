@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from guidance.data.shards import Samples
+from guidance.data import Samples
 from guidance.errors import FileError, InputError
 from guidance.train.loader import AHEAD, factor
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from guidance.data.shards import Samples
+from guidance.data import Samples
 from guidance.train import painterly
 from guidance.train.names import with_article
 

@@ -15,7 +15,8 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image, ImageOps
 
-from guidance.data.shards import Sample
+from guidance.collect import is_hidden
+from guidance.data import Sample
 from guidance.images import load_image
 from guidance.train import names
 
@@ -172,7 +173,12 @@ def clip_art_jobs(folder: Path, files: dict[str, str], limit: int = 300_000) -> 
     count = 0
     for path in sorted(folder.rglob("*.svg")):
         parts = path.relative_to(folder).parts
-        if parts[0] in _CLIP_ART_SKIP or "flags" in parts or path.stat().st_size > limit:
+        if (
+            is_hidden(path.relative_to(folder))
+            or parts[0] in _CLIP_ART_SKIP
+            or "flags" in parts
+            or path.stat().st_size > limit
+        ):
             continue
         try:
             svg = path.read_text("utf-8", errors="replace")
@@ -224,9 +230,10 @@ def _clip_art_captions(svg: str, vocabulary: set[str], folders: set[str]) -> tup
 def stamps(folder: Path, files: dict[str, str]) -> Iterator[tuple[Image.Image, Sample]]:
     """Yield Tux Paint stamps: ``NAME.png`` or ``NAME.svg`` with the caption in ``NAME.txt``."""
     for number, note in enumerate(sorted(folder.rglob("*.txt"))):
-        name = note.read_text("utf-8", errors="replace").splitlines()[0].strip(" .!")
+        first = note.read_text("utf-8", errors="replace").partition("\n")[0]
+        name = first.strip("\ufeff .!\r")
         svg, png = note.with_suffix(".svg"), note.with_suffix(".png")
-        if not 2 < len(name) < 60:
+        if is_hidden(note.relative_to(folder)) or not 2 < len(name) < 60:
             continue
         if png.exists():
             image = fit(load_image(png, alpha=True))

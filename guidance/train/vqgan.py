@@ -44,7 +44,7 @@ class Trainer:
         options.check()
         self.options, self.device = options, resolve_device(options.device)
         self.config = json.loads(options.config.read_text(encoding="utf-8"))
-        data = shards.read(options.data)
+        data = shards.read(options.data, captioned=False)
         make_folder(options.out)
         self.loader = PatchLoader(data, options.weights, options.side, options.batch, options.seed)
         cpu = self.device.type == "cpu"

@@ -18,7 +18,7 @@ class VqganTraining(RunOptions):
     """Train a VQGAN on pictures."""
 
     data: Several[tuple[str, ...]]
-    """Tar shards ("shards/*.tar") or folders of captioned pictures; may be repeated."""
+    """Tar shards ("shards/*.tar") or folders of pictures; may be repeated."""
     out: Path
     """Folder of the run: state.pt and the folder vqgan, which --vqgan takes."""
     classifier: Path

@@ -1,5 +1,6 @@
 """Folders of classes, with names as they are or with Roboflow's file of captions."""
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -61,3 +62,27 @@ def test_a_data_set_of_several_parts_is_not_taken_for_classes(flowers):
     (flowers.parent / "train").mkdir()
     with pytest.raises(InputError, match=r"parts of a data set \(test, train\); name one of them"):
         labelled(str(flowers.parent))
+
+
+def test_hidden_files_are_passed_over(flowers):
+    """macOS' halves of files, Jupyter's copies, Synology's previews."""
+    (flowers / "daisy" / "._a.jpg").write_bytes(b"\0\5\x16\7")
+    for name in ("daisy/.ipynb_checkpoints", "daisy/@eaDir/a.jpg", "__MACOSX/daisy"):
+        (flowers / name).mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(flowers / name / "b.jpg")
+    assert [s.key for s in class_folder(flowers)] == [
+        "daisy/a.jpg", "dandelion/a.jpg", "water_lily/a.jpg",
+    ]  # fmt: skip
+
+
+def test_pictures_are_read_as_everywhere(flowers):
+    """16 bits become 8, and a photo stands as its EXIF says."""
+    ramp = np.linspace(0, 65535, 16).astype(np.uint16).reshape(4, 4)
+    Image.fromarray(ramp).save(flowers / "daisy" / "b.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (8, 4)).save(flowers / "daisy" / "c.jpg", exif=exif)
+    samples = class_folder(flowers)
+    assert [s.key for s in samples][1:3] == ["daisy/b.png", "daisy/c.jpg"]
+    assert np.array_equal(np.asarray(samples.image(1))[..., 0], (ramp / 257).round())
+    assert samples.image(2).size == (4, 8)

@@ -80,3 +80,31 @@ def test_errors_say_what_is_wrong(folder, name, text, error, message):
     (folder / name).write_text(text)
     with pytest.raises(error, match=message):
         read([str(folder)])
+
+
+def test_text_files_beside_are_tidied_or_skipped(folder):
+    (folder / "a.TXT").write_bytes("\ufeffa fox\u2028at night\r\n\r\na red fox".encode())
+    (folder / "._a.txt").write_bytes(b"\0\5")
+    (folder / "._a.png").write_bytes(b"\0\5")
+    (folder / "sub/b.txt").write_bytes(b"caf\xe9")
+    (folder / "unnamed.txt").write_bytes(b"")
+    with pytest.warns(UserWarning, match="is skipped") as told:
+        assert captions(folder) == {"a.png": ("a fox at night", "a red fox")}
+    said = {str(w.message).partition(f"{folder}: ")[2] for w in told}
+    assert said == {
+        "sub/b.txt is skipped: it is not UTF-8 text (line 1); save it as UTF-8",
+        "unnamed.txt is skipped: it has no caption",
+    }
+
+
+def test_pictures_alone(folder):
+    """Whatever becomes of the captions."""
+    every = {"a.png", "sub/b.png", "unnamed.png"}
+    (folder / ".ipynb_checkpoints").mkdir()
+    (folder / ".ipynb_checkpoints" / "a.png").write_bytes((folder / "a.png").read_bytes())
+    assert {s.key for s in read([str(folder)], captioned=False)} == every
+    (folder / "a.txt").write_text("a fox")
+    (folder / "metadata.csv").write_text("camera,iso\nx,100\n")
+    assert {s.key for s in read([str(folder)], captioned=False)} == every
+    (folder / "metadata.csv").write_text("image,caption\na.png,a fox\n")
+    assert {s.key for s in read([str(folder)], captioned=False)} == {"a.png"}

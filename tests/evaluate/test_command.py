@@ -3,11 +3,15 @@
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from emoji import COLOURS, SHAPES, emoji
+from PIL import Image
+from tars import write_tar
 from tiny_clip import build_tiny
 
 from guidance.cli import main
@@ -116,3 +120,31 @@ def test_probe_names_distinct_classes():
 def test_bad_input(place, capsys, arguments, message):
     assert evaluate(*arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_one_reader_of_pictures(place, tiny_clip_path, capsys):
+    """Photos of 16 bits give the figures of the same photos in 8, and hidden files none."""
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        grey = rng.integers(0, 256, (24, 32)).astype(np.uint8)
+        grey[:, : 4 * number] //= 4
+        for folder, pixels in (("g8", grey), ("g16", grey.astype(np.uint16) * 257)):
+            path = Path(folder, "boat" if number % 2 else "tree", f"{number}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    Path("g16/tree/._0.png").write_bytes(b"\0\5\x16\7")
+    Path("g16/boat/.ipynb_checkpoints").mkdir()
+    shutil.copy("g16/tree/0.png", "g16/boat/.ipynb_checkpoints/0.png")
+    given = ("-t", "a photo of a {}.", "--clip", tiny_clip_path, "--json", "f.json")
+    assert evaluate("--classes", "g8", "--classes", "g16", *given) == 0
+    figures = json.loads(Path("f.json").read_text())["zero-shot"]
+    assert figures["g16"] == figures["g8"]
+
+
+def test_odd_shards_end_in_one_line(place, capsys):
+    write_tar(Path("a.tar"), {"0.png": b"x", "0.json": '{"caption": null}'})
+    assert evaluate("--pairs", "a.tar") == 2
+    err = capsys.readouterr().err
+    assert err == (
+        "evaluate: error: data: a.tar holds no captioned pictures; 0.json has no caption\n"
+    )

@@ -52,7 +52,13 @@ def test_figures(place, capsys):
         assert sheet.width > 4 * 144
 
 
-def test_readme_command(place, monkeypatch):
+@pytest.mark.parametrize("captioned", [True, False])
+def test_readme_command(place, monkeypatch, captioned):
+    """A folder of pictures needs no captions."""
+    if not captioned:
+        Path("photos/captions.csv").unlink()
+        Path("photos/.ipynb_checkpoints").mkdir()
+        Path("photos/.ipynb_checkpoints/0.png").write_bytes(b"no picture")
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     command = re.search(r"^    python -m guidance\.evaluate vqgan (.*)$", readme, re.MULTILINE)[1]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # no judge is installed

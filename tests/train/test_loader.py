@@ -88,6 +88,6 @@ def test_a_damaged_picture_warns_and_turns_gray(tmp_path):
     with ShardWriter(tmp_path, "x") as writer:
         writer.add(Sample("bad", ("bad",)), b"no picture")
     made = loader(read([str(tmp_path / "*.tar")]), batch=2)
-    with pytest.warns(UserWarning, match="'bad' cannot be read.*gray"):
+    with pytest.warns(UserWarning, match="'bad' is not an image.*gray"):
         batch = next(made.batches(0))
     assert (batch.images - 128 / 255).abs().max() < 0.01
