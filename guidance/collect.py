@@ -121,7 +121,8 @@ def _walk(folder: Path, recursive: bool, entered: set[str], passed: Counter[str]
 
 
 def _has_folder(paths: Sequence[str | os.PathLike]) -> bool:
-    return any(e.is_dir() for path in map(Path, paths) if path.is_dir() for e in path.iterdir())
+    entries = (e for path in map(Path, paths) if path.is_dir() for e in path.iterdir())
+    return any(e.is_dir() and not is_hidden(e.name) for e in entries)
 
 
 def read_prompts(path: str) -> list[str]:

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -26,6 +27,11 @@ SQUARE = (
     "scale=w='min(32767,round(iw*clip(sar,1,10)))':h='min(32767,round(ih/clip(sar,0.1,1)))',"
     "setsar=1"
 )
+
+# a variable rate must not lead to doubled frames
+STREAM = ("-map", "0:v:0", "-fps_mode", "passthrough")
+# pixels with transparency, as ffmpeg calls them
+ALPHA = re.compile(rb"[ ,](yuva\w+|rgba\w*|bgra\w*|argb|abgr|gbrap\w*|ya8|ya16\w*|ayuv\w*|vuya)\b")
 
 
 @dataclass(frozen=True)
@@ -89,11 +95,12 @@ def video_frames(
     """
     rate = "" if fps is None else f",fps={fps}:round=up"
     most = [] if limit is None else ["-frames:v", str(limit)]
-    # PPM says how large each frame is
-    output = ["-vf", SQUARE + rate, *most, "-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe"]
+    before, pixels = _alpha(path)
+    # PAM says how large each frame is
+    output = ["-vf", SQUARE + rate, *most, "-pix_fmt", pixels, "-c:v", "pam", "-f", "image2pipe"]
     with tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(
-            [*_decoder(path), *output, "-"],
+            [*_decoder(path, *before), *output, "-"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=messages,
@@ -101,15 +108,9 @@ def video_frames(
         )
         try:
             any_frame = False
-            while process.stdout.readline() == b"P6\n":
-                width, height = map(int, process.stdout.readline().split())
-                process.stdout.readline()  # the largest value, 255
-                _check_size(path, width, height)
-                data = process.stdout.read(width * height * 3)
-                if len(data) < width * height * 3:
-                    break
+            while frame := _frame(process.stdout, path):
                 any_frame = True
-                yield Image.frombytes("RGB", (width, height), data)
+                yield frame
         finally:
             process.kill()
             process.stdout.close()
@@ -119,6 +120,37 @@ def video_frames(
             said = messages.read(10_000).decode("utf-8", "replace").strip().splitlines()
             reason = f": {said[-1]}" if said else ""
             raise FileError(f"{path} is not a video that can be read{reason}")
+
+
+def _frame(pipe: BinaryIO, path: Path) -> Image.Image | None:
+    """Read the next frame that ffmpeg wrote as PAM; None at the end, and of half a frame."""
+    head = {}
+    while (line := pipe.readline()) != b"ENDHDR\n":
+        if not line:
+            return None
+        name, _, value = line.decode("ascii").partition(" ")
+        head[name] = value.strip()
+    width, height, depth = (int(head[name]) for name in ("WIDTH", "HEIGHT", "DEPTH"))
+    _check_size(path, width, height)
+    data = pipe.read(width * height * depth)
+    if len(data) < width * height * depth:
+        return None
+    return to_rgb(
+        Image.frombytes("RGB" if depth == 3 else "RGBA", (width, height), data), str(path)
+    )
+
+
+def _alpha(path: Path) -> tuple[list[str], str]:
+    """Return the decoder to ask for, ffmpeg's own choice if empty, and the pixels to ask it for."""
+    command = [*_decoder(path, level="info")[: -len(STREAM)], "-hide_banner"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    stream = re.search(rb"Stream .*Video: .*", done.stderr)
+    if stream is None or not (b"alpha_mode" in done.stderr or ALPHA.search(stream[0])):
+        return [], "rgb24"
+    # the decoders that are taken first do not know the transparency of WebM
+    codec = re.search(rb"Video: (vp[89])\b", stream[0])
+    names = {b"vp8": "libvpx", b"vp9": "libvpx-vp9"}
+    return (["-c:v", names[codec[1]]] if codec else []), "rgba"
 
 
 def film_frames(path: Path) -> Iterator[Image.Image]:
@@ -143,7 +175,16 @@ def film_facts(path: Path, *, limit: int | None = None) -> FilmFacts:
     with contextlib.closing(video_frames(path, limit=1)) as frames:
         first = next(frames)
     most = [] if limit is None else ["-frames:v", str(limit)]
-    count = [*_decoder(path, "info"), *most, "-progress", "pipe:1", "-nostats", "-f", "null", "-"]
+    count = [
+        *_decoder(path, level="info"),
+        *most,
+        "-progress",
+        "pipe:1",
+        "-nostats",
+        "-f",
+        "null",
+        "-",
+    ]
     done = subprocess.run(count, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     counts = re.findall(rb"^frame=\s*(\d+)", done.stdout, re.MULTILINE)
     if not counts or not int(counts[-1]):
@@ -173,15 +214,15 @@ def _duration(film: Image.Image) -> float:
     return max(film.info.get("duration") or 100, 10) / 1000
 
 
-def _decoder(path: Path, level: str = "error") -> list[str]:
+def _decoder(path: Path, *before: str, level: str = "error") -> list[str]:
     """Return the start of a command that decodes a video file frame by frame."""
     from imageio_ffmpeg import get_ffmpeg_exe
 
     return [
         get_ffmpeg_exe(), "-v", level, "-nostdin",
-        # a playlist must not lead to the network, nor a variable rate to doubled frames
-        "-protocol_whitelist", "file,pipe", "-max_pixels", str(MAX_PIXELS),
-        "-i", f"file:{os.path.abspath(path)}", "-map", "0:v:0", "-fps_mode", "passthrough",
+        # a playlist must not lead to the network
+        "-protocol_whitelist", "file,pipe", "-max_pixels", str(MAX_PIXELS), *before,
+        "-i", f"file:{os.path.abspath(path)}", *STREAM,
     ]  # fmt: skip
 
 

@@ -58,6 +58,25 @@ def test_pixels_of_a_video_are_made_square(tmp_path, filters, size):
     assert len(list(video_frames(path, 4))) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mov", ["qtrle"]), ("b.mov", ["prores_ks", "-pix_fmt", "yuva444p10le"]),
+     ("a.webm", ["libvpx-vp9", "-pix_fmt", "yuva420p"]),
+     ("b.webm", ["libvpx", "-pix_fmt", "yuva420p", "-auto-alt-ref", "0"])],
+)  # fmt: skip
+def test_transparency_of_a_video_is_white(tmp_path, name, codec):
+    shape = "color=red@0.0:s=64x48:r=10:d=0.3,format=rgba,drawbox=16:8:32:24:blue@1.0:fill:1"
+    path = tmp_path / name
+    subprocess.run(
+        [get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", shape, "-c:v", *codec, str(path)],
+        check=True,
+    )
+    frames = [np.asarray(f).astype(int) for f in video_frames(path)]
+    assert len(frames) == 3
+    assert abs(frames[1][:4] - 255).max() < 8
+    assert abs(frames[1][12:28, 20:44] - (0, 0, 255)).max() < 16
+
+
 def test_a_turned_video_is_upright(tmp_path):
     path = tmp_path / "turned.mp4"
     subprocess.run(
