@@ -6,14 +6,19 @@ import contextlib
 import dataclasses
 import os
 import platform
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from guidance.artifacts import RunFolder
 from guidance.options import GuidedOptions
 
+O = TypeVar("O", bound=GuidedOptions)  # noqa: E741
+
+_NAME = re.compile(r"[^\s|,:=^\[\]\x00](?:[^|,:=^\[\]\x00]*[^\s|,:=^\[\]\x00])?")
 _KEPT = ("created", "started_in", "options")  # by a run that is continued
 
 
@@ -106,6 +111,33 @@ def where_started(manifest: Mapping[str, Any] | None) -> Iterator[None]:
         yield
     finally:
         os.chdir(here)
+
+
+def anchored(options: O, manifest: Mapping[str, Any]) -> O:
+    """Return the options of a run elsewhere with absolute names of the files that are found there.
+
+    A name is a part of a text between the marks of prompts and lists ("photo.png:0.5",
+    "RN50=file.pt,mini"), with a suffix or a folder in it. One that is found here stays as it is.
+    """
+    place = manifest.get("started_in")
+    if not isinstance(place, str) or place == _here():
+        return options
+
+    def found(match: re.Match) -> str:
+        name = match[0]
+        there = os.path.join(place, name)
+        if os.path.isabs(name) or not (Path(name).suffix or "/" in name) or os.path.lexists(name):
+            return name
+        return there if os.path.exists(there) else name
+
+    changed: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if isinstance(value, str):
+            changed[field.name] = _NAME.sub(found, value)
+        elif isinstance(value, tuple) and all(isinstance(text, str) for text in value):
+            changed[field.name] = tuple(_NAME.sub(found, text) for text in value)
+    return dataclasses.replace(options, **changed)
 
 
 def _here() -> str | None:

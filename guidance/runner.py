@@ -25,7 +25,7 @@ from guidance.loop import Step, run
 from guidance.objective import Objective
 from guidance.options import GuidedOptions, from_table
 from guidance.prompts import parse_prompts
-from guidance.record import Record, option_table, versions, where_started
+from guidance.record import Record, anchored, option_table, versions, where_started
 from guidance.slug import run_name
 from guidance.technique import Technique
 
@@ -55,6 +55,8 @@ def command(technique: Technique, argv: Sequence[str] | None = None) -> int:
         if table.get("technique") != technique.name or not isinstance(given, dict):
             raise InputError(f"{source} is not the manifest of a {technique.name} run")
         options = from_table(technique.options, given, str(source))
+        if folder is None:
+            options = anchored(options, table)
         return dataclasses.replace(options, output=None, quiet=False)
 
     return cli.main(

@@ -73,6 +73,7 @@ class StepRows:
 
 def _read(lines: Iterator[str]) -> Iterator[Row]:
     """Yield the rows that can be read."""
+    lines = (line for line in lines if line.endswith(("\n", "\r")))  # the last may be cut off
     header = next(lines, "")
     mark = next((m for m in (";", "\t") if m in header), ",")
     names = next(csv.reader([header], delimiter=mark), [])

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +24,22 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB")).astype(int)
 
 
-def start(technique: str, arguments: Iterable[object], **options: object) -> subprocess.Popen:
-    """Start ``python -m guidance.<technique>``; `options` are those of `subprocess.Popen`."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+def start(
+    technique: str,
+    arguments: Iterable[object],
+    *,
+    more: Mapping[str, str] | None = None,
+    **options: object,
+) -> subprocess.Popen:
+    """Start ``python -m guidance.<technique>``.
+
+    Args:
+        more: variables of its environment; a ``PYTHONPATH`` goes before the package.
+        options: those of `subprocess.Popen`.
+    """
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | (more or {})
+    paths = [(more or {}).get("PYTHONPATH"), str(ROOT)]
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return subprocess.Popen(
         [sys.executable, "-m", f"guidance.{technique}", *map(str, arguments)],
         env=environment,
