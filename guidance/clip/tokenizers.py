@@ -18,7 +18,7 @@ from typing import Any
 from guidance.clip.config import tokenizer_options
 from guidance.errors import ModelError, line
 
-MOST_BYTES = 64 * 2**20  # of a configuration; that of the largest vocabulary has 1 MB
+MOST_BYTES = 256 * 2**20  # of a file; the largest vocabulary of open_clip's has 34 MB
 _FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json",
           "*.model", "config.json")  # fmt: skip
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model",
@@ -103,9 +103,14 @@ def has_tokenizer(folder: Path) -> bool:
 
 def check_folder(folder: Path) -> None:
     """Raise `ModelError` if the tokenizer in `folder` is not a known one with files beside it."""
+    for path in folder.iterdir():  # transformers would wait for a pipe, and read a device
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise ModelError(f"{path} is not a regular file")
+        if path.name in _VOCABULARIES and path.stat().st_size > MOST_BYTES:
+            raise ModelError(f"{path} is too large for a vocabulary")
     own, model = (_read(folder / f) for f in ("tokenizer_config.json", "config.json"))
-    maps = [c.get("auto_map") or () for c in (own, model)]
-    if any(isinstance(m, list) or "AutoTokenizer" in m for m in maps):
+    maps = [c.get("auto_map") or {} for c in (own, model)]
+    if any(not isinstance(m, Mapping) or "AutoTokenizer" in m for m in maps):
         raise ModelError(
             f"the tokenizer in {folder} is Python code of its author (auto_map); it is never run"
         )

@@ -54,7 +54,7 @@ class Trainer:
         options.check()
         self.options = options
         self.device = resolve_device(options.device)
-        self.config = model.read_config(options.model.architecture)
+        self.config = model.read_config(options.model.architecture, options.model.init)
         data = shards.read(options.data)
         self.val = shards.read(options.val) if options.val else None
         make_folder(options.out)

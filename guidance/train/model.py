@@ -11,6 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from guidance.clip.build import build_network
+from guidance.clip.published import published
+from guidance.clip.registry import parse_specs
 from guidance.clip.tokenizers import build_tokenizer
 from guidance.errors import InputError, ModelError, unknown
 from guidance.files import atomic, make_folder, write
@@ -18,11 +20,13 @@ from guidance.files import atomic, make_folder, write
 CONFIGS = Path(__file__).parents[1] / "clip" / "configs"
 
 
-def read_config(name: str | Path) -> dict[str, Any]:
+def read_config(name: str | Path, init: str | None = None) -> dict[str, Any]:
     """Return the config called `name`, in the layout of open_clip's ``open_clip_config.json``.
 
     Args:
         name: A file of ``guidance/clip/configs``, an open_clip architecture, or a path.
+        init: What the training starts from. Published weights bring the activation and the
+            preprocessing that they were trained with.
 
     Raises:
         InputError: there is none of this name.
@@ -35,11 +39,13 @@ def read_config(name: str | Path) -> dict[str, Any]:
     if path.is_file():
         return json.loads(path.read_text(encoding="utf-8"))
     if str(name) in open_clip.list_models():
-        return {
-            "model_cfg": open_clip.get_model_config(str(name)),
-            "preprocess_cfg": {"mean": open_clip.OPENAI_DATASET_MEAN,
-                               "std": open_clip.OPENAI_DATASET_STD},
-        }  # fmt: skip
+        model_cfg = open_clip.get_model_config(str(name))
+        preprocess = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
+        spec = parse_specs(init)[0] if init and not Path(init).is_file() else None
+        if spec and spec.arch and spec.tag:
+            training = published(spec.arch, spec.tag)
+            model_cfg["quick_gelu"], preprocess = training.quick_gelu, dict(training.preprocess)
+        return {"model_cfg": model_cfg, "preprocess_cfg": preprocess}
     ours = sorted(p.stem for p in CONFIGS.glob("*.json"))
     raise InputError(unknown("architecture", str(name), [*ours, *open_clip.list_models()]))
 
@@ -52,6 +58,13 @@ def build(config: dict[str, Any]) -> nn.Module:
 def tokenizer(config: dict[str, Any]):
     """Return the tokenizer of `config`."""
     return build_tokenizer(config["model_cfg"]["text_cfg"])
+
+
+def activations(network: nn.Module) -> str:
+    """Return the names of the activations in the towers that open_clip builds, ``GELU`` say."""
+    towers = [m for n, m in network.named_children() if not hasattr(m, "trunk")]
+    names = {type(m).__name__ for tower in towers for m in tower.modules()}
+    return ", ".join(sorted(n for n in names if "GELU" in n)) or "none of its own"
 
 
 def text_tower(network: nn.Module) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,12 @@ def start_from(student: Student, given: ModelOptions) -> None:
         state = {k: v for k, v in state.items() if k in student.state_dict()}
     else:
         network = load_network(given.init).network
+        if model.activations(network) != model.activations(student.network):
+            warnings.warn(
+                f"init: {given.init} computes with {model.activations(network)}, the architecture "
+                f"{given.architecture} with {model.activations(student.network)}",
+                stacklevel=2,
+            )
         state = {f"network.{k}": v for k, v in network.state_dict().items()}
     if given.fresh_head:
         body = {k: v for k, v in state.items() if not k.startswith("network.visual.head.")}

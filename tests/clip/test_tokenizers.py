@@ -201,6 +201,20 @@ def test_a_file_outside_the_folder(folder, tmp_path):
     assert load_clip(str(folder))
 
 
+def test_a_pipe_is_not_waited_for(folder):
+    os.mkfifo(folder / "special_tokens_map.json")
+    with pytest.raises(ModelError, match="not a regular file"):
+        load_clip(str(folder))
+
+
+@pytest.mark.parametrize("value", [1, True, "evil.Evil", ["evil.Evil"]])
+def test_code_is_named_in_no_form(folder, value):
+    config = json.loads((folder / "tokenizer_config.json").read_text()) | {"auto_map": value}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="never run"):
+        load_clip(str(folder))
+
+
 def test_damaged_tokenizers_are_one_line(folder):
     for name, content in (
         ("tokenizer_config.json", b"{"),
