@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 
-from guidance.errors import FileError, InputError, nearest
+from guidance.errors import FileError, InputError, counted, nearest
 from guidance.images import is_image_path
+from guidance.textfile import read_lines
 
 # what systems leave in folders of pictures: previews, views, waste baskets
 LEFTOVERS = frozenset(
@@ -87,11 +88,7 @@ def passed_over(passed: Counter[str]) -> str:
     kinds = [f"{count} {suffix or 'without a suffix'}" for suffix, count in most]
     rest = passed.total() - sum(count for _, count in most)
     kinds += [f"{rest} others"] if rest else []
-    files = (
-        "1 file that is no image"
-        if passed.total() == 1
-        else (f"{passed.total()} files that are no images")
-    )
+    files = counted(passed.total(), "file that is no image", "files that are no images")
     return f"passed over {files}: {', '.join(kinds)}"
 
 
@@ -133,13 +130,12 @@ def read_prompts(path: str) -> list[str]:
     """
     file = Path(path)
     try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-    except FileNotFoundError:
-        raise FileError(missing(file)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise FileError(f"cannot read the prompts in {path}: {reason}") from error
-    prompts = [line for line in lines if line and not line.startswith("#")]
+        lines = read_lines(file, "prompts")
+    except FileError:
+        if not file.exists():
+            raise FileError(missing(file)) from None
+        raise
+    prompts = [line for line in lines if not line.startswith("#")]
     if not prompts:
         raise FileError(f"{path} holds no prompts, one a line")
     return prompts

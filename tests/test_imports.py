@@ -12,7 +12,7 @@ TECHNIQUES = {p.parent.name for p in ROOT.glob("*/__main__.py")} - {"train", "ev
 LAYERS = (
     {"arguments", "canvas", "characters", "collect", "conventions", "errors", "files", "fitting",
      "foreign", "hub", "images", "interrupts", "lock", "packaged", "parse", "plot", "schedule",
-     "slug", "statistics", "tables", "torchscript", "weights"},
+     "slug", "statistics", "tables", "textfile", "torchscript", "weights"},
     {"clip", "data", "models", "prompts", "story", "templates", "text_cache"},
     {"scorer", "cutouts", "generator", "zero_shot"},
     {"aesthetic", "aims", "embeddings", "loop", "objective", "ranking", "artifacts", "checkpoint",

@@ -1,11 +1,10 @@
-"""Bytes and JSON that people write about pictures → captions, each one line, and facts.
+"""Texts and JSON that people write about pictures → captions, each one line, and facts.
 
 Every `InputError` reads on from the name of the file, member or line: "has no caption".
 """
 
 from __future__ import annotations
 
-import codecs
 import json
 import math
 import re
@@ -13,37 +12,8 @@ from typing import Any
 
 from guidance.errors import InputError
 
-_MARKS = (  # the longer ones first: UTF-32 begins as UTF-16 does
-    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
-)  # fmt: skip
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
-
-
-def decode(data: bytes) -> str:
-    """Return text that is UTF-8, or that a byte order mark says to be UTF-16 or UTF-32.
-
-    Other encodings are not guessed: a wrong guess would be a wrong caption.
-
-    Raises:
-        InputError: it is no such text.
-    """
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"is not UTF-8 text (line {line}); save it as UTF-8") from None
-    if "\0" in text:
-        raise InputError("is not UTF-8 text: it holds NUL characters; save it as UTF-8")
-    return text
-
-
-def lines(text: str) -> list[str]:
-    """Split at line breaks alone; U+2028 and the like belong to their line."""
-    return re.split(r"\r\n|\r|\n", text)
 
 
 def tidy(text: str) -> str:

@@ -23,10 +23,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from guidance.data.captions import captions_of, decode, lines, parse_json, tidy
+from guidance.data.captions import captions_of, parse_json, tidy
 from guidance.data.samples import Skipped
 from guidance.errors import FileError, InputError
 from guidance.tables import plain
+from guidance.textfile import decode, lines
 
 NAMES = (
     "captions.csv", "captions.tsv", "captions.jsonl", "captions.json", "captions.txt",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from guidance.collect import is_hidden
-from guidance.data.captions import decode, lines, tidy
+from guidance.data.captions import tidy
 from guidance.data.folder import pictures_below, place_of
 from guidance.data.samples import Sample, Samples
 from guidance.data.shards import read
-from guidance.errors import FileError, InputError
+from guidance.errors import InputError
+from guidance.textfile import read_lines
 
 TOKENIZATION = "_tokenization.txt"
 PARTS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation"))
@@ -72,11 +73,7 @@ def _captions(folder: Path, classes: list[str]) -> list[tuple[str, ...]]:
     found = [p for p in (inside / TOKENIZATION, inside.parent / TOKENIZATION) if p.is_file()]
     if not found:
         return [()] * len(classes)
-    try:
-        captions = [c for c in map(tidy, lines(decode(found[0].read_bytes()))) if c]
-    except (OSError, InputError) as error:
-        reason = getattr(error, "strerror", None) or f"it {error}"
-        raise FileError(f"cannot read the captions in {found[0]}: {reason}") from error
+    captions = [c for c in map(tidy, read_lines(found[0], "captions")) if c]
     if len(captions) != len(classes):
         raise InputError(
             f"{found[0]} must hold a caption for each of the {len(classes)} class folders of "

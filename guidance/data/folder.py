@@ -8,16 +8,20 @@ it, one caption a line.
 from __future__ import annotations
 
 import os
+import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from guidance.collect import collect, is_hidden
-from guidance.data.captions import captions_of, decode, lines
+from guidance.collect import collect, is_hidden, passed_over
+from guidance.data.captions import captions_of
 from guidance.data.captions_file import NAMES, Entry, read_captions
 from guidance.data.samples import Sample, Skipped, sample_of
 from guidance.data.tars import TEXTS
 from guidance.errors import FileError, InputError, counted
 from guidance.images import exists
+from guidance.images.names import FOREIGN
+from guidance.textfile import decode, lines
 
 
 def read_folder(folder: Path, skipped: Skipped, *, captioned: bool = True) -> list[Sample]:
@@ -42,11 +46,18 @@ def read_folder(folder: Path, skipped: Skipped, *, captioned: bool = True) -> li
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    """Return the image files in `folder` and its folders, hidden ones left out, sorted."""
+    """Return the image files in `folder` and its folders, hidden ones left out, sorted.
+
+    Warns of pictures in formats that are not read here.
+    """
+    passed: Counter[str] = Counter()
     try:
-        return sorted(collect([folder], recursive=True))
+        found = sorted(collect([folder], recursive=True, passed=passed))
     except InputError:  # none
-        return []
+        found = []
+    if foreign := Counter({k: n for k, n in passed.items() if k in FOREIGN}):
+        warnings.warn(f"{folder}: {passed_over(foreign)}", stacklevel=2)
+    return found
 
 
 def place_of(path: Path) -> tuple[Path, int, None, str]:

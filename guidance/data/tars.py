@@ -9,14 +9,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from guidance.collect import is_hidden
-from guidance.data.captions import captions_of, decode, lines, parse_json
+from guidance.data.captions import captions_of, parse_json
 from guidance.data.samples import Sample, Skipped, sample_of
 from guidance.errors import FileError, InputError
 from guidance.images import SUFFIXES
+from guidance.images.names import FOREIGN
+from guidance.textfile import decode, lines
 
 HEADERS = 131_072  # bytes of the headers of one member: long names, attributes
 TEXTS = 4_194_304  # bytes of the captions or the metadata of one picture
 PICTURE = 268_435_456  # bytes of one encoded picture
+KNOWN = SUFFIXES | FOREIGN | {".json", ".txt"}
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"(\xb5/\xfd": "zstd",
            b"PK\x03\x04": "zip", b"7z\xbc\xaf": "7z", b"Rar!": "RAR"}  # fmt: skip
 
@@ -131,6 +134,9 @@ def _take(
     key, ending = _split(name)
     if is_hidden(name) or not ending or member.isdir():
         return
+    if f".{ending.lower()}" in FOREIGN:
+        parts.setdefault(key, {})["foreign"] = (name, None)
+        return
     most = PICTURE if f".{ending.lower()}" in SUFFIXES else TEXTS
     if not member.isreg():
         skipped.add(name, "is a link or a device")
@@ -158,7 +164,7 @@ def _split(name: str) -> tuple[str, str]:
     """
     folder, _, base = name.rpartition("/")
     for stem, dot, ending in (base.partition("."), base.rpartition(".")):
-        if dot and (f".{ending.lower()}" in SUFFIXES or ending.lower() in ("json", "txt")):
+        if dot and f".{ending.lower()}" in KNOWN:
             return str(PurePosixPath(folder, stem)), ending
     return "", ""
 
@@ -167,6 +173,9 @@ def _joined(
     parts: dict[str, dict[str, tuple[str, Any]]], skipped: Skipped, captioned: bool
 ) -> Iterator[Sample]:
     for key, part in parts.items():
+        name, _ = part.pop("foreign", ("", None))
+        if name and "picture" not in part and (part or not captioned):
+            skipped.add(name, "is of a format that is not read here")
         if "picture" not in part or (captioned and len(part) == 1):
             continue
         place = part["picture"][1]

@@ -29,6 +29,7 @@ from guidance.evaluate.report import save
 from guidance.evaluate.retrieval import embed_pairs, recalls
 from guidance.tables import table
 from guidance.templates import templates
+from guidance.textfile import read_lines
 
 DEFAULT = ("openai80",)
 
@@ -86,6 +87,8 @@ class ClipEvaluation:
             find(source, "classes")
         if self.names and not self.names.is_file():
             raise InputError(f"names: {self.names} does not exist")
+        if self.names:
+            read_lines(self.names, "names")
         for pattern in self.pairs:
             find(pattern, "pairs")
         for name, value, high in (
@@ -142,8 +145,7 @@ def classify(model: ClipModel, samples: Samples, options: ClipEvaluation) -> dic
     """Return the zero-shot figures of `samples`, whose labels are the classes."""
     names = tuple(sorted({s.label for s in samples}))
     if options.names:
-        more = options.names.read_text(encoding="utf-8").splitlines()
-        names = tuple(dict.fromkeys([*names, *filter(None, map(str.strip, more))]))
+        names = tuple(dict.fromkeys([*names, *read_lines(options.names, "names")]))
     rows = list(range(len(samples)))
     if options.limit and options.limit < len(rows):  # spread over the classes
         rows = rows[:: -(-len(rows) // options.limit)]

@@ -23,10 +23,10 @@ from torch import Tensor
 
 from guidance.aesthetic import AestheticHead, check_out, save_head
 from guidance.conventions import check_count, check_range, derive_seed, make_generator
-from guidance.data.captions import decode
 from guidance.errors import FileError, InputError, unknown
 from guidance.statistics import pearson, spearman
 from guidance.tables import plain
+from guidance.textfile import decode
 
 NAME = "ratings.csv"
 COLUMNS = ("image", "rating")

@@ -30,6 +30,7 @@ from guidance.clip.context import cut
 from guidance.data import shards
 from guidance.errors import InputError
 from guidance.files import make_folder
+from guidance.textfile import read_lines
 from guidance.train import model as mini
 from guidance.train.names import with_article
 from guidance.train.parallel import Chunks
@@ -129,7 +130,7 @@ def embed(options: EmbedOptions) -> None:
             raise InputError(f"{name}: {path} does not exist")
     texts = shards.read(options.data).texts()
     if options.texts:
-        texts += options.texts.read_text(encoding="utf-8").splitlines()
+        texts += read_lines(options.texts, "texts")
     texts += [PHOTO.format(with_article(name)) for name in IMAGENET_CLASSNAMES]
     texts = list(dict.fromkeys(t for t in texts if t.strip()))
     make_folder(options.out)

@@ -86,3 +86,10 @@ def test_pictures_are_read_as_everywhere(flowers):
     assert [s.key for s in samples][1:3] == ["daisy/b.png", "daisy/c.jpg"]
     assert np.array_equal(np.asarray(samples.image(1))[..., 0], (ramp / 257).round())
     assert samples.image(2).size == (4, 8)
+
+
+def test_pictures_of_other_formats_are_counted(flowers):
+    for name in ("b.HEIC", "c.heic", "notes.txt"):
+        (flowers / "daisy" / name).write_bytes(b"x")
+    with pytest.warns(UserWarning, match=r"daisy: passed over 2 files .*: 2 \.heic"):
+        assert len(class_folder(flowers)) == 3

@@ -25,7 +25,8 @@ def captions(path, **options):
         {".DS_Store": "x\0"},
         {"._0.png": b"\0\5\x16\7", "__MACOSX/._0.png": b"\0\5", "__MACOSX/0.txt": "no"},
         {"d/.ipynb_checkpoints/0.png": RED, "d/.ipynb_checkpoints/0.txt": "no", "Thumbs.db": "x"},
-        {"README": "x", "1.seg.png": RED, "0.seg.png": RED, "0.cls": "3", "1.txt": "no picture"},
+        {"0.heic": b"x", "2.svg": "<svg/>", "README": "x"},
+        {"1.seg.png": RED, "0.seg.png": RED, "0.cls": "3", "1.txt": "no picture"},
     ],
 )
 def test_what_is_of_no_concern_is_passed_over(tmp_path, entries):
@@ -257,3 +258,10 @@ def test_pictures_alone(tmp_path):
     assert captions(path, captioned=False) == {"0": (), "d/1": ()}
     with pytest.raises(InputError, match="holds no captioned pictures"):
         read([str(path)])
+
+
+def test_pictures_of_other_formats_are_named(tmp_path):
+    entries = {"0.png": RED, "0.txt": "a", "1.HEIC": b"x", "1.txt": "b", "2.eps": b"%!PS"}
+    path = write_tar(tmp_path / "a.tar", entries)
+    with pytest.warns(UserWarning, match=r"1\.HEIC is skipped: it is of a format that is not read"):
+        assert captions(path) == {"0": ("a",)}

@@ -1,6 +1,7 @@
 """Training a VQGAN: codebook, patches, judge, and a minute run that learns and resumes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import timm
@@ -142,6 +143,17 @@ def test_it_learns(place, tmp_path):
     first, last = (sum(s["error"] for s in part) / 10 for part in (said[:10], said[30:40]))
     assert last < 0.7 * first
     assert said[-1]["codes in use"] > 3
+
+
+def test_pictures_need_no_captions(place, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(3):
+        emoji("red happy face", number, outlined=False).save(folder / f"{number}.png")
+    given = replace(options(place, tmp_path / "run", steps=1), data=(str(folder),))
+    trainer = Trainer(given)
+    assert len(trainer.loader.samples) == 3
+    assert next(trainer.loader.batches(0)).shape == (4, 3, 32, 32)
 
 
 def test_resume_continues_the_run(place, tmp_path, capsys):

@@ -1,0 +1,57 @@
+"""Files of text that people and their programs write → lines, in whatever form of Unicode."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+from pathlib import Path
+
+from guidance.errors import FileError, InputError
+
+_MARKS = (  # the longer ones first: UTF-32 begins as UTF-16 does
+    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+)  # fmt: skip
+
+
+def decode(data: bytes) -> str:
+    """Return text that is UTF-8, or that a byte order mark says to be UTF-16 or UTF-32.
+
+    Other encodings are not guessed: a wrong guess would be a wrong text.
+
+    Raises:
+        InputError: it is no such text; reads on from the file's name.
+    """
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"is not UTF-8 text (line {line}); save it as UTF-8") from None
+    if "\0" in text:
+        raise InputError("is not UTF-8 text: it holds NUL characters; save it as UTF-8")
+    return text
+
+
+def lines(text: str) -> list[str]:
+    """Split at line breaks alone; U+2028 and the like belong to their line."""
+    return re.split(r"\r\n|\r|\n", text)
+
+
+def read_lines(path: str | os.PathLike, what: str) -> list[str]:
+    """Return the lines of a file without space around them and without blank ones.
+
+    Args:
+        what: it holds, for the message.
+
+    Raises:
+        FileError: it cannot be read or is no text.
+    """
+    try:
+        found = lines(decode(Path(path).read_bytes()))
+    except (OSError, InputError) as error:
+        reason = getattr(error, "strerror", None) or f"it {error}"
+        raise FileError(f"cannot read the {what} in {path}: {reason}") from error
+    return [line for line in map(str.strip, found) if line]
