@@ -10,7 +10,8 @@ from xml.sax.saxutils import escape
 from torch import Tensor
 
 from guidance.clipdraw.scene import Scene
-from guidance.clipdraw.svg_reader import BACKGROUND_ID, from_svg
+from guidance.clipdraw.svg_canvas import BACKGROUND_ID
+from guidance.clipdraw.svg_reader import from_svg
 from guidance.conventions import check_range
 from guidance.errors import DivergedError, InputError
 

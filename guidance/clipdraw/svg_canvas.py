@@ -1,0 +1,237 @@
+"""Fills and strokes of an SVG as the shapes of a scene."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+
+from guidance.clipdraw.svg_cover import Cover
+from guidance.clipdraw.svg_geometry import Chain, join
+from guidance.clipdraw.svg_paint import RGBA, Paints
+from guidance.clipdraw.svg_regions import Box, Pen, Region, TooComplex
+from guidance.clipdraw.svg_source import Source
+from guidance.clipdraw.svg_style import Styles
+from guidance.clipdraw.svg_values import IDENTITY, is_even, length, measure, scale_of
+from guidance.clipdraw.svg_walk import Place, Size
+from guidance.errors import InputError
+
+BACKGROUND_ID = "background"  # of the rectangle that stands for the background, not for a shape
+MAX_POINTS = 2**22  # of the padded scene: shapes × points of the longest shape
+
+Shape = tuple[np.ndarray, float, RGBA, bool]  # [P, 2] points, stroke width, colour, closed
+
+
+class Canvas(Cover):
+    """Collects the shapes of one drawing.
+
+    Args:
+        source: the drawing.
+        styles: of its elements.
+        left_out: counts what is not shown, by name.
+        size: width and height of the canvas, pixels.
+        max_shapes: how many shapes there may be at most.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        styles: Styles,
+        left_out: Counter[str],
+        size: Size,
+        max_shapes: int,
+    ) -> None:
+        super().__init__(source, styles, left_out, size)
+        self.shapes: list[Shape] = []
+        self._paints = Paints(source, styles, left_out)
+        self._max_shapes = max_shapes
+        self._longest = 0
+
+    def drawn(self) -> int:
+        """Return the number of shapes so far."""
+        return len(self.shapes)
+
+    def taken_from(self, first: int) -> list[Shape]:
+        """Return the shapes from `first` on, which are then drawn no more."""
+        taken = self.shapes[first:]
+        del self.shapes[first:]
+        return taken
+
+    def grouped(self, first: int) -> None:
+        """Name a see-through group whose shapes lie on each other: it shows what is below."""
+        boxes = np.array([_box(shape) for shape in self.shapes[first:]]).reshape(-1, 4)
+        left, top, right, bottom = boxes.T
+        for i in range(min(len(boxes), 1000)):
+            x = (left[:i] < right[i]) & (right[:i] > left[i])
+            if (x & (top[:i] < bottom[i]) & (bottom[:i] > top[i])).any():
+                self.left_out["blending of a see-through group as a whole"] += 1
+                return
+
+    def shape(self, element: ET.Element, place: Place) -> None:
+        """Add the fill and the stroke of one element, as far as it has them."""
+        if element.tag == "rect" and element.get("id") == BACKGROUND_ID:
+            return
+        style = place.style
+        fill = self._paints.rgba(style, "fill", place.opacity)
+        stroke = self._paints.rgba(style, "stroke", place.opacity)
+        if fill is None and stroke is None:
+            return
+        chains = self.chains(element, place)
+        if not chains:
+            return
+        if not all(np.isfinite(chain.points).all() for chain in chains):
+            raise InputError(
+                f"{self.source.name} must have finite coordinates but has NaN or infinity"
+            )
+        steps = [lambda: self._fill(element, chains, fill, place)]
+        steps.append(lambda: self._stroke(element, chains, stroke, place))
+        order = style.get("paint-order", "normal").lower()
+        if "stroke" in order and not order.startswith("fill"):
+            steps.reverse()
+        for step in steps:
+            step()
+        if element.tag in ("path", "line", "polyline", "polygon") and any(
+            style.get(f"marker-{x}", "none").lower() != "none" for x in ("start", "mid", "end")
+        ):
+            self.left_out["marker"] += 1
+
+    def _fill(self, element, chains: list[Chain], rgba: RGBA | None, place: Place) -> None:
+        if rgba is None or element.tag == "line":
+            return
+        moved = [chain.moved(place.matrix) for chain in chains if len(chain.points) > 4]
+        moved += [c.moved(place.matrix) for c in chains if len(c.points) == 4 and not _is_line(c)]
+        if not moved:
+            return
+        even_odd = place.style.get("fill-rule", "").lower() == "evenodd"
+        even_odd = even_odd and element.tag in ("path", "polygon", "polyline")
+        if not even_odd and (place.clip is None or self._is_within(moved, 0.0, place.clip)):
+            self._add(join(moved), 0.0, rgba, True)
+            return
+        area = self.knife.region(moved, even_odd)
+        try:
+            if even_odd:
+                area = self.knife.simplified(area)
+        except TooComplex:
+            self.left_out["even-odd rule on a complex path"] += 1
+        self._cover(area, rgba, place)
+
+    def _stroke(self, element, chains: list[Chain], rgba: RGBA | None, place: Place) -> None:
+        pen = self._pen(element, place)
+        if rgba is None or pen is None:
+            return
+        chains = [c for c in chains if pen.cap != "butt" or not c.is_dot()]
+        matrix = place.matrix
+        if place.style.get("vector-effect", "").lower() == "non-scaling-stroke":
+            chains, matrix = [chain.moved(matrix) for chain in chains], IDENTITY
+        if not chains:
+            return
+        width = pen.width * scale_of(matrix)
+        moved = [chain.moved(matrix) for chain in chains]
+        plain = not pen.dashes and is_even(matrix)
+        if plain and (place.clip is None or self._is_within(moved, width / 2, place.clip)):
+            for chain in moved:
+                dot = len(chain.points) == 1
+                self._add(
+                    np.repeat(chain.points, 4, 0) if dot else chain.points, width, rgba, False
+                )
+            return
+        try:
+            area = self.knife.outline(chains, pen, matrix)
+        except TooComplex:
+            self.left_out["dashes too many to draw"] += 1
+            area = self.knife.outline(chains, replace(pen, dashes=()), matrix)
+        for part in self.knife.parts(area) if pen.dashes else [area]:
+            self._cover(part, rgba, place)
+
+    def _cover(self, area: Region, rgba: RGBA, place: Place) -> None:
+        """Add an area as one shape, cut by the clip paths around."""
+        if place.clip is not None:
+            try:
+                area = self.knife.combine(area, place.clip, "intersect")
+            except TooComplex:
+                self.left_out["cut of a complex path"] += 1
+        rings = self.knife.chains(area)
+        if rings:
+            self._add(join(rings), 0.0, rgba, True)
+
+    def _is_within(self, moved: list[Chain], margin: float, clip: Region) -> bool:
+        if clip.rectangle is None:
+            return False
+        points = np.concatenate([chain.points for chain in moved])
+        low, high = points.min(0) - margin, points.max(0) + margin
+        left, top, right, bottom = clip.rectangle
+        slack = 1e-9 * max(self.size)
+        return bool(
+            left <= low[0] + slack
+            and top <= low[1] + slack
+            and high[0] <= right + slack
+            and high[1] <= bottom + slack
+        )
+
+    def _add(self, points: np.ndarray, width: float, rgba: RGBA, closed: bool) -> None:
+        self.shapes.append((points, width, rgba, closed))
+        self._longest = max(self._longest, len(points))
+        name, n = self.source.name, len(self.shapes)
+        if n > self._max_shapes:
+            raise InputError(f"{name} must have at most {self._max_shapes} shapes but has more")
+        if self._longest * n > MAX_POINTS:
+            raise InputError(
+                f"{name} must have at most {MAX_POINTS} points (shapes × points of the longest) "
+                f"but has {n} × {self._longest}"
+            )
+
+    def _pen(self, element: ET.Element, place: Place) -> Pen | None:
+        """Return how an element is stroked, None for not at all."""
+        style = place.style
+        width = self.length(element, place, "stroke-width", "both")
+        width = 1.0 if width is None else width
+        if not 0 < width < float("inf"):
+            return None
+        cap = style.get("stroke-linecap", "butt").lower()
+        join_ = style.get("stroke-linejoin", "miter").lower()
+        miter = style.get("stroke-miterlimit", "4")
+        found = measure(miter)
+        dashes = self._dashes(element, place)
+        return Pen(
+            width,
+            cap if cap in ("round", "square") else "butt",
+            join_ if join_ in ("round", "bevel") else "miter",
+            max(found[0], 1.0) if found else 4.0,
+            dashes,
+            (self.length(element, place, "stroke-dashoffset", "both") or 0.0) if dashes else 0.0,
+        )
+
+    def _dashes(self, element: ET.Element, place: Place) -> tuple[float, ...]:
+        raw = place.style.get("stroke-dasharray", "none").strip()
+        if raw.lower() in ("none", ""):
+            return ()
+        whole = (place.view[0] ** 2 / 2 + place.view[1] ** 2 / 2) ** 0.5
+        size = self.styles.font_size(place.style)
+        found = []
+        for word in re.split(r"[\s,]+", raw[:10_000])[:1000]:
+            try:
+                value = length(word, size, whole)
+            except ValueError as error:
+                raise self.source.refuse(
+                    f"have numbers as stroke-dasharray of <{element.tag}> but has {word[:40]!r}"
+                ) from error
+            if value is None or value < 0:
+                return ()
+            found.append(value)
+        return tuple(found) if 0 < sum(found) < float("inf") else ()
+
+
+def _is_line(chain: Chain) -> bool:
+    """Return whether a single cubic is straight and so encloses nothing."""
+    a, b, c, d = chain.points
+    u = d - a
+    return all(abs(u[0] * (p - a)[1] - u[1] * (p - a)[0]) == 0 for p in (b, c)) and bool(u.any())
+
+
+def _box(shape: Shape) -> Box:
+    points, width, *_ = shape
+    low, high = points.min(0) - width / 2, points.max(0) + width / 2
+    return (*low, *high)
