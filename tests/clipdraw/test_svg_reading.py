@@ -66,8 +66,7 @@ BOXES = {
     ),
     "opacity 0": svg(f'<g opacity="0"><rect width="100" height="100" opacity="1"/></g>{BOX}'),
     "clip path on a group": svg(
-        f'<defs><clipPath id="c">{BOX}</clipPath></defs>'
-        f'<g clip-path="url(#c)">{FULL}</g>'
+        f'<defs><clipPath id="c">{BOX}</clipPath></defs><g clip-path="url(#c)">{FULL}</g>'
     ),
     "clip path twice": svg(
         '<clipPath id="a"><rect x="20" width="80" height="50"/></clipPath>'
