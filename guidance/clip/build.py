@@ -14,7 +14,8 @@ from guidance.clip.preprocess import Preprocess
 from guidance.clip.prior import SUFFIX
 from guidance.clip.published import OPENAI_MARKS
 from guidance.clip.state import load_weights, read_weights
-from guidance.clip.tokenizers import build_tokenizer, check_transformers
+from guidance.clip.text_tower import least_parameters, with_text_tower
+from guidance.clip.tokenizers import build_tokenizer
 from guidance.errors import ModelError, line
 
 CONFIG_NAME = "open_clip_config.json"
@@ -87,7 +88,8 @@ def load_config(
     model_cfg = with_text_tower(config["model_cfg"], source, online=online)
     state = read_weights(weights)
     try:
-        check_size(model_cfg, sum(v.numel() for v in state.values()))
+        least = least_parameters(model_cfg)
+        check_size(model_cfg, sum(v.numel() for v in state.values()), least)
         network = build_network(model_cfg)
         preprocess = preprocess_of(config["preprocess_cfg"], network)
     except ModelError as error:
@@ -114,28 +116,6 @@ def preprocess_of(preprocess_cfg: Mapping[str, Any], network: torch.nn.Module) -
     usual = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
     given = {k: v for k, v in preprocess_cfg.items() if v is not None}
     return Preprocess.from_config(usual | given, network.visual.image_size)
-
-
-def with_text_tower(model_cfg: Mapping[str, Any], what: object, *, online: bool) -> dict[str, Any]:
-    """Return `model_cfg` with a text tower of transformers named by a folder, not a repository.
-
-    Raises:
-        ModelError: its shape is not in the hub's cache; transformers is not installed.
-    """
-    from huggingface_hub import hf_hub_download
-
-    name = model_cfg["text_cfg"].get("hf_model_name")
-    if not name:
-        return dict(model_cfg)
-    check_transformers(what)
-    try:
-        file = Path(hf_hub_download(name, "config.json", local_files_only=not online))
-    except Exception as error:  # the hub client raises unrelated types
-        raise ModelError(
-            f"the text tower of {what} is {name}, whose config.json is not in the hub's cache; "
-            f"with a network, fetch it once: hf download {name} config.json"
-        ) from error
-    return {**model_cfg, "text_cfg": model_cfg["text_cfg"] | {"hf_model_name": str(file.parent)}}
 
 
 def weights_in(path: Path) -> Path:

@@ -2,13 +2,12 @@
 
 open_clip passes a configuration on to timm and transformers, where a name may fetch a repository
 and an option may run its author's Python. So only the fields that open_clip's own configurations
-have go through, as plain values within bounds; a name is one that open_clip itself uses.
+have go through, as plain values within bounds; names are looked at, not followed.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import math
 import re
@@ -18,6 +17,7 @@ from typing import Any
 
 from guidance.errors import ModelError, line
 
+REPOSITORY = r"\w[\w.-]*(/\w[\w.-]*)?"  # in the hub; a path here begins with a dot or a slash
 MOST_BYTES = 2**20  # of the file; the largest of open_clip's has 1 KB
 _TOP = {"embed_dim": int, "quick_gelu": bool, "custom_text": bool, "init_logit_scale": float,
         "init_logit_bias": float, "nonscalar_logit_scale": bool}  # fmt: skip
@@ -77,12 +77,12 @@ def clean_model(config: Mapping[str, Any]) -> dict[str, Any]:
     return clean
 
 
-def check_size(config: Mapping[str, Any], count: int) -> None:
+def check_size(config: Mapping[str, Any], count: int, least: int = 0) -> None:
     """Raise `ModelError` if the network of `config` has many more parameters than `count`.
 
+    `least` are those of a text tower of transformers, whose shape is not in `config`.
     So a few bytes of text cannot fill the memory: what is built is as large as the weights.
     """
-    least = 0
     for name in ("vision_cfg", "text_cfg", "multimodal_cfg"):
         tower = config.get(name)
         if tower is None or tower.get("timm_model_name") or tower.get("hf_model_name"):
@@ -123,15 +123,6 @@ def tokenizer_options(text: Mapping[str, Any]) -> dict[str, Any]:
                 f"its tokenizer_kwargs have {name!r}; allowed are {', '.join(sorted(_TOKENIZER))}"
             )
     return options
-
-
-@functools.cache
-def known_names(field: str) -> frozenset[str]:
-    """Return the values that `field` of ``text_cfg`` has in open_clip's own configurations."""
-    import open_clip
-
-    texts = [open_clip.get_model_config(name)["text_cfg"] for name in open_clip.list_models()]
-    return frozenset(text[field] for text in texts if text.get(field))
 
 
 def _field(tower: str, name: str, value: Any, known: set[str]) -> Any:
@@ -178,9 +169,9 @@ def _check_names(vision: Mapping[str, Any], text: Mapping[str, Any]) -> None:
             or not timm.is_model(name)
         ):
             raise ModelError(f"its timm_model_name {name!r:.80} is no network of timm")
-    known = known_names("hf_model_name")
-    if (name := text.get("hf_model_name")) and name not in known:
-        raise ModelError(f"its hf_model_name {name!r:.80} is none of {', '.join(sorted(known))}")
+    name = text.get("hf_model_name")
+    if name and not (isinstance(name, str) and re.fullmatch(REPOSITORY, name)):
+        raise ModelError(f"its hf_model_name {name!r:.80} is no name of a repository in the hub")
     name = text.get("hf_tokenizer_name")
     if name is not None and not isinstance(name, str):
         raise ModelError(f"its hf_tokenizer_name {name!r:.80} is no name")

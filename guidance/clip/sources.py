@@ -16,11 +16,11 @@ from guidance.clip.build import (
     build_network,
     load_config,
     preprocess_of,
-    with_text_tower,
 )
 from guidance.clip.config import read_config
 from guidance.clip.published import Training, of_file, published
 from guidance.clip.state import load_arrays, load_weights, read_weights
+from guidance.clip.text_tower import with_text_tower
 from guidance.errors import GuidanceError, InputError, ModelError, line
 
 HUB = "hf-hub:"

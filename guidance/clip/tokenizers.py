@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from guidance.clip.config import tokenizer_options
+from guidance.clip.config import REPOSITORY, tokenizer_options
 from guidance.errors import ModelError, line
 
 MOST_BYTES = 256 * 2**20  # of a file; the largest vocabulary of open_clip's has 34 MB
@@ -142,7 +142,7 @@ def fetch(repository: str, what: object, *, online: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     check_transformers(what)
-    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", repository):
+    if not re.fullmatch(REPOSITORY, repository):
         raise ModelError(f"the tokenizer {repository!r:.80} is no name of a repository in the hub")
     why = "is not in the hub's cache"
     try:

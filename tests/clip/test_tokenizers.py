@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_cache import cached, use_cache, write_tokenizer
+from hub_cache import TOWER, cached, use_cache, write_tokenizer
 from open_clip import factory
 from safetensors.torch import save_file
 from tiny_clip import TINY
@@ -120,8 +120,11 @@ def test_the_attack_works_elsewhere(folder, tmp_path, monkeypatch):
         ({"tokenizer_kwargs": {"tokenizer_file": "/etc/passwd"}}, "have 'tokenizer_file'"),
         ({"tokenizer_kwargs": {"clean": 1}}, "have 'clean'"),
         ({"tokenizer_kwargs": {"additional_special_tokens": ["(a+)+$"]}}, "have 'additional_sp"),
-        ({"hf_model_name": "../elsewhere"}, "hf_model_name '../elsewhere' is none of"),
-        ({"hf_model_name": "somebody/code"}, "is none of .*roberta-base"),
+        ({"hf_model_name": "../elsewhere"}, "hf_model_name '../elsewhere' is no name of a repos"),
+        (
+            {"hf_model_name": "somebody/code"},
+            "somebody/code, whose config.json is not in the hub's",
+        ),
         ({"hf_tokenizer_name": ["a"]}, "is no name"),
         ({"pool_type": "/etc/passwd"}, "must be a word"),
         ({"width": 10**9}, "width must be a word or a number of at most 65536"),
@@ -295,6 +298,46 @@ def test_python_of_a_repository_never_runs(repository, tmp_path):
     with pytest.raises(ModelError, match="trust_remote_code"):
         load_clip("hf-hub:somebody/clip")
     assert not mark.exists()
+
+
+def with_tower(cache, folder, **config):
+    """Let the CLIP in `folder` read with a text tower of transformers, and give it weights."""
+    import open_clip
+
+    (cached(cache, "somebody/tower") / "config.json").write_text(json.dumps(TOWER | config))
+    model = json.loads((folder / CONFIG).read_text())["model_cfg"]
+    text = {"hf_model_name": "somebody/tower", "hf_tokenizer_name": "somebody/words",
+            "hf_pooler_type": "cls_last_hidden_state_pooler"}  # fmt: skip
+    change(folder, text=text)
+    named = text | {"hf_model_name": str(cached(cache, "somebody/tower"))}
+    named["hf_model_pretrained"] = False
+    if config.get("num_hidden_layers", 1) == 1 and len(config) <= 1:
+        network = open_clip.CustomTextCLIP(32, model["vision_cfg"], named)
+        state = {k: v.contiguous() for k, v in network.state_dict().items()}
+        save_file(state, folder / WEIGHTS)
+
+
+def test_a_text_tower_of_another_repository(repository, tmp_path):
+    with_tower(tmp_path / "hub", repository)
+    assert load_clip("hf-hub:somebody/clip").encode_text(["a fox"]).shape == (1, 32)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"auto_map": {"AutoConfig": "evil.Evil"}, "a": 1}, "asks for code .'auto_map'"),
+        ({"_attn_implementation": "somebody/kernel", "a": 1}, "asks for code"),
+        ({"quantization_config": {"quant_method": "x"}, "a": 1}, "asks for code"),
+        ({"model_type": "evil", "a": 1}, "of the kind 'evil'; open_clip takes roberta"),
+        ({"hidden_size": 2**40, "a": 1}, "has the value"),
+        ({"num_hidden_layers": 10**5, "a": 1}, "network of at least"),
+        ({"vocab_size": 2**30, "a": 1}, "network of at least"),
+    ],
+)
+def test_a_text_tower_gets_no_more_than_it_needs(repository, tmp_path, config, message):
+    with_tower(tmp_path / "hub", repository, **config)
+    with pytest.raises(ModelError, match=message):
+        load_clip("hf-hub:somebody/clip")
 
 
 @pytest.mark.parametrize("name", ["../words", "/words", "a/b/c", "..", "words:x", "./words"])
