@@ -20,11 +20,12 @@ from typing import Any
 
 from PIL import Image
 
-from guidance.data.folder import read_folder
+from guidance.data.folder import place_of, read_folder
 from guidance.data.samples import Sample, Samples, Skipped
 from guidance.data.tars import read_tar
 from guidance.errors import InputError
 from guidance.files import atomic
+from guidance.images import SUFFIXES
 
 SHARD_BYTES = 38_000_000
 
@@ -36,7 +37,7 @@ def read(paths: Sequence[str], *, captioned: bool = True) -> Samples:
 
     Args:
         captioned: Take the pictures alone that have captions, or a label; without it all pictures
-            of a shard or folder, whose captions need not be there.
+            of a shard or folder, whose captions need not be there, and single files.
 
     Raises:
         InputError: a path or pattern matches nothing, or holds no (captioned) picture.
@@ -45,8 +46,7 @@ def read(paths: Sequence[str], *, captioned: bool = True) -> Samples:
     samples: list[Sample] = []
     for path in (file for pattern in paths for file in find(pattern)):
         skipped = Skipped(path)
-        open_one = read_folder if path.is_dir() else read_tar
-        new = open_one(path, skipped, captioned=captioned)
+        new = _read_one(path, skipped, captioned)
         if not new:
             what = "captioned pictures" if captioned else "pictures"
             reason = f"; {skipped.first()}" if skipped.reasons else ""
@@ -54,6 +54,17 @@ def read(paths: Sequence[str], *, captioned: bool = True) -> Samples:
         skipped.tell(stacklevel=2)
         samples += new
     return Samples(samples)
+
+
+def _read_one(path: Path, skipped: Skipped, captioned: bool) -> list[Sample]:
+    if path.is_dir():
+        return read_folder(path, skipped, captioned=captioned)
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES and not captioned:
+        return [Sample(path.name, (), place=place_of(path))]
+    if suffix in SUFFIXES or suffix in (".csv", ".tsv", ".json", ".jsonl", ".txt"):
+        raise InputError(f"data: {path} is no tar shard; name its folder {path.parent}")
+    return read_tar(path, skipped, captioned=captioned)
 
 
 def find(pattern: str, option: str = "data") -> list[Path]:

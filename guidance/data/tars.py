@@ -17,7 +17,7 @@ from guidance.images.names import FOREIGN
 from guidance.textfile import decode, lines
 
 HEADERS = 131_072  # bytes of the headers of one member: long names, attributes
-TEXTS = 4_194_304  # bytes of the captions or the metadata of one picture
+TEXTS = 1_048_576  # bytes of the captions or the metadata of one picture
 PICTURE = 268_435_456  # bytes of one encoded picture
 KNOWN = SUFFIXES | FOREIGN | {".json", ".txt"}
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"(\xb5/\xfd": "zstd",
@@ -129,7 +129,7 @@ def _take(
     parts: dict[str, dict[str, tuple[str, Any]]],
     skipped: Skipped,
 ) -> None:
-    """Put a picture's place or the bytes of a text into `parts`: key → kind → name and content."""
+    """Put a picture's place or a text into `parts`: key → kind → name and content."""
     name = member.name
     key, ending = _split(name)
     if is_hidden(name) or not ending or member.isdir():
@@ -149,11 +149,19 @@ def _take(
             kind, content = "picture", (path, member.offset_data, member.size, ending)
         else:
             file.seek(member.offset_data)
-            kind, content = ending.lower(), file.read(member.size)
+            kind, content = ending.lower(), _text(file.read(member.size))
         part = parts.setdefault(key, {})
         if kind in part and part[kind][0] != name:
             skipped.add(part[kind][0], f"gives way to {name}, which comes later")
         part[kind] = (name, content)
+
+
+def _text(data: bytes) -> str | InputError:
+    """Decode at once: what is no text, such as the holes of a sparse file, is not kept."""
+    try:
+        return decode(data)
+    except InputError as error:
+        return InputError(str(error))  # without its traceback, which holds the data
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -193,13 +201,16 @@ def _meta(part: dict[str, tuple[str, Any]]) -> dict[str, Any]:
     """Return the metadata; captions of the text file count where it has none."""
     if len(part) == 1:  # a picture alone
         return {"captions": []}
-    meta = parse_json(decode(part["json"][1])) if "json" in part else {}
+    for kind in ("json", "txt"):
+        if kind in part and isinstance(part[kind][1], InputError):
+            raise part[kind][1]
+    meta = parse_json(part["json"][1]) if "json" in part else {}
     if isinstance(meta, str | list):  # captions alone
         meta = {"captions": meta}
     if not isinstance(meta, dict):
         raise InputError("is JSON but no object")
     if all(meta.get(k) is None for k in ("captions", "caption")):
-        texts = captions_of(lines(decode(part["txt"][1]))) if "txt" in part else ()
+        texts = captions_of(lines(part["txt"][1])) if "txt" in part else ()
         if texts:
             meta["captions"] = texts
         elif "text" in meta:

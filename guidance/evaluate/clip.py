@@ -18,7 +18,7 @@ from guidance import zero_shot
 from guidance.cli import Several, alias
 from guidance.clip import ClipModel, load_clip, parse_specs
 from guidance.conventions import MAX_SEED, check_range, resolve_device
-from guidance.data import Samples, read
+from guidance.data import Samples
 from guidance.data.classes import labelled
 from guidance.data.shards import find
 from guidance.errors import FileError, InputError
@@ -26,7 +26,7 @@ from guidance.evaluate import probe as guidance_probe
 from guidance.evaluate.embed import embed_images
 from guidance.evaluate.judges import check_judge, load_judge
 from guidance.evaluate.report import save
-from guidance.evaluate.retrieval import embed_pairs, recalls
+from guidance.evaluate.retrieval import captioned, embed_pairs, recalls
 from guidance.tables import table
 from guidance.templates import templates
 from guidance.textfile import read_lines
@@ -113,7 +113,7 @@ def run(options: ClipEvaluation) -> None:
     options.check()
     device = resolve_device(options.device)
     classes = {source: labelled(source) for source in options.classes}
-    pairs = {pattern: read([pattern]) for pattern in options.pairs}
+    pairs = {pattern: captioned([pattern]) for pattern in options.pairs}
     model = load_clip(options.clip, device=device)
     out: dict[str, Any] = {"clip": options.clip, **_facts(model)}
     if options.classes:

@@ -6,14 +6,29 @@ caption searches its picture among all, each picture any of its captions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from guidance.clip import ClipModel
-from guidance.data import Samples
+from guidance.data import Samples, read
+from guidance.errors import InputError
 from guidance.evaluate.embed import embed_images
 
 RANKS = (1, 5, 10)
+
+
+def captioned(paths: Sequence[str]) -> Samples:
+    """Open pictures as `guidance.data.read` does; those that have a label alone are left out.
+
+    Raises:
+        InputError, FileError: as there, or no picture has a caption.
+    """
+    samples = read(paths).where(lambda s: s.captions)
+    if not len(samples):
+        raise InputError(f"data: no picture of {', '.join(paths)} has a caption")
+    return samples
 
 
 def embed_pairs(

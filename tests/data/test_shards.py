@@ -108,3 +108,14 @@ def test_labelled_folders_and_shards(tmp_path):
     (tmp_path / "classes" / "owl" / "1.png").unlink()
     with pytest.raises(InputError, match="two classes or more"):
         labelled(str(tmp_path / "classes"))
+
+
+def test_files_that_are_no_shards(tmp_path):
+    (tmp_path / "a.png").write_bytes(picture((1, 2, 3)))
+    (tmp_path / "captions.csv").write_text("image,caption\na.png,a\n")
+    for name in ("a.png", "captions.csv"):
+        with pytest.raises(InputError, match=rf"{name} is no tar shard; name its folder"):
+            read([str(tmp_path / name)])
+    samples = read([str(tmp_path / "*.png")], captioned=False)
+    assert [s.key for s in samples] == ["a.png"]
+    assert samples.image(0).size == (20, 10)

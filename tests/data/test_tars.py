@@ -3,6 +3,7 @@
 import json
 import os
 import tarfile
+import tracemalloc
 
 import pytest
 from tars import block, header, member, picture, tar_bytes, write_tar
@@ -86,13 +87,13 @@ DEEP = "[" * 100_000
         ("0.json", '{"caption": "a", "tags": [[]]}', "has tags that are not text"),
         ("0.txt", b"caf\xe9", r"is not UTF-8 text \(line 1\)"),
         ("0.txt", "a fox".encode("utf-16-le"), "it holds NUL characters"),
-        ("0.txt", b"x" * 5_000_000, "has 5,000,000 bytes, more than 4,194,304"),
+        ("0.txt", b"x" * 2_000_000, "has 2,000,000 bytes, more than 1,048,576"),
     ],
 )
 def test_what_cannot_be_used_is_skipped_and_named(tmp_path, name, data, reason):
     entries = {"0.png": RED, name: data, "1.png": RED, "1.txt": "b"}
     path = write_tar(tmp_path / "a.tar", entries)
-    if len(data) < 4_194_304:
+    if len(data) < 1_048_576:
         with pytest.warns(UserWarning, match=rf"a.tar: {name} is skipped: it .*{reason}"):
             assert captions(path) == {"1": ("b",)}
     else:
@@ -265,3 +266,19 @@ def test_pictures_of_other_formats_are_named(tmp_path):
     path = write_tar(tmp_path / "a.tar", entries)
     with pytest.warns(UserWarning, match=r"1\.HEIC is skipped: it is of a format that is not read"):
         assert captions(path) == {"0": ("a",)}
+
+
+def test_texts_of_holes_are_not_kept(tmp_path):
+    """A file of 100 MB of captions, none of which is on the disk."""
+    path = tmp_path / "a.tar"
+    with path.open("wb") as file:
+        for number in range(100):
+            file.write(header(f"{number}.txt", 2**20, b"0"))
+            file.seek(2**20, 1)
+        file.write(tar_bytes([("0.png", RED), ("a.png", RED), ("a.txt", "a")]))
+    tracemalloc.start()
+    with pytest.warns(UserWarning, match=r"0\.txt is skipped: it is not UTF-8 text: it holds NUL"):
+        assert captions(path) == {"a": ("a",)}
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 20_000_000

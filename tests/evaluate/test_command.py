@@ -148,3 +148,9 @@ def test_odd_shards_end_in_one_line(place, capsys):
     assert err == (
         "evaluate: error: data: a.tar holds no captioned pictures; 0.json has no caption\n"
     )
+
+
+def test_labels_are_no_captions(place, capsys):
+    write_tar(Path("a.tar"), {"0.png": b"x", "0.json": '{"label": "fox"}'})
+    assert evaluate("--pairs", "a.tar") == 2
+    assert capsys.readouterr().err == "evaluate: error: data: no picture of a.tar has a caption\n"
