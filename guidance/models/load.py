@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,11 +132,18 @@ def latents_factor(name: str, config: str | None = None) -> int:
         InputError, FileError, ModelError: as `load_latents`.
     """
     path = Path(name)
+    if path.is_dir() and name != MINI:
+        return _factor(in_folder(path), name)
+    return _kept_factor(name, config, path.stat().st_mtime_ns if path.is_file() else None)
+
+
+@lru_cache(maxsize=16)
+def _kept_factor(name: str, config: str | None, modified: int | None) -> int:
+    """Ask the hub or read a file once; `modified` tells a changed one."""
     if name == MINI:
         with packaged("models/configs/mini-vqgan.json") as file:
             return cell_side("VQModel", read_json(file))
-    if path.is_dir():
-        return _factor(in_folder(path), name)
+    path = Path(name)
     if path.suffix.lower() in SUFFIXES:
         from guidance.models.taming import describe
 

@@ -177,7 +177,7 @@ def test_folders_with_bad_weights(folders, tmp_path):
     state = load_file(folder / WEIGHTS)
     weight = state.pop("decoder.conv_in.weight")
     save_file(state, tmp_path / WEIGHTS)
-    refused(r"they lack 1 entries, first 'decoder\.conv_in\.weight'")
+    refused(r"they lack 1 entry, first 'decoder\.conv_in\.weight'")
     save_file(state | {"decoder.conv_in.weight": weight[:1]}, tmp_path / WEIGHTS)
     refused("is not a usable VQModel")
     (tmp_path / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:1000])
