@@ -135,9 +135,12 @@ class _Builder(ET.TreeBuilder):
     def __init__(self, name: str, error: type[GuidanceError]) -> None:
         super().__init__()
         self._name, self._error = name, error
+        self._space = SVG_SPACE
         self._depth = self._elements = self._size = self._numbers = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> ET.Element:
+        if not self._depth and tag.endswith("}svg"):
+            self._space = tag[:-3]  # SVG's, or what a writer mistook for it
         self._depth += 1
         self._elements += 1
         for key in ("d", "points", "transform"):
@@ -155,11 +158,11 @@ class _Builder(ET.TreeBuilder):
         reference = attributes.pop(XLINK_HREF, None)
         if reference is not None:
             attributes.setdefault("href", reference)
-        return super().start(tag.removeprefix(SVG_SPACE), attributes)
+        return super().start(tag.removeprefix(self._space), attributes)
 
     def end(self, tag: str) -> ET.Element:
         self._depth -= 1
-        return super().end(tag.removeprefix(SVG_SPACE))
+        return super().end(tag.removeprefix(self._space))
 
     def data(self, data: str) -> None:
         self._size += len(data)

@@ -132,6 +132,8 @@ def _step(name: str, inner: str, font_size: float, whole: tuple[float, float]) -
         return None
     sizes = [length(x, font_size, whole[i % 2]) for i, x in enumerate(raw)]
     plain = [value for value, _ in values]
+    if not all(map(math.isfinite, plain)):
+        return None
     turns = [math.radians(value * _ANGLES.get(unit, 1.0)) for value, unit in values]
     n = len(raw)
     if name == "matrix" and n == 6:
