@@ -57,7 +57,7 @@ class AestheticHead:
             raise InputError(
                 f"embeddings must have shape [N, {self.dim}] but have {list(vectors.shape)}"
             )
-        x = vectors.double().cpu()
+        x = vectors.cpu().double()
         for number, (weight, bias) in enumerate(self.layers):
             x = (x.relu() if self.relu and number else x) @ weight.double().T + bias.double()
         return x[:, 0]

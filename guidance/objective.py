@@ -25,7 +25,7 @@ from guidance.errors import InputError
 from guidance.images import as_tensor
 from guidance.prompts import Prompt
 from guidance.scorer import ClipScorer
-from guidance.text_off import clouds, text_directions, without_direction
+from guidance.text_off import clouds, text_directions, without_basis
 
 PLAIN_PICTURES = 16  # on which words are written to learn what writing does
 
@@ -182,7 +182,7 @@ class PromptObjective(Objective):
                 crops[size] = apply_cuts(image, part, size)
             features = model.encode_image(crops[size])
             if writing is not None:
-                features = without_direction(features, writing)
+                features = without_basis(features, writing)
             loss = loss + share * weight * self._distance(features, aims, weights)
             score = score + share * weight * self._score(features.detach(), texts, weights)
         return loss, score
@@ -261,6 +261,6 @@ def _embed(model, prompts: Sequence[Prompt]) -> Tensor:
             size = rows[0].shape[-1] if rows else model.encode_text(["a"]).shape[-1]
             generator = make_generator(int(prompt.text))
             row = torch.randn(1, size, generator=generator).to(model.device)
-            row = row / row.norm(dim=-1, keepdim=True)
+            row = row / torch.linalg.vector_norm(row, dim=-1, keepdim=True)
         rows.append(row)
     return torch.cat(rows)

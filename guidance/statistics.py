@@ -53,7 +53,7 @@ def ranks(values: Numbers) -> Tensor:
 
 
 def _vector(values: Numbers) -> Tensor:
-    values = torch.as_tensor(values, dtype=torch.float64)
+    values = torch.as_tensor(values, device="cpu").double()  # not every device has float64
     if values.ndim != 1 or not len(values):
         raise InputError(f"values must have shape [N] but have {list(values.shape)}")
     return values

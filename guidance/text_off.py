@@ -114,11 +114,11 @@ def text_directions(
         place, index = places[number % len(places)], number % len(pictures)
         written = write_on(pictures[index], words[which], height=height, place=place)
         changes.append(scorer.encode_image(to_tensor(written))[0] - plain[index])
-    changes = torch.stack(changes).double()
+    changes = torch.stack(changes).cpu().double()  # which not every device has
     first = F.normalize(changes.mean(dim=0, keepdim=True), dim=-1)
     rest = changes - changes @ first.T @ first
     parts = torch.linalg.svd(rest, full_matrices=False).Vh[: count - 1]
-    return torch.cat([first, parts]).float()
+    return torch.cat([first, parts]).float().to(scorer.device)
 
 
 def without_direction(embeddings: Tensor, direction: Tensor) -> Tensor:
@@ -134,15 +134,25 @@ def without_direction(embeddings: Tensor, direction: Tensor) -> Tensor:
     Raises:
         InputError: lengths differ, or the directions are zero or not independent.
     """
+    return without_basis(embeddings, _basis(embeddings, direction))
+
+
+def without_basis(embeddings: Tensor, basis: Tensor) -> Tensor:
+    """Take directions that are orthonormal already, ``[K, D]``, out of embeddings ``[..., D]``."""
+    return F.normalize(embeddings - embeddings @ basis.T @ basis, dim=-1)
+
+
+def _basis(embeddings: Tensor, direction: Tensor) -> Tensor:
+    """Return an orthonormal basis ``[K, D]`` of the directions, checked, beside the embeddings."""
     rows = direction[None] if direction.ndim == 1 else direction
     if rows.ndim != 2 or rows.shape[-1] != embeddings.shape[-1]:
         raise InputError(
             f"direction must be [D] or [K, D] with D = {embeddings.shape[-1]} "
             f"but has {list(direction.shape)}"
         )
-    basis, triangle = torch.linalg.qr(rows.double().T)  # [D, K]
+    basis, triangle = torch.linalg.qr(rows.cpu().double().T)  # [D, K]
     diagonal = triangle.diagonal().abs()
-    if len(rows) > len(basis) or diagonal.min() <= 1e-6 * rows.norm(dim=-1).max():
+    longest = torch.linalg.vector_norm(rows, dim=-1).max().cpu()
+    if len(rows) > len(basis) or diagonal.min() <= 1e-6 * longest:
         raise InputError("the directions must be independent and not zero")
-    basis = basis.to(embeddings)
-    return F.normalize(embeddings - embeddings @ basis @ basis.T, dim=-1)
+    return basis.T.to(embeddings)

@@ -74,8 +74,8 @@ def remember(texts: Tensor, images: Tensor, rank: int) -> dict[str, Tensor]:
     """
     state = {}
     for side, rows in zip(SIDES, (texts, images), strict=True):
-        _, _, directions = torch.linalg.svd(rows.double(), full_matrices=False)
-        basis = directions[:rank].float()
+        _, _, directions = torch.linalg.svd(rows.cpu().double(), full_matrices=False)
+        basis = directions[:rank].float().to(rows.device)
         codes = rows.float() @ basis.T
         scale = codes.abs().amax(0).clamp(min=1e-12) / 127
         state[f"{side}.codes"] = (codes / scale).round().to(torch.int8).contiguous()

@@ -253,7 +253,7 @@ def _capsule_row(a: Tensor, b: Tensor, r: Tensor, y: Tensor) -> tuple[Tensor, Te
     Nowhere within reach gives (inf, -inf).
     """
     edge = b - a
-    length = edge.norm(dim=1)
+    length = torch.linalg.vector_norm(edge, dim=1)
     unit = edge / torch.where(length > 0, length, 1.0)[:, None]
     left, right = torch.full_like(y, torch.inf), torch.full_like(y, -torch.inf)
     for end in (a, b):

@@ -100,7 +100,8 @@ def count_pieces(cubics: Tensor, margin: Tensor, size: Tensor) -> Tensor:
         margin: ``[C]`` pixels, how far beyond its centre line a cubic can colour a pixel.
         size: ``[2]`` width and height of the canvas in pixels.
     """
-    bend = (cubics[:, :2] - 2 * cubics[:, 1:3] + cubics[:, 2:]).norm(dim=2).amax(1)
+    turns = cubics[:, :2] - 2 * cubics[:, 1:3] + cubics[:, 2:]
+    bend = torch.linalg.vector_norm(turns, dim=2).amax(1)  # `norm` warns on a Mac
     pieces = (0.75 / TOLERANCE * bend).sqrt().ceil().clamp(MIN_PIECES, MAX_PIECES).long()
     low, high = cubics.aminmax(dim=1)
     outside = (high < -margin[:, None]) | (low > size + margin[:, None])

@@ -200,14 +200,14 @@ def mmr(scores: Tensor, vectors: Tensor, k: int, balance: float) -> list[int]:
     check_range("balance", balance, 0, 1)
     if not scores.isfinite().all():
         raise InputError("scores must be finite")
-    relevance = scores.to(vectors.device, torch.float64)
+    relevance = scores.cpu().double()  # which not every device has
     closest = torch.full_like(relevance, -torch.inf)
     value = relevance.clone()
     chosen: list[int] = []
     for _ in range(min(k, len(vectors))):
         place = int(_rounded(value).argmax())
         chosen.append(place)
-        closest = closest.maximum((vectors @ vectors[place]).double())
+        closest = closest.maximum((vectors @ vectors[place]).cpu().double())
         value = balance * relevance - (1 - balance) * closest
         value[chosen] = -torch.inf
     return chosen

@@ -52,7 +52,7 @@ def apply(options: ProbeOptions) -> int:
     )  # fmt: skip
     read = vectors if learned.source == "features" else project(clip, vectors)
     with torch.no_grad():
-        probabilities = learned.logits(read).double().softmax(-1).cpu()
+        probabilities = learned.logits(read).cpu().double().softmax(-1)
     found, names = [files[i] for i in rows], head.about.names
     print(report.blocks(found, probabilities, names, options.top))
     if options.csv is not None:

@@ -40,7 +40,8 @@ class Linear:
 
     def __call__(self, features: Tensor) -> Tensor:
         """Return logits: ``[N, F]`` → ``[N, C]``."""
-        return features.to(self.weight) @ self.weight.T + self.bias
+        x = features.to(self.weight.device).to(self.weight.dtype)  # first to where float64 is
+        return x @ self.weight.T + self.bias
 
 
 class Problem:
@@ -66,8 +67,8 @@ class Problem:
             raise InputError("features must be finite and not empty")
         if labels.min() < 0 or labels.max() >= classes:
             raise InputError(f"labels must be in [0, {classes}) but reach {int(labels.max())}")
-        x = features.detach().double()
-        self.labels, self.mean = labels.long(), x.mean(0)
+        x = features.detach().cpu().double()  # on the CPU: not every device has float64
+        self.labels, self.mean = labels.cpu().long(), x.mean(0)
         self.targets = F.one_hot(self.labels, classes).double()
         self.axes = _principal(x - self.mean)  # [F, K]
         self.data = F.pad((x - self.mean) @ self.axes, (0, 1), value=1.0)  # [N, K + 1]
@@ -174,7 +175,7 @@ def choose(problem: Problem, features: Tensor, labels: Tensor) -> float:
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """Return the share of rows of ``[N, C]`` whose largest entry is at the label, in [0, 1]."""
-    return float((logits.argmax(-1) == labels).double().mean())
+    return float((logits.argmax(-1) == labels).float().mean())
 
 
 def _principal(x: Tensor) -> Tensor:

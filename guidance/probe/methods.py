@@ -40,7 +40,7 @@ class Learned:
     def accuracy(self, bank: Bank, rows: Tensor) -> float:
         """Return the share of `rows` that are classified right, in [0, 1]."""
         found = self.logits(getattr(bank, self.source)[rows]).argmax(-1).cpu()
-        return float((found == bank.labels[rows]).double().mean())
+        return float((found == bank.labels[rows]).float().mean())
 
 
 Learn = Callable[[Bank, Tensor, Tensor, int], Learned]
@@ -96,4 +96,4 @@ def refit(bank: Bank, learned: Learned, rows: Tensor) -> Learned:
 def zero_shot(bank: Bank, classes: Tensor, rows: Tensor) -> float:
     """Return the accuracy of the nearest class embedding of ``[C, D]``, in [0, 1]."""
     found = (bank.embeddings[rows] @ F.normalize(classes, dim=-1).T).argmax(-1).cpu()
-    return float((found == bank.labels[rows]).double().mean())
+    return float((found == bank.labels[rows]).float().mean())
