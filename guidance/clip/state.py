@@ -45,9 +45,11 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], claim: str) ->
     Raises:
         ModelError: it does not fit, with `claim` before the reason.
     """
+    given = state
     try:
-        state = _converted(network, dict(state))
+        state = _converted(network, dict(given))
     except Exception as error:  # open_clip's conversions fail by assertion, index and shape
+        check_keys(network, given, claim)  # says more, where the weights are of another network
         raise ModelError(f"{claim}: {line(error)}") from error
     check_keys(network, state, claim)
     network.load_state_dict(state)
