@@ -8,6 +8,7 @@ it, one caption a line.
 from __future__ import annotations
 
 import os
+import unicodedata
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -85,11 +86,12 @@ def _joined(folder: Path, source: Path, entries: list[Entry], skipped: Skipped) 
     joined: dict[str, dict[str, Any]] = {}
     places: dict[str, str] = {}
     missing = []
+    names = _Names(folder)
     for where, name, meta in entries:
         key = _inside(folder, name)
         if key is None:
             raise InputError(f"data: {source}, {where}: {name!r} lies outside {folder}")
-        if not exists(os.path.join(folder, key)):
+        if (key := names.found(key)) is None:
             missing.append(name)
         elif key in joined:
             more = [*(joined[key]["captions"] or ()), *(meta["captions"] or ())]
@@ -99,9 +101,35 @@ def _joined(folder: Path, source: Path, entries: list[Entry], skipped: Skipped) 
     if missing:
         raise InputError(
             f"data: {len(missing):,} of {counted(len(joined) + len(missing), 'picture')} named in "
-            f"{source} do not exist, first {missing[0]!r}"
+            f"{source} cannot be found, first {missing[0]!r}"
         )
     return _made(folder, joined, places, skipped)
+
+
+class _Names:
+    """The pictures of a folder by name, in whatever case and form of Unicode.
+
+    What Windows and macOS take for one name, Linux does not: ``A.JPG`` and ``a.jpg``, or an accent
+    as a character of its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.alike: dict[str, str] | None = None
+
+    def found(self, key: str) -> str | None:
+        """Return the path below the folder of the file that `key` means; None if there is none."""
+        if exists(os.path.join(self.folder, key)):
+            return key
+        if self.alike is None:
+            keys = (_key(p, self.folder) for p in pictures_below(self.folder))
+            self.alike = {self.folded(k): k for k in keys}
+        return self.alike.get(self.folded(key))
+
+    @staticmethod
+    def folded(key: str) -> str:
+        """Return what equal names of any system have in common."""
+        return unicodedata.normalize("NFC", key).casefold()
 
 
 def _inside(folder: Path, name: str) -> str | None:

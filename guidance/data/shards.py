@@ -23,7 +23,7 @@ from PIL import Image
 from guidance.data.folder import place_of, read_folder
 from guidance.data.samples import Sample, Samples, Skipped
 from guidance.data.tars import read_tar
-from guidance.errors import InputError
+from guidance.errors import FileError, InputError
 from guidance.files import atomic
 from guidance.images import SUFFIXES
 
@@ -50,6 +50,8 @@ def read(paths: Sequence[str], *, captioned: bool = True) -> Samples:
         if not new:
             what = "captioned pictures" if captioned else "pictures"
             reason = f"; {skipped.first()}" if skipped.reasons else ""
+            if captioned and not reason:
+                reason = ": KEY.jpg with KEY.txt or KEY.json"
             raise InputError(f"data: {path} holds no {what}{reason}")
         skipped.tell(stacklevel=2)
         samples += new
@@ -58,7 +60,10 @@ def read(paths: Sequence[str], *, captioned: bool = True) -> Samples:
 
 def _read_one(path: Path, skipped: Skipped, captioned: bool) -> list[Sample]:
     if path.is_dir():
-        return read_folder(path, skipped, captioned=captioned)
+        try:
+            return read_folder(path, skipped, captioned=captioned)
+        except PermissionError as error:
+            raise FileError(f"cannot read {error.filename or path}: {error.strerror}") from error
     suffix = path.suffix.lower()
     if suffix in SUFFIXES and not captioned:
         return [Sample(path.name, (), place=place_of(path))]

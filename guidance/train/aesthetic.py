@@ -23,7 +23,7 @@ from torch import Tensor
 
 from guidance.aesthetic import AestheticHead, check_out, save_head
 from guidance.conventions import check_count, check_range, derive_seed, make_generator
-from guidance.errors import FileError, InputError, unknown
+from guidance.errors import FileError, InputError, counted, unknown
 from guidance.statistics import pearson, spearman
 from guidance.tables import plain
 from guidance.textfile import decode
@@ -113,7 +113,7 @@ def train(options: AestheticOptions) -> None:
     kept = torch.tensor([i not in gone for i in range(len(files))])
     vectors, ratings = vectors.cpu(), ratings[kept]
     if len(ratings) < FEWEST:
-        raise InputError(f"{len(ratings)} readable pictures are too few; {FEWEST} are needed")
+        raise InputError(f"too few readable pictures: {len(ratings)}; {FEWEST} are needed")
     places = torch.randperm(len(ratings), generator=generator)
     count = max(2, round(options.held_out * len(ratings)))
     test, rest = places[:count], places[count:]
@@ -191,7 +191,9 @@ def read_ratings(folder: Path) -> tuple[list[Path], Tensor]:
         files.append(Path(folder) / image)
         ratings.append(rating)
     if len(files) < FEWEST:
-        raise InputError(f"{path} rates {len(files)} pictures; at least {FEWEST} are needed")
+        raise InputError(
+            f"{path} rates {counted(len(files), 'picture')}; at least {FEWEST} are needed"
+        )
     if len(set(ratings)) == 1:
         raise InputError(f"{path}: all ratings are {ratings[0]:g}, so there is nothing to learn")
     return files, torch.tensor(ratings, dtype=torch.float64)

@@ -24,7 +24,7 @@ from guidance.cli import Several
 from guidance.clip import ClipModel, load_clip
 from guidance.conventions import check_range, resolve_device
 from guidance.data import Samples, read
-from guidance.errors import FileError, InputError
+from guidance.errors import FileError, InputError, counted
 from guidance.files import atomic
 from guidance.models.latent_unet import enlarge
 from guidance.models.latents import Latents
@@ -190,7 +190,7 @@ def prepare(options: LatentsOptions) -> None:
     facts = {"clip": options.clip, "vqgan": options.vqgan, "side": options.side}
     with atomic(options.out) as path:
         save_file(content, path, {"guidance": json.dumps(facts)})
-    print(f"{options.out}: {len(samples)} pictures, {len(texts)} captions")
+    print(f"{options.out}: {counted(len(samples), 'picture')}, {counted(len(texts), 'caption')}")
 
 
 if __name__ == "__main__":

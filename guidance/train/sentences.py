@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from guidance.errors import FileError, InputError
+from guidance.errors import FileError, InputError, counted
 from guidance.files import atomic, write
 
 
@@ -58,7 +58,7 @@ class SentenceTable:
         missing = [t for t, f in zip(texts, found, strict=True) if f is None]
         if missing:
             raise InputError(
-                f"sentences: {len(missing)} of {len(texts)} captions have no embedding, "
+                f"sentences: {len(missing)} of {counted(len(texts), 'caption')} without embedding, "
                 f"first {missing[0]!r}; run python -m guidance.train.text embed on this data"
             )
         return torch.tensor(found)

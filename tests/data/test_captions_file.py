@@ -79,6 +79,13 @@ def test_names_as_windows_and_scripts_write_them(folder):
     assert captions(folder, "captions.csv", "\n".join(lines)) == expected
 
 
+def test_names_alike_on_other_systems(folder):
+    """Case, and accents as characters of their own."""
+    Image.new("RGB", (4, 4)).save(folder / "cafe\u0301.PNG")
+    text = "image,caption\nCAF\u00c9.png,one\nA.png,two\nSub/E.png,three\n"
+    assert set(captions(folder, "captions.csv", text)) == {"cafe\u0301.PNG", "a.png", "sub/e.png"}
+
+
 def test_our_own_tables_are_read(folder):
     write_csv(folder / "captions.csv", [["image", "caption"], ["-c.png", "=a"], ["a.png", "-1"]])
     assert captions(folder) == {"-c.png": ("=a",), "a.png": ("-1",)}
@@ -148,15 +155,15 @@ def test_lines_that_cannot_be_used_are_named(folder, name, content, said):
         ("captions.csv", "a.png,a\nb.png,b\n", FileError, "has a.png, a but needs one of image"),
         ("captions.csv", "image\na.png\n", FileError, "has image but needs one of"),
         ("captions.csv", "image,caption\na.png,\n", InputError, "line 2 has no caption"),
-        ("captions.csv", "image,caption\n\U0001f98a" * 2 + ",a\n", InputError, "do not exist"),
-        ("captions.csv", "image,caption\n" + "x" * 5000 + ".png,a\n", InputError, "do not exist"),
+        ("captions.csv", "image,caption\n\U0001f98a" * 2 + ",a\n", InputError, "cannot be found"),
+        ("captions.csv", "image,caption\n" + "x" * 5000 + ",a\n", InputError, "cannot be found"),
         ("captions.json", "3", FileError, "expected an object or a list"),
         ("captions.json", '{"a.png": "' + "[" * 9, FileError, "is not readable JSON"),
         ("captions.json", "{" * 99999, FileError, "is not readable JSON"),
         ("captions.json", '{"a": ' * 99999, FileError, "nested too deeply"),
         ("captions.json", '{"images": {}, "annotations": 3}', FileError, "must be lists"),
         ("captions.json", '{"images": [], "annotations": []}', InputError, "names no picture"),
-        ("captions.json", '{"a\\u0000.png": "a"}', InputError, "do not exist"),
+        ("captions.json", '{"a\\u0000.png": "a"}', InputError, "cannot be found"),
         ("captions.jsonl", '{"file": "a.png", "text": "\\udc00"}', FileError, "not valid Unicode"),
     ],
 )  # fmt: skip

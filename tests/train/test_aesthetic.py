@@ -107,7 +107,7 @@ def test_a_head_learns_sharpness_from_photos(rated, tmp_path, capsys):
         ("image,rating\na.png\n", "line 2: the rating must be a number but is None"),
         ("image,rating\na.png,nan\n", "must be a number but is 'nan'"),
         ("image,rating\nb.png,1\n", "line 2: the picture 'b.png' does not exist"),
-        ("image,rating\na.png,1\n", "rates 1 pictures; at least 10 are needed"),
+        ("image,rating\na.png,1\n", "rates 1 picture; at least 10 are needed"),
         ("image,rating\n" + "a.png,1\n" * 12, "all ratings are 1, so there is nothing to learn"),
         ("imäge\n", "it is not UTF-8"),
     ],

@@ -79,7 +79,7 @@ def test_tables_find_their_texts(tmp_path):
     table.save(tmp_path)
     again = SentenceTable.load(tmp_path)
     assert again.rows(["an owl", " a  fox"]).tolist() == [1, 0]
-    with pytest.raises(InputError, match="1 of 1 captions have no embedding, first 'a cat'"):
+    with pytest.raises(InputError, match="1 of 1 caption without embedding, first 'a cat'"):
         again.rows(["a cat"])
     (tmp_path / "texts.txt").write_text("a fox\n")
     with pytest.raises(FileError, match="1 texts do not fit 2 embeddings"):
