@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -107,22 +107,28 @@ def tell_crop(option: str, path: str | os.PathLike, shape: Size, size: Size) -> 
     ]
 
 
-def shape_of(path: str | os.PathLike) -> Size:
+def _upright(path: Path) -> Size:
+    image = load_image(path)
+    return image.height, image.width
+
+
+def shape_of(path: str | os.PathLike, read: Callable[[Path], Size] = _upright) -> Size:
     """Return height and width of an image file, upright, pixels.
+
+    Args:
+        read: finds them out; called once for a file, as long as that does not change.
 
     Raises:
         FileError: it cannot be read.
     """
     path = Path(path)
     state = path.stat() if path.is_file() else None
-    return _shape_of(path, state and (state.st_mtime_ns, state.st_size, state.st_ino))
+    return _shape_of(path, state and (state.st_mtime_ns, state.st_size, state.st_ino), read)
 
 
 @lru_cache(maxsize=64)
-def _shape_of(path: Path, state: object) -> Size:
-    """Read the whole file, as the run will; `state` tells a changed one."""
-    image = load_image(path)
-    return image.height, image.width
+def _shape_of(path: Path, state: object, read: Callable[[Path], Size]) -> Size:
+    return read(path)
 
 
 def check_mask(mask: str | os.PathLike, init: str | os.PathLike, size: Size) -> None:

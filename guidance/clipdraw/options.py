@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 from guidance.cli import Several, alias
+from guidance.clipdraw.svg_reader import shape_of_svg
 from guidance.conventions import check_range, check_size
 from guidance.errors import InputError
-from guidance.fitting import Size, canvas_of, shape_of, tell_crop
+from guidance.fitting import Size, canvas_of, cropped, shape_of, tell_crop
 from guidance.options import GuidedOptions, check_files
 from guidance.parse import parse_color, parse_palette
 
@@ -50,7 +51,7 @@ class ClipDrawOptions(GuidedOptions):
 
     size: Annotated[str | None, alias("-s")] = None
     """Canvas that CLIP sees, pixels: "224" or "320x224"; by default as many as 224x224, in the
-    shape of an image to start from."""
+    shape of --init."""
     render_size: int = 1024
     """Longer side of image.png and drawing.svg, pixels."""
 
@@ -97,12 +98,18 @@ class ClipDrawOptions(GuidedOptions):
 
     def notes(self) -> list[str]:
         """Return a line about what is cut of the init image, if anything."""
-        shape = self._shape()
-        return [] if shape is None else tell_crop("--init", self.init, shape, self.canvas())
+        shape, canvas = self._shape(), self.canvas()
+        if shape is None or cropped(shape, canvas) == shape:
+            return []
+        if self.init_is_svg():
+            return [f"--init: {self.init} has another shape than --size and is stretched to it"]
+        return tell_crop("--init", self.init, shape, canvas)
 
     def _shape(self) -> Size | None:
-        """Return height and width of the image that it starts from; a drawing fills any canvas."""
-        return None if self.init is None or self.init_is_svg() else shape_of(self.init)
+        """Return height and width of the image or drawing that it starts from."""
+        if self.init is None:
+            return None
+        return shape_of(self.init, shape_of_svg) if self.init_is_svg() else shape_of(self.init)
 
     def final(self) -> tuple[int, int]:
         """Return height and width of ``image.png``, pixels."""

@@ -62,6 +62,18 @@ def from_svg(source: str | Path, max_shapes: int = 10_000) -> Scene:
     return _scene(canvas.shapes, size, drawing.name)
 
 
+def shape_of_svg(source: str | Path) -> tuple[int, int]:
+    """Return height and width of a drawing, in whole thousandths of the longer side.
+
+    Raises:
+        FileError, InputError: as `from_svg`.
+    """
+    drawing = load(source)
+    width, height = _size(drawing, Styles(drawing, Counter()))
+    unit = max(width, height) / 1000
+    return max(1, round(height / unit)), max(1, round(width / unit))
+
+
 def _size(source: Source, styles: Styles) -> tuple[float, float]:
     """Return width and height of the canvas in pixels."""
     root = source.root

@@ -144,6 +144,22 @@ def test_an_image_to_start_from_keeps_its_shape(tmp_path):
     assert square.notes[0].endswith("its middle, 60x60, fills the picture of 64x64")
 
 
+def test_a_drawing_to_continue_from_keeps_its_shape(tmp_path, generator):
+    drawing = Drawing(
+        random_scene(6, (1, 3), generator=generator), (48, 96), export_size=(512, 1024)
+    )
+    svg = tmp_path / "drawing.svg"
+    svg.write_text(drawing.artefacts()["drawing.svg"])
+    options = ClipDrawOptions(prompt="x", init=str(svg))
+    height, width = options.canvas()
+    assert (width, options.final()) == (2 * height, (512, 1024))
+    again = build(options, CPU)
+    assert again.notes == []
+    assert (again.render(48, 96) - drawing.image()).abs().max() < 0.01
+    (note,) = build(ClipDrawOptions(prompt="x", init=str(svg), size="64"), CPU).notes
+    assert note.endswith("drawing.svg has another shape than --size and is stretched to it")
+
+
 def test_take_colors_uses_only_real_points():
     points = torch.full((1, 7, 2), 5.0)
     points[0, :4] = 0.25
