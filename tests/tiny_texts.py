@@ -77,7 +77,7 @@ def text_model(kind: str, folder: Path) -> ClipModel:
     """Return a CLIP whose text tower and tokenizer are of one of the kinds that open_clip has.
 
     Args:
-        kind: clip, custom, reduced, coca, clipa, siglip, siglip2 or worldwide.
+        kind: clip, custom, reduced, coca, clipa, siglip, siglip2, worldwide or roberta.
         folder: for the files of the tokenizer.
     """
     torch.manual_seed(0)
@@ -107,6 +107,8 @@ def _simple(kind: str) -> tuple[torch.nn.Module, Any] | None:
 def _transformers(kind: str, folder: Path) -> tuple[torch.nn.Module, Any]:
     import open_clip
 
+    if kind == "roberta":
+        return _roberta(), hf_tokenizer("xlm", folder, context_length=LENGTH)
     words, settings, options = {
         "clipa": ("bert", LAST, {"strip_sep_token": True}),
         "siglip": ("t5", {**LAST, "proj_bias": True}, {"clean": "canonicalize"}),
@@ -119,3 +121,20 @@ def _transformers(kind: str, folder: Path) -> tuple[torch.nn.Module, Any]:
     if kind == "siglip2":
         return network, siglip_tokenizer(words, LENGTH)
     return network, hf_tokenizer(words, folder, context_length=LENGTH, **options)
+
+
+def _roberta() -> torch.nn.Module:
+    """Return a CLIP whose text tower is one of transformers."""
+    import open_clip
+    from open_clip.hf_model import HFTextEncoder
+    from transformers import RobertaConfig
+
+    network = open_clip.CustomTextCLIP(
+        embed_dim=16, vision_cfg=VISION, text_cfg={"vocab_size": 49408, **TEXT}
+    )
+    config = RobertaConfig(
+        vocab_size=vocabulary_size("xlm"), hidden_size=16, num_hidden_layers=1, pad_token_id=1,
+        num_attention_heads=2, intermediate_size=16, max_position_embeddings=LENGTH + 2,
+    )  # fmt: skip
+    network.text = HFTextEncoder("", 16, config, "mean_pooler", "linear")
+    return network

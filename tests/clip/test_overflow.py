@@ -8,7 +8,7 @@ import torch
 from tiny_texts import LENGTH, text_model
 
 LETTERS = {"clipa": LENGTH - 2, "siglip": LENGTH - 1, "siglip2": LENGTH - 1,
-           "worldwide": LENGTH - 2}  # fmt: skip
+           "worldwide": LENGTH - 2, "roberta": LENGTH - 2}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", LETTERS)
@@ -17,9 +17,9 @@ def test_a_text_over_the_context_is_told_and_one_that_fits_is_not(kind, tmp_path
     fits = "a " + "b" * (LETTERS[kind] - 2)  # tokens are letters
     for text in ("", "a", fits[:-2], fits[:-1], fits):
         assert model.unread(text) == "", text
-    assert model.unread(fits + "c") == "its last 1 words are ignored: 'c'"
+    assert model.unread(fits + "c") == "its last word is ignored: 'c'"
     assert model.unread(fits + " car boat") == "its last 2 words are ignored: 'car boat'"
-    with pytest.warns(UserWarning, match=f"longer than the 20 tokens {kind} reads; its last 1"):
+    with pytest.warns(UserWarning, match=f"longer than the 20 tokens {kind} reads; its last word"):
         model.encode_text([fits + " car"])
 
 
@@ -28,7 +28,7 @@ def test_words_over_the_context_of_clips_own_tokenizer(kind, tmp_path):
     model = text_model(kind, tmp_path)
     fits = " ".join(["fox"] * (LENGTH - 2))
     assert model.unread(fits) == ""
-    assert model.unread(fits + " boat") == "its last 1 words are ignored: 'boat'"
+    assert model.unread(fits + " boat") == "its last word is ignored: 'boat'"
     if kind == "custom":  # which leaves punctuation out
         assert model.unread(fits + " !!!") == ""
     else:

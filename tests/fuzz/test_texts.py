@@ -27,7 +27,7 @@ def texts(count: int, seed: int) -> list[str]:
 
 
 COUNTS = {"clip": 5000, "custom": 800, "worldwide": 800, "clipa": 400, "siglip": 400,
-          "siglip2": 400, "coca": 400, "reduced": 400}  # fmt: skip
+          "siglip2": 400, "coca": 400, "reduced": 400, "roberta": 200}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", COUNTS)
@@ -40,7 +40,7 @@ def test_texts_alone_and_together_are_what_open_clip_makes_of_them(kind, tmp_pat
         tokens = tokenize(tokenizer, some)
         whole = F.normalize(network.encode_text(tokens), dim=-1)
         together = model.encode_text(some)
-        for number, row in enumerate(tokens[:1500]):
+        for number, row in enumerate(tokens):
             with cut(network, row[None]) as short:
                 alone = F.normalize(network.encode_text(short), dim=-1)[0]
             assert torch.allclose(alone, whole[number], atol=1e-5), some[number]
