@@ -2,7 +2,10 @@
 
 import ast
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from guidance.errors import unknown
 
 
 def techniques() -> dict[str, str]:
@@ -14,13 +17,21 @@ def techniques() -> dict[str, str]:
     return found
 
 
-def main() -> int:
-    """Print the table."""
+def main(argv: Sequence[str] = ()) -> int:
+    """Print the table; say how a technique that is named is run."""
+    known = techniques()
+    name = next(iter(argv), "--help")
+    if name in known:
+        print(f"guidance: error: write python -m guidance.{name}", file=sys.stderr)
+        return 2
+    if name not in ("-h", "--help"):
+        print(f"guidance: error: {unknown('technique', name, known)}", file=sys.stderr)
+        return 2
     print("Techniques of guidance; each has --help.\n")
-    for name, line in techniques().items():
+    for name, line in known.items():
         print(f"  python -m guidance.{name:<11} {line}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

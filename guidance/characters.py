@@ -7,6 +7,7 @@ length, so that columns in error messages count the characters the user typed.
 from __future__ import annotations
 
 import re
+import string
 from typing import NoReturn
 
 from guidance.errors import PromptError
@@ -49,7 +50,8 @@ def clean(text: str) -> str:
         fail(f"a prompt must be printable text but contains {what}", text, match.start() + 1)
 
     text = _CONTROL.sub(replace, text)
-    return " " + text[1:] if text.startswith("\ufeff") else text  # a byte order mark
+    body = text.lstrip("\ufeff" + string.whitespace)  # byte order marks
+    return body.rjust(len(text)) if text.startswith("\ufeff") else text
 
 
 def protect(text: str) -> str:

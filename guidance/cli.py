@@ -7,19 +7,22 @@ recipe and its manifest. Bad input ends with one line on stderr and exit code 2.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
+import re
 import sys
 import typing
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import tyro
 
-from guidance.errors import GuidanceError, InputError
+from guidance.arguments import HELP, check_arguments
+from guidance.errors import GuidanceError, InputError, unknown
 from guidance.files import printable
 from guidance.interrupts import raised
 
@@ -34,6 +37,7 @@ def alias(*names: str) -> object:
     return tyro.conf.arg(aliases=[*names])
 
 
+PROMPTS = ("-p", "--prompt", "--prompts")  # what older tools call the positional one
 Prompt = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
 
 
@@ -44,6 +48,7 @@ def main(
     prog: str,
     argv: Sequence[str] | None = None,
     base: Callable[[list[str]], T | None] = lambda argv: None,
+    taken: Sequence[str] = (),
 ) -> int:
     """Parse `argv` into `options`, call `execute`, and turn errors into exit codes.
 
@@ -54,13 +59,14 @@ def main(
         argv: without the program's name; None means `sys.argv`.
         base: may take arguments such as ``--from FILE`` out of the list and return the options
             that are the defaults of this call.
+        taken: the names of these arguments.
 
     Returns:
         0, or 1 as `execute` says or when memory ran out or the reader of stdout went away, 2 for
         bad input, 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    name = prog.rpartition(" ")[2]
+    name = command_name(prog)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that is not UTF-8 shows escapes
             stream.reconfigure(errors="backslashreplace")
@@ -69,22 +75,14 @@ def main(
         warnings.filterwarnings("always", category=UserWarning, module=r"guidance\b|__main__")
         warnings.showwarning = lambda message, *_: _say(name, f"warning: {message}")
         try:
-            default = base(arguments)
-            extra = {} if default is None else {"default": default}
-            parsed = tyro.cli(
-                options,
-                prog=prog,
-                args=_prompt_flag(arguments) if _prompt_is_positional(options) else arguments,
-                config=(tyro.conf.OmitArgPrefixes,),
-                **extra,
-            )
+            parsed = _parse(options, prog, arguments, base(arguments), taken)
             if getattr(parsed, "quiet", False):
                 notes.setLevel(logging.WARNING)
             with raised():
                 code = execute(parsed) or 0
             sys.stdout.flush()
             return code
-        except SystemExit as stop:  # tyro's --help and usage errors
+        except SystemExit as stop:  # after --help, or as the work says
             return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
         except KeyboardInterrupt:
             print(file=sys.stderr)  # the signal may have cut a progress bar in its line
@@ -107,6 +105,32 @@ def main(
             return 1
 
 
+def command_name(prog: str) -> str:
+    """Return what stands before every message of a program.
+
+    Example:
+        >>> command_name("python -m guidance.look heat"), command_name("python recipes/restyle.py")
+        ('guidance.look heat', 'recipes/restyle.py')
+    """
+    return prog.removeprefix("python ").removeprefix("-m ")
+
+
+def choose(commands: Iterable[str], prog: str, argv: Sequence[str]) -> str | int:
+    """Return the name that `argv` begins with, or an exit code if it is none of `commands`.
+
+    Without a name, or with ``--help``, they are listed; an unknown one is told.
+    """
+    name = argv[0] if argv else ""
+    if name in commands:
+        return name
+    if name in ("", *HELP):
+        usage = f"usage: {prog} {{{','.join(commands)}}} ...; each has --help"
+        print(usage, file=sys.stdout if name else sys.stderr)
+        return 0 if name else 2
+    _say(command_name(prog), f"error: {unknown('command', name, commands)}")
+    return 2
+
+
 def take_option(arguments: list[str], name: str) -> str | None:
     """Remove ``name VALUE`` or ``name=VALUE`` from `arguments` and return the value."""
     for index, argument in enumerate(arguments):
@@ -126,8 +150,54 @@ def take_option(arguments: list[str], name: str) -> str | None:
 
 def check_input_file(name: str, path: Path | str | None) -> None:
     """Raise `InputError` unless `path` is None or an existing file."""
-    if path is not None and not Path(path).is_file():
-        raise InputError(f"{name}: the file {str(path)!r} does not exist")
+    if path is None or _is(Path.is_file, path):
+        return
+    if str(path) and _is(Path.is_dir, path):
+        raise InputError(f"{name} must be a file but {_shown(path)} is a folder")
+    raise InputError(f"{name}: the file {_shown(path)} does not exist")
+
+
+def _shown(path: Path | str) -> str:
+    """Return a path in quotes, the end of a long one."""
+    return repr(str(path) if len(str(path)) <= 200 else f"…{str(path)[-199:]}")
+
+
+def _is(test: Callable[[Path], bool], path: Path | str) -> bool:
+    """Return whether a path passes a test; one that no system could hold does not."""
+    try:
+        return test(Path(path))
+    except (OSError, ValueError):
+        return False
+
+
+def _parse(
+    options: type[T], prog: str, arguments: list[str], default: T | None, taken: Sequence[str]
+) -> T:
+    """Return the options that `arguments` stand for.
+
+    Raises:
+        InputError: they do not follow the options.
+    """
+    if _prompt_is_positional(options):
+        arguments, taken = _prompt_flag(arguments), (*taken, *PROMPTS)
+    check_arguments(arguments, options, given=default is not None, others=(*taken, *HELP))
+    extra = {} if default is None else {"default": default}
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            return tyro.cli(
+                options, prog=prog, args=arguments, config=(tyro.conf.OmitArgPrefixes,), **extra
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise InputError(_one_line(told.getvalue())) from None
+
+
+def _one_line(box: str) -> str:
+    """Return what tyro's message of several lines begins with."""
+    text = re.split(r"\u2500{9}", re.sub(r"^\u256d.*$", "", box, count=1, flags=re.MULTILINE))[0]
+    return " ".join(text.replace("\u2502", " ").split()) or "these arguments cannot be read"
 
 
 def _prompt_is_positional(options: type) -> bool:
@@ -140,10 +210,13 @@ def _prompt_flag(arguments: list[str]) -> list[str]:
     Several are joined as ``a | b``.
     """
     prompts = []
-    for flag in ("-p", "--prompt", "--prompts"):
+    for flag in PROMPTS:
         while (prompt := take_option(arguments, flag)) is not None:
             prompts.append(prompt)
-    return [*arguments, " | ".join(prompts)] if prompts else arguments
+    if not prompts:
+        return arguments
+    dashes = [] if "--" in arguments else ["--"]  # a prompt may begin with a dash
+    return [*arguments, *dashes, " | ".join(prompts)]
 
 
 def _say(name: str, text: str) -> None:

@@ -17,7 +17,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from guidance.errors import InputError
+from guidance.errors import InputError, line, nearest
 
 MIN_SIDE, MAX_SIDE = 8, 8192  # pixels; a square of this side is 800 MB in float32
 MAX_SEED = 2**63 - 1
@@ -113,12 +113,36 @@ def resolve_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         if device.type not in ("cpu", "cuda", "mps"):
             raise RuntimeError(f"no support for {device.type}")
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, TypeError) as error:
+        hint = nearest(str(name), ("auto", "cpu", "mps", "cuda"), n=1)
         raise InputError(
-            f"device must be auto, cpu, mps, cuda or cuda:N and be present, but is {name!r}"
+            f"device must be auto, cpu, mps, cuda or cuda:N but is {name!r}{hint}"
         ) from error
-    return device
+    reason = _absence(device)
+    try:
+        if reason is None:
+            torch.empty(0, device=device)
+            return device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = line(error)
+    raise InputError(f"device {name!r} is not there: {reason}; auto takes what there is")
+
+
+def _absence(device: torch.device) -> str | None:
+    """Return why a device cannot be there, None if it can."""
+    index = device.index or 0
+    if device.type == "cuda":
+        if torch.version.cuda is None and torch.version.hip is None:
+            return f"this torch ({torch.__version__}) is built for CPUs, without CUDA"
+        if not torch.cuda.is_available():
+            return "torch finds no GPU, or its driver is missing or too old"
+        if index >= (count := torch.cuda.device_count()):
+            return (
+                f"the GPUs are cuda:0 to cuda:{count - 1}" if count > 1 else "there is only cuda:0"
+            )
+    elif device.type == "mps" and not torch.backends.mps.is_available():
+        return "mps is for Apple's GPUs, and torch finds none"
+    return f"there is only {device.type}" if device.type != "cuda" and index else None
 
 
 def _text(shape: Sequence[str | int]) -> str:

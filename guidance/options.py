@@ -1,31 +1,33 @@
-"""The options every guided technique shares, and options ↔ manifest."""
+"""The options every guided technique shares."""
 
 from __future__ import annotations
 
 import math
-import numbers
-import os
-import reprlib
-import types
-import typing
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 from guidance.cli import Prompt, Several, alias, check_input_file
 from guidance.clip.model import check_precision
 from guidance.clip.registry import parse_specs
 from guidance.conventions import MAX_SEED, check_range, resolve_device
+from guidance.converting import convert, hints_of, shown
+from guidance.converting import from_table as from_table
 from guidance.cutouts import CutoutOptions
-from guidance.errors import FileError, InputError, unknown
+from guidance.errors import FileError, InputError
 from guidance.prompts import Prompt as ParsedPrompt
 from guidance.prompts import check_steps, parse_prompts
 from guidance.schedule import MAX_STEP
 from guidance.story import cross_fade, scene_steps, tell
 from guidance.subject import with_subjects
 
-T = TypeVar("T")
+MAX_NAME = 255  # characters of a file's name
+NAMES = frozenset(
+    ("clip", "decoder", "device", "init", "mask", "model", "output", "video_in", "vqgan",
+     "vqgan_config")
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +108,18 @@ class GuidedOptions:
     quiet: Annotated[bool, alias("-q")] = False
     """No progress bar and no summary."""
 
+    def __post_init__(self) -> None:
+        """Take lists for tuples, whole numbers for floats and the like.
+
+        Raises:
+            InputError: a value is of another type.
+        """
+        hints = hints_of(type(self))
+        for f in fields(self):
+            object.__setattr__(self, f.name, convert(getattr(self, f.name), hints[f.name], f.name))
+            if f.name in NAMES:
+                _check_name(f.name, getattr(self, f.name))
+
     def check(self) -> None:
         """Raise `InputError` or `FileError` for any value that is not allowed; load nothing."""
         check_range("subject", self.subject, 0, 100)
@@ -172,118 +186,14 @@ class GuidedOptions:
         return self.cuts_per_batch
 
 
-def from_table(options: type[T], table: Mapping[str, Any], source: str) -> T:
-    """Build `options` from a TOML table, e.g. of a manifest or recipe; sections are dataclasses.
-
-    Raises:
-        InputError: an unknown option, or a value of the wrong type.
-    """
-    hints = typing.get_type_hints(options)
-    names = {f.name for f in fields(options)}
-    values = {}
-    for name, value in table.items():
-        if name not in names:
-            raise InputError(f"{source}: {unknown('option', name[:80], names)}")
-        values[name] = _convert(value, hints[name], f"{source}: {name}")
-    try:
-        return options(**values)
-    except TypeError:
-        missing = [f.name for f in fields(options) if f.name not in values and _required(f)]
-        raise InputError(f"{source} lacks the option {', '.join(missing)}") from None
+def _check_name(name: str, value: str | None) -> None:
+    """Raise `InputError` if a part of what may name a file is longer than any system allows."""
+    longest = max(map(len, re.split(r"[/\\,]", value or "")))
+    if longest > MAX_NAME or len(value or "") > 16 * MAX_NAME:
+        raise InputError(f"{name} must be a name but has {len(value)} characters: {shown(value)}")
 
 
 def check_files(**paths: str | None) -> None:
     """Raise `InputError` for any given path that is not an existing file."""
     for name, path in paths.items():
         check_input_file(f"--{name.replace('_', '-')}", path)
-
-
-def _required(field: Any) -> bool:
-    from dataclasses import MISSING
-
-    return field.default is MISSING and field.default_factory is MISSING
-
-
-def _convert(value: Any, hint: Any, where: str) -> Any:
-    """Check `value` of a TOML file or of Python against a type hint.
-
-    Lists become tuples, ints floats, numbers of numpy those of Python, paths texts or texts paths
-    as is asked for, and tables dataclasses.
-    """
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        kinds = [a for a in arguments if a is not type(None)]
-        return _convert(value, kinds[0], where)
-    if origin is Literal:
-        if not any(type(value) is type(a) and value == a for a in arguments):
-            allowed = ", ".join(map(str, arguments))
-            raise InputError(f"{where} must be one of {allowed} but is {shown(value)}")
-        return value
-    if origin is tuple:
-        return _convert_list(value, arguments, where)
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise InputError(f"{where} must be a table but is {shown(value)}")
-        return {k: _convert(v, arguments[1], f"{where}.{k}") for k, v in value.items()}
-    if is_dataclass(hint):
-        if not isinstance(value, dict):
-            section = where.rpartition(" ")[2]
-            raise InputError(f"{where} must be a section [{section}] but is {shown(value)}")
-        return from_table(hint, value, where)
-    return _convert_plain(value, hint, where)
-
-
-def _convert_list(value: Any, kinds: tuple[Any, ...], where: str) -> tuple:
-    """Check a list against the kinds of a tuple: as many, or one and an ellipsis for any number."""
-    if not isinstance(value, list | tuple):
-        raise InputError(f"{where} must be a list but is {shown(value)}")
-    if kinds[-1] is Ellipsis:
-        kinds = kinds[:1] * len(value)
-    if len(value) != len(kinds):
-        raise InputError(f"{where} must have {len(kinds)} values but has {len(value)}")
-    return tuple(_convert(v, kind, where) for v, kind in zip(value, kinds, strict=True))
-
-
-def _convert_plain(value: Any, hint: type, where: str) -> Any:
-    """Check a number, text, path or truth value."""
-    if hint is Path and isinstance(value, str):
-        return Path(value)
-    if hint is str and isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if hint is int and number and isinstance(value, numbers.Integral):
-        value = int(value)
-        if value.bit_length() > 64:
-            raise InputError(f"{where} must have at most 64 bits but is {shown(value)}")
-    elif hint is float and number:
-        try:
-            return float(value)
-        except OverflowError:
-            raise InputError(f"{where} must be of type float but is {shown(value)}") from None
-    if not isinstance(value, hint) or (hint is int and not number):
-        raise InputError(f"{where} must be of type {hint.__name__} but is {shown(value)}")
-    return value
-
-
-class _Short(reprlib.Repr):
-    """Values in messages: shortened, on one line, however long or nested they are."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxstring = self.maxother = 60
-
-    def repr_int(self, x: int, level: int) -> str:
-        """Return a number, or how long one is that Python would not print."""
-        return f"a number of {x.bit_length()} bits" if x.bit_length() > 128 else repr(x)
-
-
-def shown(value: object) -> str:
-    """Return `value` as it is shown in messages.
-
-    Example:
-        >>> shown([1, "a"])
-        "[1, 'a']"
-    """
-    return " ".join(_Short().repr(value).split())

@@ -65,6 +65,7 @@ def command(technique: Technique, argv: Sequence[str] | None = None) -> int:
         prog=f"python -m guidance.{technique.name}",
         argv=argv,
         base=base,
+        taken=("--resume", "--from"),
     )
 
 
@@ -187,7 +188,7 @@ class _Run(Generic[O]):
                     if interrupts.asked and self._done < self._total:
                         return "interrupted"
             except DivergedError as error:
-                print(f"guidance.{self._technique.name}: {error}", file=sys.stderr)
+                print(f"guidance.{self._technique.name}: error: {error}", file=sys.stderr)
                 return "diverged"
         return "finished"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from guidance import cli
+from guidance.arguments import HELP, table
 from guidance.cli import alias
 
 if TYPE_CHECKING:
@@ -89,14 +89,7 @@ def command(
 
 def flags_of(options: type) -> frozenset[str]:
     """Return the names of the options without a value, as they are typed."""
-    found = {"--help", "-h"}
-    plain = typing.get_type_hints(options)
-    for name, hint in typing.get_type_hints(options, include_extras=True).items():
-        if plain[name] is bool:
-            found.add("--" + name.replace("_", "-"))
-            for extra in getattr(hint, "__metadata__", ()):
-                found.update(getattr(extra, "aliases", None) or ())
-    return frozenset(found)
+    return frozenset(HELP) | {name for name, o in table(options).items() if not o.hints}
 
 
 def spread(arguments: Sequence[str], names: Sequence[str]) -> list[str]:

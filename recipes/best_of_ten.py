@@ -5,19 +5,35 @@ Usage:
     python recipes/best_of_ten.py "a fox at sunrise" --seeds 4 --keep 2 --steps 100
 """
 
-from __future__ import annotations
-
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import guidance
+from guidance import cli
 from guidance.artifacts import contact_sheet
 from guidance.files import make_folder, write
 from guidance.images import load_image, to_pil
 from guidance.prompts import slug
 
 
-def best_of(options: argparse.Namespace) -> Path:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Draw several seeds of a prompt, keep the best by CLIP, and lay them out on a sheet."""
+
+    prompt: cli.Prompt
+    """What to draw."""
+    seeds: int = 10
+    """Drawings."""
+    keep: int = 3
+    """How many of them are kept."""
+    steps: int = 150
+    strokes: int = 128
+    clip: str = "mini"
+    output: str | None = None
+    """Folder; by default a new one under outputs/."""
+
+
+def best_of(options: Options) -> Path:
     """Draw with all seeds, keep the best, and return their contact sheet."""
     folder = make_folder(options.output or Path("outputs") / f"best-of-{slug(options.prompt)}")
     files = []
@@ -52,19 +68,11 @@ def best_of(options: argparse.Namespace) -> Path:
 
 def main() -> None:
     """Run the recipe."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("prompt")
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--keep", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--strokes", type=int, default=128)
-    parser.add_argument("--clip", default="mini")
-    parser.add_argument("--output", help="folder; by default under outputs/")
-    options = parser.parse_args()
-    try:
-        print(best_of(options))
-    except guidance.GuidanceError as error:
-        parser.error(str(error))
+    raise SystemExit(
+        cli.main(
+            Options, lambda options: print(best_of(options)), prog="python recipes/best_of_ten.py"
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -11,16 +11,16 @@ Usage:
 A rectangle is LEFT,TOP,RIGHT,BOTTOM in parts of the picture: 0,0,1,1 is all of it.
 """
 
-from __future__ import annotations
-
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import tyro
 from PIL import Image
 
 import guidance
+from guidance import cli
 from guidance.artifacts import contact_sheet
 from guidance.errors import InputError
 from guidance.files import make_folder
@@ -36,6 +36,24 @@ EDITS = (
 LEAST = 0.05  # side of a rectangle: a narrower one could vanish on a small canvas
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Build a scene bit by bit: generate a room, then paint one thing after another into it."""
+
+    prompt: cli.Prompt = "a cozy living room"
+    """Where everything is painted into."""
+    edit: Annotated[cli.Several[tuple[str, ...]], tyro.conf.arg(metavar="TEXT@X0,Y0,X1,Y1")] = ()
+    """What to paint, and where; may be repeated."""
+    model: str = "mini"
+    clip: str = "mini"
+    number: int = 4
+    """Pictures to choose from each time."""
+    steps: int = 25
+    seed: int = 0
+    output: str | None = None
+    """Folder; by default a new one under outputs/."""
+
+
 @dataclass(frozen=True)
 class Edit:
     """A thing, and the rectangle that it is painted into, in parts of the picture."""
@@ -44,7 +62,7 @@ class Edit:
     box: tuple[float, float, float, float]
 
     @classmethod
-    def parse(cls, given: str) -> Edit:
+    def parse(cls, given: str) -> "Edit":
         """Read ``TEXT@LEFT,TOP,RIGHT,BOTTOM``.
 
         Raises:
@@ -72,7 +90,7 @@ class Edit:
         return mask
 
 
-def sample(options: argparse.Namespace, text: str, seed: int, **edit: str) -> Image.Image:
+def sample(options: Options, text: str, seed: int, **edit: str) -> Image.Image:
     """Return the best of some pictures by CLIP."""
     for step in guidance.diffuse(
         text,
@@ -90,7 +108,7 @@ def sample(options: argparse.Namespace, text: str, seed: int, **edit: str) -> Im
     return to_pil(images[best.index])
 
 
-def build(options: argparse.Namespace, edits: Sequence[Edit]) -> Path:
+def build(options: Options, edits: Sequence[Edit]) -> Path:
     """Save each state of the scene and return the contact sheet."""
     folder = Path(options.output or Path("outputs") / f"scene-{slug(options.prompt)}")
     states = [sample(options, options.prompt, options.seed)]
@@ -111,25 +129,19 @@ def build(options: argparse.Namespace, edits: Sequence[Edit]) -> Path:
     return sheet
 
 
+def run(options: Options) -> Path:
+    """Check everything before a picture is made, and build the scene."""
+    prompts_for_ranking(options.prompt)
+    return build(options, [Edit.parse(edit) for edit in options.edit or EDITS])
+
+
 def main() -> None:
     """Run the recipe."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("prompt", nargs="?", default="a cozy living room")
-    parser.add_argument(
-        "--edit", action="append", metavar="TEXT@X0,Y0,X1,Y1", help="may be repeated"
+    raise SystemExit(
+        cli.main(
+            Options, lambda options: print(run(options)), prog="python recipes/build_a_scene.py"
+        )
     )
-    parser.add_argument("--model", default="mini")
-    parser.add_argument("--clip", default="mini")
-    parser.add_argument("--number", type=int, default=4, help="pictures to choose from each time")
-    parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", help="folder; by default under outputs/")
-    options = parser.parse_args()
-    try:
-        prompts_for_ranking(options.prompt)  # before a picture is made
-        print(build(options, [Edit.parse(edit) for edit in options.edit or EDITS]))
-    except guidance.GuidanceError as error:
-        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -10,14 +10,13 @@ Usage:
         --judge ViT-B-16/laion2b_s34b_b88k --model stable-diffusion-v1-5/stable-diffusion-v1-5
 """
 
-from __future__ import annotations
-
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 import guidance
+from guidance import cli
 from guidance.artifacts import contact_sheet
 from guidance.files import make_folder
 from guidance.images import to_pil
@@ -33,7 +32,32 @@ KINDS = {
 }
 
 
-def sample(options: argparse.Namespace, kind: str) -> Tensor:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Compare CLIP guidance with classifier-free guidance on the same seeds."""
+
+    prompt: cli.Prompt
+    """What to sample."""
+    model: str = "mini"
+    """Diffusion model that takes prompts."""
+    clip: str = "mini"
+    """What guides."""
+    judge: str | None = None
+    """CLIP of the scores; by default the one that guides."""
+    cfg: float | None = None
+    """Scale of classifier-free guidance."""
+    clip_scale: str | None = None
+    """Weight of CLIP guidance."""
+    number: int = 4
+    """Seeds."""
+    steps: int = 25
+    seed: int = 0
+    """The first one."""
+    output: str | None = None
+    """Folder; by default a new one under outputs/."""
+
+
+def sample(options: Options, kind: str) -> Tensor:
     """Return a picture a seed, ``[N, 3, H, W]``."""
     given = {"cfg": options.cfg, "clip_scale": options.clip_scale}
     for step in guidance.diffuse(
@@ -49,7 +73,7 @@ def sample(options: argparse.Namespace, kind: str) -> Tensor:
     return step.generator.render(*step.generator.final_size)
 
 
-def compare(options: argparse.Namespace) -> Path:
+def compare(options: Options) -> Path:
     """Save all pictures and return the contact sheet."""
     prompts = prompts_for_ranking(options.prompt)  # a wrong prompt is noticed before the first row
     scorer = guidance.ClipScorer(options.judge or options.clip)
@@ -74,21 +98,13 @@ def compare(options: argparse.Namespace) -> Path:
 
 def main() -> None:
     """Run the recipe."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("prompt")
-    parser.add_argument("--model", default="mini", help="diffusion model that takes prompts")
-    parser.add_argument("--clip", default="mini", help="guides")
-    parser.add_argument("--judge", help="CLIP of the scores; by default the one that guides")
-    parser.add_argument("--cfg", type=float, help="scale of classifier-free guidance")
-    parser.add_argument("--clip-scale", help="weight of CLIP guidance")
-    parser.add_argument("--number", type=int, default=4, help="seeds")
-    parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--seed", type=int, default=0, help="the first one")
-    parser.add_argument("--output", help="folder; by default under outputs/")
-    try:
-        print(compare(parser.parse_args()))
-    except guidance.GuidanceError as error:
-        parser.error(str(error))
+    raise SystemExit(
+        cli.main(
+            Options,
+            lambda options: print(compare(options)),
+            prog="python recipes/clip_or_classifier_free.py",
+        )
+    )
 
 
 if __name__ == "__main__":

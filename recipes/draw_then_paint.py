@@ -7,19 +7,37 @@ Usage:
     python recipes/draw_then_paint.py "a lighthouse on a cliff" --strokes 64 --keep 30
 """
 
-from __future__ import annotations
-
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import guidance
+from guidance import cli
 from guidance.artifacts import contact_sheet
 from guidance.files import make_folder, write
 from guidance.images import load_image, to_pil
 from guidance.prompts import slug
 
 
-def draw_then_paint(options: argparse.Namespace) -> Path:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Draw a prompt with strokes, then paint over the drawing with a VQGAN."""
+
+    prompt: cli.Prompt
+    """What to draw and paint."""
+    strokes: int = 128
+    draw_steps: int = 150
+    paint_steps: int = 80
+    keep: float = 10.0
+    """How strongly the painting is pulled back to the drawing."""
+    size: int = 224
+    seed: int = 0
+    clip: str = "mini"
+    vqgan: str = "mini"
+    output: str | None = None
+    """Folder; by default a new one under outputs/."""
+
+
+def draw_then_paint(options: Options) -> Path:
     """Save the drawing and the painting and return the sheet of both."""
     name = f"draw-then-paint-{slug(options.prompt)}"
     folder = make_folder(options.output or Path("outputs") / name)
@@ -53,22 +71,13 @@ def draw_then_paint(options: argparse.Namespace) -> Path:
 
 def main() -> None:
     """Run the recipe."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("prompt")
-    parser.add_argument("--strokes", type=int, default=128)
-    parser.add_argument("--draw-steps", type=int, default=150)
-    parser.add_argument("--paint-steps", type=int, default=80)
-    parser.add_argument("--keep", type=float, default=10.0, help="pull back to the drawing")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--clip", default="mini")
-    parser.add_argument("--vqgan", default="mini")
-    parser.add_argument("--output", help="folder; by default under outputs/")
-    options = parser.parse_args()
-    try:
-        print(draw_then_paint(options))
-    except guidance.GuidanceError as error:
-        parser.error(str(error))
+    raise SystemExit(
+        cli.main(
+            Options,
+            lambda options: print(draw_then_paint(options)),
+            prog="python recipes/draw_then_paint.py",
+        )
+    )
 
 
 if __name__ == "__main__":

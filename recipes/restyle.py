@@ -6,13 +6,15 @@ Usage:
     python recipes/restyle.py photo.jpg --style "a stained glass window" --style "a woodcut"
 """
 
-from __future__ import annotations
-
-import argparse
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
 
 import guidance
+from guidance import cli
 from guidance.artifacts import contact_sheet
 from guidance.files import make_folder
 from guidance.images import load_image, to_pil
@@ -26,7 +28,32 @@ STYLES = (
 )
 
 
-def steps_of(style: str, options: argparse.Namespace) -> Iterator[guidance.Step]:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Restyle a photo in several manners: the things in it stay, the surfaces change."""
+
+    photo: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PHOTO")]
+    """The picture."""
+    style: cli.Several[tuple[str, ...]] = ()
+    """A manner; may be repeated."""
+    technique: Annotated[Literal["vqgan", "diffusion"], tyro.conf.arg(name="with")] = "vqgan"
+    """What paints."""
+    steps: int = 60
+    size: str | None = None
+    """By default the model's own, in the photo's shape."""
+    clip: str = "mini"
+    vqgan: str = "mini"
+    keep: float = 20.0
+    """vqgan: how strongly the picture is pulled back to the photo."""
+    model: str = "mini"
+    """Diffusion model."""
+    strength: float = 0.6
+    """diffusion: how much may change, 0 to 1."""
+    output: str | None = None
+    """Folder; by default a new one under outputs/."""
+
+
+def steps_of(style: str, options: Options) -> Iterator[guidance.Step]:
     """Yield the steps of one style."""
     shared = {"init": str(options.photo), "steps": options.steps, "clip": options.clip}
     if options.technique == "diffusion":
@@ -36,8 +63,9 @@ def steps_of(style: str, options: argparse.Namespace) -> Iterator[guidance.Step]
     return guidance.paint(style, **shared, **own)
 
 
-def restyle(options: argparse.Namespace) -> Path:
+def restyle(options: Options) -> Path:
     """Save the photo in all styles and return the contact sheet."""
+    cli.check_input_file("photo", options.photo)
     styles = options.style or STYLES
     folder = make_folder(options.output or Path("outputs") / f"restyle-{slug(options.photo.stem)}")
     pictures, labels = [load_image(options.photo)], ["photo"]
@@ -60,27 +88,9 @@ def restyle(options: argparse.Namespace) -> Path:
 
 def main() -> None:
     """Run the recipe."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("photo", type=Path)
-    parser.add_argument("--style", action="append", help="may be repeated")
-    parser.add_argument("--with", dest="technique", choices=("vqgan", "diffusion"), default="vqgan")
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--size", help="by default the model's own, in the photo's shape")
-    parser.add_argument("--clip", default="mini")
-    parser.add_argument("--vqgan", default="mini")
-    parser.add_argument("--keep", type=float, default=20.0, help="vqgan: pull back to the photo")
-    parser.add_argument("--model", default="mini", help="diffusion model")
-    parser.add_argument(
-        "--strength", type=float, default=0.6, help="diffusion: how much may change, 0 to 1"
+    raise SystemExit(
+        cli.main(Options, lambda options: print(restyle(options)), prog="python recipes/restyle.py")
     )
-    parser.add_argument("--output", help="folder; by default under outputs/")
-    options = parser.parse_args()
-    if not options.photo.is_file():
-        parser.error(f"the file {str(options.photo)!r} does not exist")
-    try:
-        print(restyle(options))
-    except guidance.GuidanceError as error:
-        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -76,7 +76,9 @@ def test_help_and_usage_errors(capsys):
     assert call("--help") == 0
     assert "How often." in capsys.readouterr().out
     assert call("a fox", "--tmes", "2") == 2
-    assert "--times" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "guidance.greet: error: unknown option '--tmes'; did you mean --times?\n"
+    )
     assert call() == 2
     assert call("a fox", "--times", "many") == 2
 
@@ -148,10 +150,26 @@ def test_take_option():
         cli.take_option(["--from"], "--from")
 
 
+def test_one_of_several_commands_is_chosen(capsys):
+    prog = "python -m guidance.greet"
+    assert cli.choose(["dawn", "dusk"], prog, ["dusk", "dawn"]) == "dusk"
+    assert cli.choose(["dawn", "dusk"], prog, ["dsuk"]) == 2
+    assert capsys.readouterr().err == (
+        "guidance.greet: error: unknown command 'dsuk'; did you mean dusk? (known: dawn, dusk)\n"
+    )
+    assert cli.choose(["dawn"], prog, []) == 2
+    assert cli.choose(["dawn"], prog, ["--help"]) == 0
+    said = capsys.readouterr()
+    assert said.out == said.err == "usage: python -m guidance.greet {dawn} ...; each has --help\n"
+
+
 def test_check_input_file(tmp_path):
     cli.check_input_file("--init", None)
-    with pytest.raises(InputError, match=r"--init: the file .* does not exist"):
-        cli.check_input_file("--init", tmp_path / "none")
+    for name in (tmp_path / "none", "", "x\0y", "x" * 5000):
+        with pytest.raises(InputError, match=r"--init: the file .* does not exist"):
+            cli.check_input_file("--init", name)
+    with pytest.raises(InputError, match=r"--init must be a file but .* is a folder"):
+        cli.check_input_file("--init", tmp_path)
 
 
 PROGRAM = """

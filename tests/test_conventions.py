@@ -94,6 +94,28 @@ def test_derived_seeds_differ_and_last():
 def test_devices():
     assert resolve_device("cpu") == torch.device("cpu")
     assert resolve_device("auto").type in ("cpu", "cuda", "mps")
-    for name in ("gpu", "cuda:99", "meta", "", "cpu:x"):
+    for name in ("gpu", "meta", "", "cpu:x"):
         with pytest.raises(InputError, match=f"device must be auto, .* but is '{name}'"):
             resolve_device(name)
+    with pytest.raises(InputError, match="but is 'cudda'; did you mean cuda"):
+        resolve_device("cudda")
+    with pytest.raises(InputError, match=r"device 'cuda:99' is not there: .*; auto takes what"):
+        resolve_device("cuda:99")
+
+
+@pytest.mark.parametrize(
+    ("built", "driver", "count", "name", "reason"),
+    [
+        (None, False, 0, "cuda", r"this torch \(.*\) is built for CPUs, without CUDA"),
+        ("13.0", False, 0, "cuda:1", "torch finds no GPU, or its driver is missing or too old"),
+        ("13.0", True, 1, "cuda:1", "there is only cuda:0"),
+        ("13.0", True, 4, "cuda:4", "the GPUs are cuda:0 to cuda:3"),
+    ],
+)
+def test_a_device_that_is_not_there(monkeypatch, built, driver, count, name, reason):
+    monkeypatch.setattr(torch.version, "cuda", built)
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: driver)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    with pytest.raises(InputError, match=f"device '{name}' is not there: {reason}"):
+        resolve_device(name)

@@ -10,9 +10,9 @@ FILES = sorted(ROOT.rglob("*.py"))
 TECHNIQUES = {p.parent.name for p in ROOT.glob("*/__main__.py")} - {"train", "evaluate"}
 # a module may import modules of its own layer and of the layers below it
 LAYERS = (
-    {"arguments", "canvas", "characters", "collect", "conventions", "errors", "files", "fitting",
-     "foreign", "hub", "images", "interrupts", "lock", "packaged", "parse", "plot", "schedule",
-     "slug", "statistics", "tables", "textfile", "torchscript", "weights"},
+    {"arguments", "canvas", "characters", "collect", "conventions", "converting", "errors",
+     "files", "fitting", "foreign", "hub", "images", "interrupts", "lock", "packaged", "parse",
+     "plot", "schedule", "slug", "statistics", "tables", "textfile", "torchscript", "weights"},
     {"clip", "data", "models", "prompts", "story", "templates", "text_cache"},
     {"scorer", "cutouts", "generator", "zero_shot"},
     {"aesthetic", "aims", "embeddings", "loop", "objective", "ranking", "artifacts", "checkpoint",

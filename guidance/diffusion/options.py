@@ -10,6 +10,7 @@ from guidance.conventions import MAX_SEED, check_range
 from guidance.diffusion.edit_options import EditOptions
 from guidance.diffusion.guide_options import GuideOptions
 from guidance.diffusion.sampler import check_sampler, timestep_count
+from guidance.errors import InputError
 from guidance.models.diffusers_models import check_denoiser, denoiser_shape
 from guidance.models.pipelines import Shape
 from guidance.prompts import Prompt as ParsedPrompt
@@ -64,6 +65,8 @@ class DiffusionOptions(GuideOptions, EditOptions):
         self.check_edit()  # before the steps are counted, which depend on these
         self.check_guidance()
         super().check()
+        if self.threshold and self.model == "mini":  # of others it is known once they are read
+            raise InputError("--threshold is for models on pixels but mini works on latents")
         check_range("number", self.number, 1, 1024)
         if self.batch is not None:
             check_range("batch", self.batch, 1)

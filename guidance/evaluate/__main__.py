@@ -2,7 +2,7 @@
 
 import sys
 
-from guidance.cli import main
+from guidance.cli import choose, main
 from guidance.evaluate import clip, diffusion, vqgan
 
 COMMANDS = {
@@ -11,11 +11,11 @@ COMMANDS = {
     "vqgan": (vqgan.VqganEvaluation, vqgan.run),
 }
 
+PROG = "python -m guidance.evaluate"
+
 if __name__ == "__main__":
-    name, *rest = sys.argv[1:] or [""]
-    if name not in COMMANDS:
-        known = ",".join(COMMANDS)
-        print(f"usage: python -m guidance.evaluate {{{known}}} --help", file=sys.stderr)
-        sys.exit(0 if name in ("-h", "--help") else 2)
+    name = choose(COMMANDS, PROG, sys.argv[1:])
+    if isinstance(name, int):
+        sys.exit(name)
     chosen, work = COMMANDS[name]
-    sys.exit(main(chosen, work, prog=f"python -m guidance.evaluate {name}", argv=rest))
+    sys.exit(main(chosen, work, prog=f"{PROG} {name}", argv=sys.argv[2:]))

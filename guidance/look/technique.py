@@ -41,7 +41,7 @@ def command(argv: Sequence[str] | None = None) -> int:
             print(f"  {kind:<7} {options.__doc__.splitlines()[0]}")
         return 0 if name else 2
     if name not in KINDS:
-        print(f"look: error: {unknown('kind', name, KINDS)}", file=sys.stderr)
+        print(f"guidance.look: error: {unknown('kind', name, KINDS)}", file=sys.stderr)
         return 2
     options, work = KINDS[name]
     names = ("--texts", "--against", "--plain") if name in ("heat", "write") else ("--texts",)

@@ -299,4 +299,4 @@ if __name__ == "__main__":
     from guidance.cli import main
 
     name = "python -m guidance.train.clip"
-    raise SystemExit(main(ClipOptions, train, prog=name, base=take_config))
+    raise SystemExit(main(ClipOptions, train, prog=name, base=take_config, taken=["--config"]))

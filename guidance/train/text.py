@@ -236,11 +236,12 @@ def agreement(text: torch.nn.Module, tokens: Tensor, target: Tensor) -> float:
 
 
 if __name__ == "__main__":
-    from guidance.cli import main
+    from guidance.cli import choose, main
 
     COMMANDS = {"embed": (EmbedOptions, embed), "distil": (DistilOptions, distil)}
-    name, *rest = sys.argv[1:] or [""]
-    if name not in COMMANDS:
-        raise SystemExit(f"usage: python -m guidance.train.text {{{','.join(COMMANDS)}}} --help")
+    PROG = "python -m guidance.train.text"
+    name = choose(COMMANDS, PROG, sys.argv[1:])
+    if isinstance(name, int):
+        raise SystemExit(name)
     chosen, work = COMMANDS[name]
-    raise SystemExit(main(chosen, work, prog=f"python -m guidance.train.text {name}", argv=rest))
+    raise SystemExit(main(chosen, work, prog=f"{PROG} {name}", argv=sys.argv[2:]))
