@@ -1,5 +1,6 @@
 """Embeddings of many texts on disk: found again, by the right model, and never wrong."""
 
+import json
 import os
 import threading
 import warnings
@@ -97,6 +98,20 @@ def test_the_fingerprint_is_that_of_the_text_tower(models):
     with torch.no_grad():
         other.network.token_embedding.weight[5].add_(1)
     assert fingerprint(one) != fingerprint(other)
+
+
+def test_the_same_weights_used_otherwise_share_nothing(tmp_path):
+    folder = build_tiny(tmp_path / "tiny")
+    file = folder / "open_clip_config.json"
+    config = json.loads(file.read_text())
+    found = {fingerprint(load_clip(str(folder)))}
+    for change in ({"quick_gelu": True}, {"no_causal_mask": True}, {"heads": 4}):
+        other = json.loads(json.dumps(config))
+        at = other["model_cfg"] if "quick_gelu" in change else other["model_cfg"]["text_cfg"]
+        at.update(change)
+        file.write_text(json.dumps(other))
+        found.add(fingerprint(load_clip(str(folder))))
+    assert len(found) == 4
 
 
 def test_two_models_do_not_share(models, folder, tmp_path):
