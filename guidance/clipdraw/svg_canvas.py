@@ -10,9 +10,10 @@ from dataclasses import replace
 import numpy as np
 
 from guidance.clipdraw.svg_cover import Cover
-from guidance.clipdraw.svg_geometry import Chain, join
+from guidance.clipdraw.svg_geometry import Chain, Shape, join
+from guidance.clipdraw.svg_groups import flatten
 from guidance.clipdraw.svg_paint import RGBA, Paints
-from guidance.clipdraw.svg_regions import Box, Pen, Region, TooComplex
+from guidance.clipdraw.svg_regions import Pen, Region, TooComplex
 from guidance.clipdraw.svg_source import Source
 from guidance.clipdraw.svg_style import Styles
 from guidance.clipdraw.svg_values import IDENTITY, is_even, length, measure, scale_of
@@ -21,8 +22,6 @@ from guidance.errors import InputError
 
 BACKGROUND_ID = "background"  # of the rectangle that stands for the background, not for a shape
 MAX_POINTS = 2**22  # of the padded scene: shapes × points of the longest shape
-
-Shape = tuple[np.ndarray, float, RGBA, bool]  # [P, 2] points, stroke width, colour, closed
 
 
 class Canvas(Cover):
@@ -60,15 +59,13 @@ class Canvas(Cover):
         del self.shapes[first:]
         return taken
 
-    def grouped(self, first: int) -> None:
-        """Name a see-through group whose shapes lie on each other: it shows what is below."""
-        boxes = np.array([_box(shape) for shape in self.shapes[first:]]).reshape(-1, 4)
-        left, top, right, bottom = boxes.T
-        for i in range(min(len(boxes), 1000)):
-            x = (left[:i] < right[i]) & (right[:i] > left[i])
-            if (x & (top[:i] < bottom[i]) & (bottom[:i] > top[i])).any():
-                self.left_out["blending of a see-through group as a whole"] += 1
-                return
+    def grouped(self, first: int, opacity: float) -> None:
+        """Make the shapes from `first` on one see-through group, as far as that can be shown."""
+        flat, exact = flatten(self.shapes[first:], opacity, self.knife)
+        self.shapes[first:] = flat
+        self._longest = max([self._longest, *(len(points) for points, *_ in flat)])
+        if not exact:
+            self.left_out["blending of a see-through group as a whole"] += 1
 
     def shape(self, element: ET.Element, place: Place) -> None:
         """Add the fill and the stroke of one element, as far as it has them."""
@@ -229,9 +226,3 @@ def _is_line(chain: Chain) -> bool:
     a, b, c, d = chain.points
     u = d - a
     return all(abs(u[0] * (p - a)[1] - u[1] * (p - a)[0]) == 0 for p in (b, c)) and bool(u.any())
-
-
-def _box(shape: Shape) -> Box:
-    points, width, *_ = shape
-    low, high = points.min(0) - width / 2, points.max(0) + width / 2
-    return (*low, *high)

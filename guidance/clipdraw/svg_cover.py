@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from guidance.clipdraw.svg_geometry import Chain, line
-from guidance.clipdraw.svg_regions import Box, Pen, Region, TooComplex
+from guidance.clipdraw.svg_groups import region_of
+from guidance.clipdraw.svg_regions import Box, Region, TooComplex
 from guidance.clipdraw.svg_shapes import SHAPES
 from guidance.clipdraw.svg_values import IDENTITY, Matrix, length, multiply
 from guidance.clipdraw.svg_walk import Place, Walk
@@ -176,14 +177,11 @@ class Cover(Walk):
         for child in target:
             self.visit(child, inner)
         parts = []
-        for points, width, rgba, closed in self.taken_from(first):
+        for shape in self.taken_from(first):
             self.count(place, COST_OF_CUT)
+            rgba = shape[2]
             light = sum(x * y for x, y in zip(LUMINANCE, rgba, strict=False))
-            pen = Pen(width, "round", "round")
-            chain = Chain(points, closed)
-            area = (
-                self.knife.region([chain]) if closed else self.knife.outline([chain], pen, IDENTITY)
-            )
+            area = region_of(shape, self.knife)
             parts.append((area, 1.0 if uses_alpha else light, rgba[3]))
         return parts
 

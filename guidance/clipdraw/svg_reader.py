@@ -6,9 +6,8 @@ masks of one shade, by intersection. Holes are kept: the rings of a path are joi
 seams of no area. A stroke stays a stroke with round caps and joins; where it is dashed, cut or
 stretched it becomes the shape that it covers, and every dash a shape of its own.
 
-Approximated: a gradient becomes the mean of its stops, and a see-through group is see-through
-shape by shape. Left out, with one warning that names them: text, pictures, patterns, markers,
-filters and the like. Nothing outside the file is read.
+Approximated: a gradient becomes the mean of its stops. Left out, with one warning that names them:
+text, pictures, patterns, markers, filters and the like. Nothing outside the file is read.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ from pathlib import Path
 import torch
 
 from guidance.clipdraw.scene import Scene
-from guidance.clipdraw.svg_canvas import Canvas, Shape
+from guidance.clipdraw.svg_canvas import Canvas
+from guidance.clipdraw.svg_geometry import Shape
 from guidance.clipdraw.svg_source import Source, load
 from guidance.clipdraw.svg_style import Styles
 from guidance.clipdraw.svg_values import ViewBox, length, measure

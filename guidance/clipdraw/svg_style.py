@@ -1,25 +1,21 @@
 """The style of every element of an SVG: CSS cascade, inheritance and variables.
 
-Selectors are matched by cssselect2 and CSS is parsed by tinycss2. Presentation attributes come
+Presentation attributes come
 first, then rules by specificity, then ``style``, then what is ``!important``.
 """
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 from collections import Counter
 
-import cssselect2
 import tinycss2
 from tinycss2.ast import Declaration
 
+from guidance.clipdraw.svg_sheets import MAX_STYLES, declarations, matched_rules
 from guidance.clipdraw.svg_source import Source
 from guidance.clipdraw.svg_values import color, length, measure
 
-MAX_STYLES = 2**19  # letters of style sheets
-MAX_MATCHING = 2**22  # elements × selectors, and steps from element to element on the way
-MAX_SELECTORS = 3_000
 MAX_VALUE = 2_000  # letters of one value after its variables are put in
 MAX_VARIABLES = 50  # in one value and in those variables
 
@@ -40,50 +36,6 @@ _FONT_SIZES = {"xx-small": 9.6, "x-small": 12.0, "small": 14.2, "medium": 16.0, 
 Style = dict[str, str]  # computed values; names that are missing have their initial value
 
 
-class _Wrapper(cssselect2.ElementWrapper):
-    """Counts the steps that matching takes, as nested selectors may take very many."""
-
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self._steps = [0] if self.parent is None else self.parent._steps
-
-    def spend(self, n: int) -> None:
-        """Count `n` steps in the account of the whole document."""
-        self._steps[0] += n
-        if self._steps[0] > MAX_MATCHING:
-            raise OverflowError
-
-    @property
-    def ancestors(self):
-        here = self.parent
-        while here is not None:
-            self.spend(1)
-            yield here
-            here = here.parent
-
-    @property
-    def previous_siblings(self):
-        here = self.previous
-        while here is not None:
-            self.spend(1)
-            yield here
-            here = here.previous
-
-    def iter_siblings(self):
-        for sibling in super().iter_siblings():
-            self.spend(8)  # as wrappers are made anew
-            yield sibling
-
-    @property
-    def etree_siblings(self):
-        self.spend(1 + len(self._siblings) // 4)
-        return self._siblings
-
-    @etree_siblings.setter
-    def etree_siblings(self, siblings: list[ET.Element]) -> None:
-        self._siblings = siblings
-
-
 class Styles:
     """The style sheets of one drawing, applied.
 
@@ -94,11 +46,9 @@ class Styles:
 
     def __init__(self, source: Source, left_out: Counter[str]) -> None:
         self._source = source
-        self._left_out = left_out
         self._inline: dict[str, list[Declaration]] = {}
         self._declared: dict[ET.Element, Style] = {}
-        self._rules: dict[ET.Element, list[list[Declaration]]] = {}
-        self._read_sheets()
+        self._rules = matched_rules(source, left_out)
 
     def at(self, element: ET.Element) -> Style:
         """Return the style of an element where it stands in the file."""
@@ -203,92 +153,8 @@ class Styles:
 
     def _inline_style(self, text: str) -> list[Declaration]:
         if text not in self._inline:
-            self._inline[text] = self._declarations(text[:MAX_STYLES])
+            self._inline[text] = declarations(text[:MAX_STYLES])
         return self._inline[text]
-
-    def _declarations(self, content) -> list[Declaration]:
-        try:
-            found = tinycss2.parse_blocks_contents(content)
-        except (ValueError, RecursionError):  # a number of thousands of digits; nested brackets
-            return []
-        return [d for d in found if isinstance(d, Declaration)]
-
-    def _read_sheets(self) -> None:
-        """Match the rules of all ``<style>`` elements."""
-        text = ""
-        for sheet in self._source.root.iter("style"):
-            kind = sheet.get("type", "").strip().lower()
-            if kind in ("", "text/css") and _shows(sheet.get("media", "")):
-                text += "".join(sheet.itertext()) + "\n"
-        text = re.sub(r"""url\(\s*["']?data:[^)]*\)""", "none", text)  # fonts and pictures
-        if not text.strip():
-            return
-        if len(text) > MAX_STYLES:
-            raise self._source.refuse(
-                f"have at most {MAX_STYLES} characters of style sheets but has {len(text)}"
-            )
-        try:
-            rules = tinycss2.parse_stylesheet(text, skip_comments=True, skip_whitespace=True)
-            self._match(rules)
-        except (ValueError, RecursionError, MemoryError, SyntaxError) as error:
-            if isinstance(error, self._source.error):
-                raise
-            raise self._source.refuse("have valid style sheets but has not") from error
-        except OverflowError as error:
-            raise self._source.refuse(
-                f"have at most {MAX_SELECTORS} selectors that match in {MAX_MATCHING} steps but "
-                "needs more"
-            ) from error
-
-    def _match(self, rules: list) -> None:
-        matcher = cssselect2.Matcher()
-        for rule in self._flat(rules):
-            declarations = self._declarations(rule.content)
-            try:
-                selectors = cssselect2.compile_selector_list(rule.prelude)
-            except (cssselect2.SelectorError, NotImplementedError):
-                continue  # as browsers do with selectors that they do not know
-            for selector in selectors:
-                if matcher.order >= MAX_SELECTORS:
-                    raise OverflowError
-                if selector.pseudo_element is None:
-                    matcher.add_selector(selector, declarations)
-        if not matcher.order:
-            return
-        root = _Wrapper.from_xml_root(self._source.root)
-        stack = [iter([root])]
-        while stack:
-            element = next(stack[-1], None)
-            if element is None:
-                stack.pop()
-                continue
-            root.spend(1 + matcher.order // 4)
-            matched = matcher.match(element)
-            if matched:
-                self._rules[element.etree_element] = [payload for *_, payload in matched]
-            stack.append(element.iter_children())
-
-    def _flat(self, rules: list) -> list:
-        """Return the style rules, also those of ``@media`` blocks that apply."""
-        flat = []
-        for rule in rules:
-            if rule.type == "qualified-rule":
-                flat.append(rule)
-            elif rule.type == "at-rule" and rule.lower_at_keyword == "import":
-                self._left_out["@import"] += 1
-            elif (
-                rule.type == "at-rule"
-                and rule.lower_at_keyword == "media"
-                and rule.content
-                and _shows(tinycss2.serialize(rule.prelude))
-            ):
-                flat += self._flat(tinycss2.parse_rule_list(rule.content, True, True))
-        return flat
-
-
-def _shows(media: str) -> bool:
-    """Return whether a style sheet is meant for screens of any kind."""
-    return any(m.strip().lower() in ("", "all", "screen", "only screen") for m in media.split(","))
 
 
 def _substitute(text: str, style: Style) -> str | None:

@@ -86,8 +86,8 @@ class Walk:
         """Return `place` with the element's clip path, mask and the like, None if nothing shows."""
         raise NotImplementedError
 
-    def grouped(self, first: int) -> None:
-        """Take note that an element with its own opacity drew all shapes from `first` on."""
+    def grouped(self, first: int, opacity: float) -> None:
+        """Make the shapes from `first` on one see-through group."""
         raise NotImplementedError
 
     def drawn(self) -> int:
@@ -111,7 +111,6 @@ class Walk:
         if not all(map(math.isfinite, matrix)) or matrix[0] * matrix[3] == matrix[1] * matrix[2]:
             return
         place = replace(around, matrix=matrix, style=style, depth=around.depth + 1)
-        opacity = 1.0
         if around.boxed is None:
             opacity = fraction(style.get("opacity"))
             if opacity == 0:
@@ -122,8 +121,8 @@ class Walk:
                 return
         first = self.drawn()
         self.enter(element, place, size)
-        if opacity < 1:
-            self.grouped(first)
+        if place.opacity < around.opacity and self.drawn() > first + 1:
+            self.grouped(first, place.opacity)
 
     def count(self, around: Place, n: int = 1) -> None:
         """Count one more visit, or what takes as long as `n`.

@@ -185,6 +185,11 @@ BODIES = (
     'stroke-width="20"/>',
     '<path d="M20 50h0 M70 50z" stroke="red" stroke-width="20" stroke-linecap="round"/>'
     '<path d="M20 80h0" stroke="red" stroke-width="20"/>',
+    # see-through groups
+    f'<g opacity=".5">{BOX}<circle cx="50" cy="50" r="20" fill="blue"/></g>',
+    f'<g opacity=".5" fill="lime">{BOX}<path d="M10 20L70 60" stroke="blue" stroke-width="9" '
+    'stroke-linecap="round"/></g>',
+    '<circle cx="50" cy="50" r="30" fill="red" stroke="blue" stroke-width="20" opacity=".4"/>',
     # viewports
     '<svg x="20" y="20" width="40" height="30"><circle r="30" fill="red"/></svg>',
     '<svg x="20" y="20" width="40" height="30" overflow="visible"><circle r="30"/></svg>',
@@ -279,12 +284,11 @@ def test_what_is_not_shown_is_named(body, named):
         check(ours(svg(body)), box())
 
 
-def test_a_see_through_group_says_that_it_shows_what_is_below():
-    other = BOX.replace('x="20"', 'x="50"')
+def test_a_see_through_group_says_where_it_shows_what_is_below():
+    faint = BOX.replace("/>", ' x="50" fill-opacity=".5"/>').replace('x="20" ', "", 1)
     with pytest.warns(UserWarning, match="blending of a see-through group"):
-        from_svg(svg(f'<g opacity=".5">{BOX}{other}</g>'))
-    beside = BOX.replace('x="20"', 'x="70"')
-    from_svg(svg(f'<g opacity=".5">{BOX}{beside}</g>'))  # without a word
+        from_svg(svg(f'<g opacity=".5">{BOX}{faint}</g>'))
+    from_svg(svg(f'<g opacity=".5">{BOX}{faint.replace("50", "70")}</g>'))  # without a word
 
 
 def test_dashes_are_split_and_strokes_stay_strokes():
