@@ -17,7 +17,7 @@ from guidance.clipdraw.svg_source import Source
 
 MAX_STYLES = 2**19  # letters of style sheets
 MAX_SELECTORS = 3_000
-MAX_MATCHING = 2**22  # elements × selectors, and steps from element to element on the way
+MAX_MATCHING = 2**21  # elements × selectors, and steps from element to element on the way
 
 Rules = list[list[Declaration]]
 
