@@ -191,15 +191,27 @@ class Canvas(Cover):
         join_ = style.get("stroke-linejoin", "miter").lower()
         miter = style.get("stroke-miterlimit", "4")
         found = measure(miter)
-        dashes = self._dashes(element, place)
+        dashes, offset = self._dashes(element, place), 0.0
+        if dashes:
+            offset = self.length(element, place, "stroke-dashoffset", "both") or 0.0
+            share = self._path_share(element, place)
+            dashes, offset = tuple(x * share for x in dashes), offset * share
         return Pen(
             width,
             cap if cap in ("round", "square") else "butt",
             join_ if join_ in ("round", "bevel") else "miter",
             max(found[0], 1.0) if found else 4.0,
             dashes,
-            (self.length(element, place, "stroke-dashoffset", "both") or 0.0) if dashes else 0.0,
+            offset if abs(offset) < float("inf") else 0.0,
         )
+
+    def _path_share(self, element: ET.Element, place: Place) -> float:
+        """Return how long a unit of dashes is where ``pathLength`` says how long the path is."""
+        stated = self.length(element, place, "pathLength", "both")
+        if stated is None or not 0 < stated < float("inf"):
+            return 1.0
+        share = sum(chain.length() for chain in self.chains(element, place)) / stated
+        return share if 0 < share < float("inf") else 1.0
 
     def _dashes(self, element: ET.Element, place: Place) -> tuple[float, ...]:
         raw = place.style.get("stroke-dasharray", "none").strip()

@@ -37,6 +37,8 @@ def measure(text: str) -> tuple[float, str] | None:
     match = _LENGTH.fullmatch(text) if len(text) <= _LONGEST else None
     if match:
         unit = match[2].lower()
+        if unit in ("vw", "vh", "vmin", "vmax"):  # of a window, which there is not
+            return None
         if unit == "%" or unit in _UNITS or unit in _FONT_UNITS or unit in _ANGLES:
             return float(match[1]), unit
     if re.match(r"\s*[+-]?\.?\d", text) or text.strip().lower() in ("nan", "infinity"):

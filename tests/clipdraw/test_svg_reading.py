@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import math
 
 import numpy as np
 import pytest
@@ -297,6 +298,15 @@ def test_dashes_are_split_and_strokes_stay_strokes():
     scene = from_svg(svg(line.format("")))
     assert scene.closed.tolist() == [False]
     torch.testing.assert_close(scene.widths, torch.tensor([0.04]))
+
+
+def test_dashes_are_measured_by_the_stated_length_of_the_path():
+    path = '<path d="M0 50C0 0 100 0 100 50" fill="none" stroke="red" {}/>'
+    stated = from_svg(svg(path.format('pathLength="9" stroke-dasharray="1"')))
+    assert len(stated) == 5
+    arc = '<path d="M10 50a40 40 0 0 1 80 0" fill="none" stroke="red" {}/>'
+    stated = ours(svg(arc.format('pathLength="9" stroke-dasharray="1"')))
+    check(stated, ours(svg(arc.format(f'stroke-dasharray="{40 * math.pi / 9}"'))))
 
 
 def test_nothing_to_draw_names_what_was_left_out():
