@@ -16,15 +16,14 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from guidance.errors import FileError, InputError, line
-from guidance.files import atomic, is_regular, make_folder, remove_leftovers, write
+from guidance.errors import FileError, InputError
+from guidance.files import atomic, make_folder, remove_leftovers, write
 from guidance.frames import Frames
 from guidance.images import to_pil
 from guidance.lock import FolderLock
 from guidance.step_rows import StepRows
 
 SHEET_SIDE = 4096  # pixels, about, of a contact sheet of very many pictures
-MOST_BYTES = 2**20  # of a manifest; one with very long prompts has a tenth
 
 
 class RunFolder:
@@ -146,36 +145,6 @@ class RunFolder:
         import tomli_w
 
         write(self.manifest, tomli_w.dumps(_without_none(manifest)))
-
-
-def read_manifest(path: str | os.PathLike) -> dict[str, Any]:
-    """Read the ``manifest.toml`` of a run folder, or the file itself.
-
-    Raises:
-        FileError: missing, not a file, larger than any manifest, or not TOML.
-    """
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # Python 3.10
-        import tomli as tomllib
-    path = Path(path)
-    try:
-        path = path / "manifest.toml" if path.is_dir() else path
-        if path.exists() and not is_regular(path):
-            raise FileError(f"cannot read the manifest {path}: it is not a file")
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise FileError(f"{path} is not a manifest: it has more than {MOST_BYTES} bytes")
-        return tomllib.loads(content.decode("utf-8-sig").replace("\r\n", "\n"))
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"cannot read the manifest {path}: {error.strerror or error}") from error
-    except RecursionError:
-        raise FileError(f"{path} is not a manifest: it is nested too deeply") from None
-    except ValueError as error:  # not TOML, not UTF-8, a number of too many digits, …
-        raise FileError(f"{path} is not a manifest: {line(error)}") from error
 
 
 def contact_sheet(

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,7 @@ def _restore(
     generator.load_state_dict(model)
     optimizer = getattr(generator, "optimizer", None)
     if optimizer is not None:
+        _check_groups(optimizer.param_groups, optimiser["param_groups"])
         optimizer.load_state_dict(optimiser)
         _check_optimizer(optimizer)
 
@@ -151,6 +152,16 @@ def _check_values(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Non
         finite = bool(start.isfinite().all())
         if finite and not bool(value.isfinite().all()):
             raise ValueError(f"{name} has values that are not finite")
+
+
+def _check_groups(own: Sequence[Mapping], found: Sequence[Mapping]) -> None:
+    """Compare the groups of parameters with those at the start, as to keys and names."""
+    for start, group in zip(own, found, strict=True):
+        if start.keys() != group.keys():
+            raise ValueError("the groups of the optimiser have other entries")
+        for key, value in start.items():
+            if isinstance(value, str) and value != group[key]:
+                raise ValueError(f"a group of the optimiser has another {key}")
 
 
 def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from guidance import checkpoint, cli
-from guidance.artifacts import RunFolder, read_manifest
+from guidance.artifacts import RunFolder
 from guidance.errors import DivergedError, FileError, GuidanceError, InputError, counted
 from guidance.files import printable
 from guidance.generator import Generator
 from guidance.interrupts import Interrupts
 from guidance.loop import Step, run
+from guidance.manifest import read_manifest
 from guidance.objective import Objective
 from guidance.options import GuidedOptions, from_table
 from guidance.prompts import parse_prompts

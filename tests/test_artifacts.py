@@ -10,10 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from guidance.artifacts import RunFolder, contact_sheet, read_manifest
+from guidance.artifacts import RunFolder, contact_sheet
 from guidance.errors import FileError, InputError
 from guidance.frames import Frames, save_video
 from guidance.loop import Step
+from guidance.manifest import read_manifest
 
 
 def step(index: int, **terms: float) -> Step:

@@ -8,9 +8,10 @@ import signal
 import pytest
 from runs import start
 
-from guidance.artifacts import RunFolder, read_manifest
+from guidance.artifacts import RunFolder
 from guidance.clipdraw.technique import CLIPDRAW
 from guidance.interrupts import Interrupts, raised
+from guidance.manifest import read_manifest
 from guidance.runner import command
 
 HOOK = """

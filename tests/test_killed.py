@@ -18,7 +18,7 @@ import tiny_diffusion
 import tiny_vqgan
 from safetensors import safe_open
 
-from guidance.artifacts import read_manifest
+from guidance.manifest import read_manifest
 
 ROOT = Path(__file__).parents[1]
 KILLS = int(os.environ.get("GUIDANCE_KILLS", "24"))

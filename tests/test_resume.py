@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from guidance.artifacts import RunFolder, read_manifest
+from guidance.artifacts import RunFolder
 from guidance.clipdraw import ClipDrawOptions
 from guidance.clipdraw.technique import CLIPDRAW
+from guidance.manifest import read_manifest
 from guidance.record import anchored
 from guidance.runner import command
 

@@ -17,9 +17,9 @@ from PIL import Image
 from runs import finish, start, wait_for_checkpoint
 from safetensors.torch import save_file
 
-from guidance.artifacts import read_manifest
 from guidance.clip.prior import remember
 from guidance.clipdraw.technique import CLIPDRAW
+from guidance.manifest import read_manifest
 from guidance.runner import command
 
 ROOT = Path(__file__).parents[1]

@@ -11,10 +11,10 @@ from runs import assert_same_when_killed, pixels
 
 import guidance
 from guidance import ClipScorer
-from guidance.artifacts import read_manifest
 from guidance.diffusion.options import DiffusionOptions
 from guidance.diffusion.technique import DIFFUSION
 from guidance.images import to_pil
+from guidance.manifest import read_manifest
 from guidance.runner import command, execute
 
 SMALL = ["--cuts", "4", "--video", "none", "--steps", "3"]

@@ -14,12 +14,12 @@ from PIL import Image
 from reference.slow_adm import Layout, entries, random_state
 from runs import pixels
 
-from guidance.artifacts import read_manifest
 from guidance.diffusion.edit import Frame, Margins
 from guidance.diffusion.options import DiffusionOptions
 from guidance.diffusion.technique import DIFFUSION
 from guidance.errors import InputError
 from guidance.images import to_pil, to_tensor
+from guidance.manifest import read_manifest
 from guidance.models.denoiser import Denoiser
 from guidance.models.diffusers_models import denoiser_shape, load_denoiser
 from guidance.models.pipelines import Shape

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from guidance.artifacts import read_manifest
 from guidance.errors import InputError
 from guidance.images import to_pil, to_tensor
 from guidance.loop import run
+from guidance.manifest import read_manifest
 from guidance.pixels import Pixels, PixelsOptions, evolve, technique
 from guidance.pixels.options import DEFAULTS
 from guidance.pixels.technique import PIXELS, build

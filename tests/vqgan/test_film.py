@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from guidance import runner
-from guidance.artifacts import read_manifest
 from guidance.errors import FileError, InputError
+from guidance.manifest import read_manifest
 from guidance.models.latents import wrap
 from guidance.runner import command
 from guidance.vqgan import Painting, VqganOptions

@@ -13,8 +13,8 @@ from PIL import Image
 from runs import assert_same_when_killed, pixels
 
 import guidance
-from guidance.artifacts import read_manifest
 from guidance.images import to_pil
+from guidance.manifest import read_manifest
 from guidance.runner import command
 from guidance.vqgan.technique import VQGAN
 

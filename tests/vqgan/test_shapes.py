@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from runs import pixels
 
-from guidance.artifacts import read_manifest
 from guidance.errors import InputError
 from guidance.images import load_image, to_tensor
+from guidance.manifest import read_manifest
 from guidance.runner import command
 from guidance.vqgan.options import VqganOptions
 from guidance.vqgan.technique import VQGAN, build
