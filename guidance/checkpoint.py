@@ -85,7 +85,8 @@ def load(
             metadata = file.metadata() or {}
             _check_origin(path, metadata, fingerprint)
             _check_volume(path, file, generator)
-            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+            # copies: what is still a part of the file keeps it open
+            tensors = {k: file.get_tensor(k).clone() for k in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"the checkpoint {path} is damaged: {line(error)}") from error
     try:
@@ -142,11 +143,13 @@ def _restore(
 
 
 def _check_values(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    """Compare with the state at the start, as to types and to being finite."""
+    """Compare with the state at the start, as to shapes, types and being finite."""
     for name, value in found.items():
         start = own.get(name)
         if start is None:
             continue
+        if value.shape != start.shape:
+            raise ValueError(f"{name} has shape {list(value.shape)} instead of {list(start.shape)}")
         if value.dtype != start.dtype:
             raise ValueError(f"{name} is {value.dtype} instead of {start.dtype}")
         finite = bool(start.isfinite().all())

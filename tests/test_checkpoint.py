@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import os
 import struct
 
 import pytest
 import torch
 from pixel_generator import Pixels
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from guidance import checkpoint
 from guidance.cutouts import CutoutOptions
@@ -117,7 +119,21 @@ def test_another_generator(saved):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("step", "two"), ("step", None), ("groups", "["), ("plain", "{"), ("groups", "[]")],
+    [
+        ("step", "two"),
+        ("step", None),
+        ("groups", "["),
+        ("plain", "{"),
+        ("groups", "[]"),
+        ("step", "-1"),
+        ("step", "nan"),
+        ("step", "1e3"),
+        ("step", "\u0663"),
+        ("step", "9" * 5000),
+        ("groups", "[" * 100_000),
+        ("plain", '{"0": 3}'),
+        ("plain", '{"0": {"step": "a"}}'),
+    ],
 )
 def test_damaged_metadata(saved, key, value):
     data = saved.read_bytes()
@@ -131,6 +147,53 @@ def test_damaged_metadata(saved, key, value):
     saved.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
     with pytest.raises(CheckpointError, match="does not fit its run"):
         checkpoint.load(saved, Pixels(8), "options-1")
+
+
+def changed(path, name, change):
+    """Change a tensor of a checkpoint."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = {k: v.clone() for k, v in load_file(path).items()}
+    tensors[name] = change(tensors[name])
+    save_file(tensors, path, metadata)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("model.pixels", lambda x: x * torch.nan, "pixels has values that are not finite"),
+        ("model.pixels", lambda x: x.double(), "pixels is torch.float64 instead of"),
+        ("model.pixels", lambda x: x[..., 1:].contiguous(), r"shape \[1, 3, 8, 7\] instead of"),
+        ("model.pixels", lambda x: torch.zeros(10**6), "numbers, the state"),
+        ("optimizer.0.exp_avg", lambda x: x[..., 1:].contiguous(), "must match"),
+        ("optimizer.0.exp_avg", lambda x: x * torch.nan, "not finite"),
+        ("optimizer.0.step", lambda x: x * torch.nan, "not finite"),
+    ],
+)
+def test_a_wrong_tensor(saved, name, change, message):
+    changed(saved, name, change)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        checkpoint.load(saved, Pixels(8), "options-1")
+    assert "\n" not in str(caught.value)
+
+
+def test_more_steps_than_the_run_has(saved):
+    assert checkpoint.load(saved, Pixels(8), "options-1", 2) == 2
+    with pytest.raises(CheckpointError, match="2 of 1 steps are done"):
+        checkpoint.load(saved, Pixels(8), "options-1", 1)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "nowhere"])
+def test_a_checkpoint_that_is_no_file(kind, tmp_path):
+    path = tmp_path / "c"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("nowhere")
+    with pytest.raises(CheckpointError, match="is not a file"):
+        checkpoint.load(path, Pixels(8), "")
 
 
 def test_save_replaces_and_leaves_nothing_else(saved):

@@ -15,6 +15,7 @@ from guidance.canvas import scale, tile
 from guidance.conventions import check_count, derive_seed, make_generator
 from guidance.diffusion.edit import Edit
 from guidance.diffusion.guide import Guide, Prediction, guided
+from guidance.diffusion.memory import remember
 from guidance.diffusion.mix import cfg as mix_cfg
 from guidance.diffusion.mix import dynamic_threshold, rescale
 from guidance.diffusion.sampler import Sampler
@@ -202,12 +203,9 @@ class Denoising(Generator):
             for name, value in state_dict.items()
             if name.startswith(SAMPLER)
         }
-        for name, value in memory.items():
-            if value.ndim and (value.shape, value.dtype) != (self.x.shape, self.x.dtype):
-                raise InputError(f"the sampler's {name} is not of the shape of the pictures")
         own = {k: v for k, v in state_dict.items() if not k.startswith(SAMPLER)}
         loaded = super().load_state_dict(own, strict, assign)
-        self.sampler.load_state(memory)
+        remember(self.sampler, memory, self.x, int(self.done))
         self._pictures, self._seen = {}, None
         return loaded
 

@@ -307,7 +307,7 @@ def test_checkpoints(tmp_path):
     first = generator()
     list(run(first, Smoothness(), steps=2))
     checkpoint.save(path, first, 2, "options")
-    whole, tensors = path.read_bytes(), load_file(path)
+    whole, tensors = path.read_bytes(), {k: v.clone() for k, v in load_file(path).items()}
     length = struct.unpack("<Q", whole[:8])[0]
     plain = json.loads(whole[8 : 8 + length])["__metadata__"]
     changes: list[Callable] = [metadata, groups, groups, values, values, shapes, shapes, letters]
