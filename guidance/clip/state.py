@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from guidance.clip.published import OPENAI_MARKS
-from guidance.errors import GuidanceError, ModelError, line
+from guidance.errors import GuidanceError, ModelError, counted, line
 from guidance.foreign import read_state
 
 _IDS = "text.transformer.embeddings.position_ids"  # a buffer of transformers before 4.31
@@ -84,7 +84,9 @@ def check_keys(network: nn.Module, state: Mapping[str, Any], claim: str) -> None
         ("has other shapes", shapes),
     ):
         if keys:
-            raise ModelError(f"{claim}: it {what} {len(keys)} entries, first {keys[0]!r}")
+            raise ModelError(
+                f"{claim}: it {what} {counted(len(keys), 'entry', 'entries')}, first {keys[0]!r}"
+            )
 
 
 def _converted(network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:

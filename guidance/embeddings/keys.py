@@ -11,16 +11,19 @@ import numpy as np
 from guidance.errors import FileError, InputError
 
 KEY = 16  # bytes of a content key
+READER = b"reader 2"  # the first one ignored colour profiles: its vectors are not found again
 KEYS = np.dtype(f"S{KEY}")  # of arrays; single elements lose trailing zeros, hence `key_list`
 
 
 def content_key(source: str | os.PathLike | bytes) -> bytes:
     """Return the 16 bytes that stand for the content of a file, or for bytes: BLAKE2b.
 
+    They change with how pictures are read, so that a store gives no vector of another reading.
+
     Raises:
         FileError: the file cannot be read.
     """
-    digest = hashlib.blake2b(digest_size=KEY)
+    digest = hashlib.blake2b(digest_size=KEY, person=READER)
     if isinstance(source, bytes):
         digest.update(source)
         return digest.digest()

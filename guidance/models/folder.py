@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,21 @@ def in_folder(folder: Path) -> Fetch:
     return fetch
 
 
-def read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path, sections: Sequence[str] = ()) -> dict[str, Any]:
     """Return the object in a JSON file.
+
+    Args:
+        sections: names of the objects that it must hold.
 
     Raises:
         FileError: it cannot be read, or holds something else.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FileError(f"cannot read {file}: {line(error)}") from error
     if not isinstance(content, dict):
         raise FileError(f"cannot read {file}: it is no JSON object")
+    if lacks := [name for name in sections if not isinstance(content.get(name), dict)]:
+        raise FileError(f"cannot read {file}: it lacks the object {lacks[0]!r}")
     return content

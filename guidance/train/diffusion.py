@@ -15,7 +15,6 @@ trains the upsampler instead.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 
@@ -26,6 +25,7 @@ from torch import Tensor, nn
 from guidance.conventions import derive_seed, make_generator, resolve_device
 from guidance.errors import FileError, InputError, line
 from guidance.files import atomic, make_folder
+from guidance.models.folder import read_json
 from guidance.models.latent_unet import LatentUNet
 from guidance.train.diffusion_options import DiffusionTraining
 from guidance.train.latent_data import LatentData
@@ -40,7 +40,7 @@ class Trainer:
     def __init__(self, options: DiffusionTraining):
         options.check()
         self.options, self.device = options, resolve_device(options.device)
-        self.config = json.loads(options.config.read_text(encoding="utf-8"))
+        self.config = read_json(options.config, ("unet", "scheduler"))
         self.data = LatentData(options.data)
         make_folder(options.out)
         cpu = self.device.type == "cpu"

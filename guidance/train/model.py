@@ -16,6 +16,7 @@ from guidance.clip.registry import parse_specs
 from guidance.clip.tokenizers import build_tokenizer
 from guidance.errors import InputError, ModelError, unknown
 from guidance.files import atomic, make_folder, write
+from guidance.models.folder import read_json
 
 CONFIGS = Path(__file__).parents[1] / "clip" / "configs"
 
@@ -37,7 +38,7 @@ def read_config(name: str | Path, init: str | None = None) -> dict[str, Any]:
     if not path.is_file() and str(name).endswith(".json"):
         path = Path(name)
     if path.is_file():
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path, ("model_cfg", "preprocess_cfg"))
     if str(name) in open_clip.list_models():
         model_cfg = open_clip.get_model_config(str(name))
         preprocess = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}

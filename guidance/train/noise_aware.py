@@ -9,7 +9,6 @@ the conditions of their pictures, over all noise levels, as for GLIDE's noised C
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from guidance.conventions import (
 )
 from guidance.errors import InputError
 from guidance.files import atomic, make_folder
+from guidance.models.folder import read_json
 from guidance.models.latent_unet import LatentUNet
 from guidance.models.noise_aware import NoiseAware
 from guidance.train.diffusion import levels
@@ -79,7 +79,7 @@ def train(options: NoiseAwareTraining) -> None:
     """Run ``python -m guidance.train.noise_aware``."""
     options.check()
     device = resolve_device(options.device)
-    config = json.loads(options.config.read_text(encoding="utf-8"))
+    config = read_json(options.config, ("unet", "scheduler"))
     data = LatentData(options.data)
     network = LatentUNet(config["unet"])
     network.load_state_dict(load_file(options.diffusion / "diffusion.safetensors"))

@@ -28,6 +28,7 @@ from guidance.data import shards
 from guidance.errors import FileError, line
 from guidance.evaluate.perceptual import Perceptual
 from guidance.files import atomic, make_folder, write
+from guidance.models.folder import read_json
 from guidance.train.codebook import Codebook, perplexity
 from guidance.train.parallel import Chunks
 from guidance.train.patches import PatchJudge, PatchLoader, hinge
@@ -43,7 +44,7 @@ class Trainer:
     def __init__(self, options: VqganTraining):
         options.check()
         self.options, self.device = options, resolve_device(options.device)
-        self.config = json.loads(options.config.read_text(encoding="utf-8"))
+        self.config = read_json(options.config)
         data = shards.read(options.data, captioned=False)
         make_folder(options.out)
         self.loader = PatchLoader(data, options.weights, options.side, options.batch, options.seed)

@@ -99,9 +99,7 @@ def test_preprocessing_that_a_folder_leaves_open(folder):
 
 def test_what_cannot_be_converted_is_one_line(folder):
     saved(folder, **{"visual.positional_embedding": torch.zeros(6, 64)})  # 5 is no square
-    with pytest.raises(
-        ModelError, match=r"has other shapes 1 entries, first 'visual\.pos"
-    ) as caught:
+    with pytest.raises(ModelError, match=r"has other shapes 1 entry, first 'visual\.pos") as caught:
         load_clip(str(folder))
     assert "\n" not in str(caught.value)
 
