@@ -110,13 +110,13 @@ def test_a_run_that_stops_anywhere_goes_on(tmp_path, folders, tiny_clip_path, sa
         )  # fmt: skip
 
     assert execute(DIFFUSION, options("whole")) == 0
-    real = runner._keep
+    real = runner._Run._keep
 
     def keep_and_stop(*arguments: object) -> None:
         real(*arguments)
         raise Stop
 
-    monkeypatch.setattr(runner, "_keep", keep_and_stop)
+    monkeypatch.setattr(runner._Run, "_keep", keep_and_stop)
     for number in range(options("x").total()):
         with pytest.raises(Stop):
             execute(DIFFUSION, options("cut"), resume=tmp_path / "cut" if number else None)

@@ -14,11 +14,13 @@ from PIL import Image
 from reference.slow_adm import Layout, entries, random_state
 from runs import pixels
 
+from guidance import runner
 from guidance.diffusion.edit import Frame, Margins
 from guidance.diffusion.options import DiffusionOptions
 from guidance.diffusion.technique import DIFFUSION
 from guidance.errors import InputError
 from guidance.images import to_pil, to_tensor
+from guidance.loop import Step
 from guidance.manifest import read_manifest
 from guidance.models.denoiser import Denoiser
 from guidance.models.diffusers_models import denoiser_shape, load_denoiser
@@ -148,8 +150,6 @@ def test_the_whole_photo_is_in_a_wider_picture(named, photo, tmp_path, tiny_clip
 def test_runs_with_a_photo_are_repeated_and_resumed(
     named, photo, tmp_path, tiny_clip_path, monkeypatch, more
 ):
-    import guidance.runner as runner
-
     path, _ = photo
     small = ["--model", named["sd"], "--clip", tiny_clip_path, "--steps", 3, "--cuts", 2, "-q",
              "--video", "none", "-n", 1, "--save-every", 1, "--strength", 1,
@@ -164,12 +164,13 @@ def test_runs_with_a_photo_are_repeated_and_resumed(
     class Stop(Exception):
         pass
 
-    def keep(technique, options, folder, step, _keep=runner._keep):
-        _keep(technique, options, folder, step)
+    def stop(work: runner._Run, step: Step) -> None:
+        real(work, step)
         if step.index == 1:
             raise Stop
 
-    monkeypatch.setattr(runner, "_keep", keep)
+    real = runner._Run._keep
+    monkeypatch.setattr(runner._Run, "_keep", stop)
     with pytest.raises(Stop):
         sample("a fox", *small, *more, "-o", tmp_path / "cut")
     monkeypatch.undo()
