@@ -59,6 +59,7 @@ def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """Return the message for an unknown `name`: what was given, the nearest and all known names."""
     known = sorted(known)
+    name = name if len(name) <= 200 else name[:199] + "…"
     listed = ", ".join(known) if len(known) <= 20 else f"{len(known)} names"
     return f"unknown {what} {name!r}{nearest(name, known)} (known: {listed})"
 

@@ -64,7 +64,8 @@ class GuidedOptions:
     steps: Annotated[int, alias("-i", "--iterations")] = 250
     """Number of optimisation steps."""
     seed: Annotated[int, alias("-sd")] = 0
-    """Seed of every random choice; the same seed gives the same picture."""
+    """Seed of every random choice; the same seed gives the same picture on the same machine with
+    the same number of threads (OMP_NUM_THREADS), since sums are rounded differently in others."""
 
     clip: Annotated[str, alias("-m", "--clip-model")] = "mini"
     """CLIP models: "mini", "ViT-B-32/laion2b_s34b_b79k", "RN50=file.pt", "mini,RN50/yfcc15m:2"."""
@@ -187,7 +188,9 @@ class GuidedOptions:
 
 
 def _check_name(name: str, value: str | None) -> None:
-    """Raise `InputError` if a part of what may name a file is longer than any system allows."""
+    """Raise `InputError` if what may name a file is empty, or too long for any system."""
+    if value is not None and not value.strip():
+        raise InputError(f"{name} must be a name but is empty")
     longest = max(map(len, re.split(r"[/\\,]", value or "")))
     if longest > MAX_NAME or len(value or "") > 16 * MAX_NAME:
         raise InputError(f"{name} must be a name but has {len(value)} characters: {shown(value)}")

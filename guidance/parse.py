@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from PIL import ImageColor
 
 from guidance.conventions import check_size
+from guidance.converting import shown
 from guidance.errors import InputError, nearest
 
 Rgb = tuple[float, float, float]
@@ -25,9 +26,9 @@ def parse_color(option: str, text: str) -> Rgb:
     try:
         red, green, blue = ImageColor.getrgb(text.strip())[:3]
     except ValueError:
-        hint = nearest(text, ImageColor.colormap)
+        hint = nearest(text[:80], ImageColor.colormap)
         raise InputError(
-            f"{option} must be a colour name or #rrggbb but is {text!r}{hint}"
+            f"{option} must be a colour name or #rrggbb but is {shown(text)}{hint}"
         ) from None
     return red / 255, green / 255, blue / 255
 
@@ -59,7 +60,7 @@ def parse_canvas(option: str, text: str) -> tuple[int, int]:
     """
     match = re.fullmatch(r"(\d{1,6})(?:[xX×](\d{1,6}))?", text.strip())
     if not match:
-        raise InputError(f"{option} must be SIDE or WIDTHxHEIGHT in pixels but is {text!r}")
+        raise InputError(f"{option} must be SIDE or WIDTHxHEIGHT in pixels but is {shown(text)}")
     width = int(match[1])
     height = int(match[2] or width)
     for side in (height, width):

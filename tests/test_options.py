@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from guidance.clipdraw import ClipDrawOptions
+from guidance.clipdraw.technique import CLIPDRAW
 from guidance.errors import InputError
 from guidance.options import from_table
+from guidance.runner import command
 
 
 def test_round_trip():
@@ -92,3 +95,21 @@ def test_what_may_be_left_out_may_be_none():
     assert from_table(ClipDrawOptions, {"prompt": "x", "init": None}, "here").init is None
     with pytest.raises(InputError, match="strokes must be of type int but is None"):
         from_table(ClipDrawOptions, {"prompt": "x", "strokes": None}, "here")
+
+
+def test_the_help_of_the_seed_names_what_else_decides(capsys):
+    assert command(CLIPDRAW, ["--help"]) == 0
+    assert "number of threads (OMP_NUM_THREADS)" in " ".join(
+        capsys.readouterr().out.replace("│", " ").split()
+    )
+
+
+def test_options_of_python_are_of_their_types():
+    made = ClipDrawOptions(prompt="a", width=[1, 2], points_lr=1, init=Path("x.svg"))
+    assert (made.width, made.points_lr, made.init) == ((1.0, 2.0), 1.0, "x.svg")
+    for name, value in (("steps", "9"), ("steps", True), ("width", (1.0,)), ("video", "mp3")):
+        with pytest.raises(InputError, match=f"^{name} must "):
+            ClipDrawOptions(prompt="a", **{name: value})
+    for name, value in (("init", " "), ("clip", "x" * 300), ("output", "")):
+        with pytest.raises(InputError, match=f"{name} must be a name but"):
+            ClipDrawOptions(prompt="a", **{name: value})
