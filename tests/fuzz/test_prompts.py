@@ -108,7 +108,7 @@ def test_three_thousand_prompts():
     assert max(slow)[0] < SLOWEST, max(slow)
 
 
-@pytest.mark.parametrize("source", [None, 3, 1.5, b"a", object(), [["a"]], [None], [3], {"x": "a"},
+@pytest.mark.parametrize("source", [None, 3, 1.5, b"a", object, [["a"]], [None], [3], {"x": "a"},
                                     {0: None}, {0: [[]]}, {0: []}, {}, [], (), {-1: "a"},
                                     {True: "a"},
                                     {10**20: "a"}, {0: "a", 1.5: "b"}, {None: "a"},
