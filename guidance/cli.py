@@ -154,6 +154,8 @@ def check_input_file(name: str, path: Path | str | None) -> None:
         return
     if str(path) and _is(Path.is_dir, path):
         raise InputError(f"{name} must be a file but {_shown(path)} is a folder")
+    if str(path) and _is(Path.exists, path):
+        raise InputError(f"{name} must be an ordinary file but {_shown(path)} is a pipe or device")
     raise InputError(f"{name}: the file {_shown(path)} does not exist")
 
 

@@ -17,6 +17,7 @@ from guidance.clipdraw.svg_walk import Place, Walk
 
 LUMINANCE = (0.2125, 0.7154, 0.0721)  # of sRGB values, as masks weigh them
 Part = tuple[Region, float, float]  # of a mask: area, luminance, alpha
+MAX_CUTS = 32  # that are on each other
 COST_OF_CUT = 10  # in visits of an element
 NEAR = 0.02  # of luminance: taken for white, for black, or for the same grey
 
@@ -29,6 +30,12 @@ class Cover(Walk):
         self._cutting: list[ET.Element] = []  # clip paths and masks in the making
         self._areas: dict[tuple, Region] = {}  # of clip paths, by element and matrix
         self._lights: dict[tuple, tuple[Region, float] | None] = {}  # of masks
+
+    def count(self, around: Place, n: int = 1) -> None:
+        """Count visits, and refuse chains of cuts that are too long."""
+        super().count(around, n)
+        if len(self._cutting) > MAX_CUTS:
+            raise self.source.refuse(f"have at most {MAX_CUTS} clip paths and masks on each other")
 
     def hidden_parts(self, element: ET.Element, place: Place) -> Place | None:
         """Return `place` with the element's clip path and mask; name what cannot be shown."""
@@ -152,6 +159,7 @@ class Cover(Walk):
 
     def _mask(self, element: ET.Element, target: ET.Element, place: Place) -> Place:
         """Return `place` within the light parts of a mask; one of several shades is left out."""
+        self.count(place)
         frame = self._mask_frame(element, target, place)
         matrix = self._units(element, place, target.get("maskContentUnits", "userSpaceOnUse"))
         if frame is None or matrix is None:
@@ -164,13 +172,22 @@ class Cover(Walk):
             self.left_out["mask of several shades"] += 1
             return place
         area = self.knife.combine(found[0], frame, "intersect")
-        return self._cut(replace(place, opacity=place.opacity * found[1]), area)
+        cut = self._cut(replace(place, opacity=place.opacity * found[1]), area)
+        other = self.source.target(self.styles.at(target).get("mask", "none"))
+        if other is None or other.tag != "mask":
+            return cut
+        if other in self._cutting:
+            self.left_out["mask that uses itself"] += 1
+            return cut
+        self._cutting.append(other)
+        try:
+            return self._mask(element, other, cut)
+        finally:
+            self._cutting.pop()
 
     def _mask_parts(self, target: ET.Element, place: Place, matrix: Matrix) -> list[Part]:
         """Return what a ``<mask>`` draws."""
         style = self.styles.at(target)
-        if style.get("mask", "none").lower() != "none":
-            self.left_out["mask on a mask"] += 1
         inner = Place(matrix, style, place.view, depth=place.depth + 1)
         uses_alpha = style.get("mask-type", "").lower() == "alpha"
         first = self.drawn()

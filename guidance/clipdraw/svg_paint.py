@@ -10,6 +10,7 @@ from guidance.clipdraw.svg_style import PAINTS, Style, Styles
 from guidance.clipdraw.svg_values import color, fraction
 
 RGBA = list[float]
+MAX_HOPS = 32  # from a gradient to the one that has its stops
 GRADIENTS = ("linearGradient", "radialGradient")
 
 
@@ -54,9 +55,9 @@ class Paints:
         return self._means[node]
 
     def _mean(self, node: ET.Element | None) -> RGBA | None:
-        seen = set()
-        while node is not None and node.tag in GRADIENTS and node not in seen:
-            seen.add(node)
+        for _ in range(MAX_HOPS):  # which ends circles, too
+            if node is None or node.tag not in GRADIENTS:
+                break
             stops = [self._stop(stop) for stop in node if stop.tag == "stop"]
             if stops:
                 return [sum(x) / len(stops) for x in zip(*stops, strict=True)]

@@ -77,6 +77,11 @@ BOXES = {
     "mask": svg(
         f'<mask id="m">{BOX.replace("red", "white")}</mask>' + WHOLE.format('mask="url(#m)"')
     ),
+    "mask on a mask": svg(
+        f'<mask id="a">{BOX.replace("red", "white")}</mask>'
+        '<mask id="m" mask="url(#a)"><rect width="100" height="100" fill="white"/></mask>'
+        + WHOLE.format('mask="url(#m)"')
+    ),
     "important": svg(
         "<style>.a{fill:#ff0000 !important}</style>"
         + BOX.replace("<rect", '<rect class="a" style="fill:lime"')

@@ -9,6 +9,7 @@ import warnings
 
 import pytest
 
+from guidance.clipdraw.options import ClipDrawOptions
 from guidance.clipdraw.svg import from_svg
 from guidance.errors import FileError, GuidanceError, InputError
 
@@ -74,6 +75,16 @@ REFUSED = {
     "long selector": rules(f"x {'g ' * 20}y{{fill:red}}", "<g>" * 100 + "<y/>" + "</g>" * 100),
     "siblings": rules("x ~ rect ~ rect ~ rect{fill:red}", RECT * 3000),
     "counted siblings": rules("rect:nth-last-child(2 of rect){fill:red}", RECT * 3000),
+    "chained clip paths": svg(
+        "".join(
+            f'<clipPath id="c{i}" clip-path="url(#c{i + 1})">{RECT}</clipPath>' for i in range(3000)
+        )
+        + '<rect width="9" height="9" clip-path="url(#c0)"/>'
+    ),
+    "chained masks": svg(
+        "".join(f'<mask id="c{i}" mask="url(#c{i + 1})">{RECT}</mask>' for i in range(3000))
+        + '<rect width="9" height="9" mask="url(#c0)"/>'
+    ),
     "brackets": rules(":not(" * 5000 + "a" + ")" * 5000 + "{fill:red}"),
     "long sheet": rules("a{fill:red}" * 60_000),
 }
@@ -147,6 +158,8 @@ def test_files_that_are_no_files(tmp_path):
     for path in (pipe, device):
         with pytest.raises(FileError, match="must be an ordinary file but is a pipe or device"):
             from_svg(path)
+        with pytest.raises(InputError, match="--init must be an ordinary file"):
+            ClipDrawOptions(prompt="a fox", init=str(path)).check()
 
 
 @pytest.mark.parametrize(
