@@ -46,8 +46,16 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write(path: str | os.PathLike, content: str | bytes) -> None:
-    """Write text (UTF-8) or bytes to `path` atomically."""
-    data = content.encode("utf-8") if isinstance(content, str) else content
+    """Write text (UTF-8) or bytes to `path` atomically.
+
+    Raises:
+        FileError: the file cannot be written, or the text has bytes that are not UTF-8.
+    """
+    try:
+        data = content.encode("utf-8") if isinstance(content, str) else content
+    except UnicodeEncodeError as error:  # of the name of a file or folder
+        found = printable(content[max(0, error.start - 20) : error.end + 20])
+        raise FileError(f"cannot write {path}: {found!r} is not UTF-8 text") from None
     with atomic(path) as temporary:
         temporary.write_bytes(data)
 

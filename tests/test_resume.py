@@ -287,3 +287,12 @@ def test_a_folder_in_the_place_of_a_file(name, part, capsys):
     (part / name).mkdir()
     assert draw("--resume", part) == 2
     assert f"{name} is a folder" in capsys.readouterr().err
+
+
+def test_a_name_that_is_not_text(tiny_clip_path, tmp_path, capsys):
+    name = os.fsdecode(b"a\xffb")
+    assert draw(*SMALL, "--clip", tiny_clip_path, "-o", tmp_path / name) == 2
+    err = capsys.readouterr().err
+    assert "is not UTF-8 text" in err
+    assert err.count("\n") == 1
+    assert not any(tmp_path.iterdir())
