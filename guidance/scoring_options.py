@@ -88,8 +88,10 @@ def command(
 
 
 def flags_of(options: type) -> frozenset[str]:
-    """Return the names of the options without a value, as they are typed."""
-    return frozenset(HELP) | {name for name, o in table(options).items() if not o.hints}
+    """Return the names of the options without a value, as they are typed; each has a ``--no-``."""
+    known = table(options)
+    names = {name for name, option in known.items() if not option.hints}
+    return frozenset(HELP) | {n for n in names if "--" + n.removeprefix("--no-") not in names - {n}}
 
 
 def spread(arguments: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -134,6 +136,7 @@ def options_first(arguments: Sequence[str], flags: frozenset[str]) -> list[str]:
             positional.append(argument)
         else:
             options.append(argument)
-            if "=" not in argument and argument.replace("_", "-") not in flags:
+            name = argument.replace("_", "-")
+            if "=" not in argument and not {name, name.replace("--no-", "--", 1)} & flags:
                 options += [value for value in [next(rest, None)] if value is not None]
     return [*options, "--", *positional] if positional else options

@@ -22,6 +22,7 @@ def test_flags_are_the_options_without_a_value():
         ("-q fox a --csv=x.csv", "-q --csv=x.csv -- fox a"),
         ("fox -- -a.png --top", "-- fox -a.png --top"),
         ("--per_prompt fox a", "--per_prompt -- fox a"),
+        ("--no-strict fox a --no_unique", "--no-strict --no_unique -- fox a"),
         ("--top", "--top"),
         ("--help", "--help"),
         ("", ""),
