@@ -13,7 +13,7 @@ LAYERS = (
     {"arguments", "canvas", "characters", "collect", "conventions", "converting", "errors",
      "files", "fitting", "foreign", "hub", "images", "interrupts", "lock", "packaged", "parse",
      "plot", "schedule", "slug", "statistics", "tables", "textfile", "torchscript", "weights"},
-    {"clip", "data", "models", "prompts", "story", "templates", "text_cache"},
+    {"clip", "data", "models", "prompt", "prompts", "story", "templates", "text_cache"},
     {"scorer", "cutouts", "generator", "zero_shot"},
     {"aesthetic", "aims", "embeddings", "loop", "objective", "ranking", "artifacts", "checkpoint",
      "cli", "frames", "late_interaction", "manifest", "options", "outputs", "record",
