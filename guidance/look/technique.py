@@ -199,7 +199,8 @@ def video(options: VideoOptions) -> None:
         for n, text in enumerate(texts)
     }
     print(table(counted(len(times), "frame"), figures))
-    _write_csv(options.csv, ["second", *texts], zip(times, scores.tolist(), strict=True))
+    seconds = (f"{t:.3f}" for t in times)
+    _write_csv(options.csv, ["second", *texts], zip(seconds, scores.tolist(), strict=True))
     curves = {t: list(zip(times, scores[:, n].tolist(), strict=True)) for n, t in enumerate(texts)}
     chart = line_chart(curves, title=file.name, x_label="second", y_label="cosine")
     _save(options, chart, options.csv)

@@ -146,7 +146,7 @@ class Trainer:
         return self.chunks.forward(network, parts, dtype, keep=keep)
 
     def train_step(self, batch: Batch, done: float) -> dict[str, float]:
-        """One optimiser step at fraction `done` of the run; returns the parts of the loss."""
+        """One optimiser step at fraction `done` of the run; returns what the log shows."""
         eps = self.options.loss.eps * min(1.0, 0.25 + done)
         self.rng.manual_seed(
             int(np.random.default_rng([self.options.seed, self.step]).integers(2**62))
@@ -168,7 +168,7 @@ class Trainer:
             more = self.learn(batch, self.look(moved)[0], weight, lessons, extra)
             parts |= {"attacked " + k: v for k, v in more.items() if k.startswith("to ")}
         self.update(done)
-        return parts
+        return parts | {"scale": self.student.scale.item(), "rate": self.rate}
 
     def sketch(self, batch: Batch) -> Batch:
         """Add what the student draws itself, once it is known what the classes are like."""
@@ -278,16 +278,14 @@ class Trainer:
             if done >= 1:
                 break
             parts = self.train_step(batch, done)
-            if self.step % options.log_every == 0:
-                parts |= {"scale": self.student.scale.item(), "rate": self.rate}
-                self.log.step(self.step, done, parts)
+            self.log.step(self.step, done, parts)
             if time.perf_counter() - begin - saved > 60 * options.save_every:
                 self.spent = saved = time.perf_counter() - begin
                 self.save()
                 self.log.check(self.step, self.config, self._exported(), self.val)
         self.save()
         self.log.check(self.step, self.config, self._exported(), self.val)
-        self.log.close()
+        self.log.finish(self.step, options.out / "clip")
 
 
 def train(options: ClipOptions) -> None:

@@ -184,19 +184,15 @@ class Trainer:
 
         log, options = Log(self.options, self.device), self.options
         begin, saved = time.perf_counter() - self.spent, self.spent
-        sums: dict[str, float] = {}
         while (done := self.done()) < 1:
             values = self.train_step(done)
             self.spent = time.perf_counter() - begin
-            sums = {k: sums.get(k, 0.0) + v for k, v in values.items()}
-            if self.step % options.log_every == 0:
-                log.step(self.step, done, {k: v / options.log_every for k, v in sums.items()})
-                sums = {}
+            log.step(self.step, done, values)
             if self.spent - saved > 60 * options.save_every:
                 saved = self.spent
                 self.save()
         self.save()
-        log.close()
+        log.finish(self.step, options.out / "diffusion.safetensors")
 
     def done(self) -> float:
         """Return the fraction of the run that lies behind."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from guidance.data import Samples
-from guidance.errors import InputError
+from guidance.errors import InputError, counted
 from guidance.evaluate.retrieval import embed_pairs, recalls
 from guidance.train.config import ClipOptions
 
@@ -21,8 +22,9 @@ class Log:
     """Prints, and writes to TensorBoard if the run has a ``--log-dir``."""
 
     def __init__(self, options: ClipOptions, device: torch.device) -> None:
-        self.device, self.writer = device, None
+        self.device, self.writer, self.every = device, None, options.log_every
         self.last: tuple[float, int] | None = None
+        self.values: dict[str, list[float]] = {}  # since the last line
         if options.log_dir:
             try:
                 from torch.utils.tensorboard import SummaryWriter
@@ -33,16 +35,24 @@ class Log:
             self.writer = SummaryWriter(str(options.log_dir))
 
     def step(self, step: int, done: float, values: dict[str, float]) -> None:
-        """Report the `values` of one step at fraction `done` of the run."""
+        """Take the `values` of one step at fraction `done` of the run; report the means of many."""
+        for name, value in values.items():
+            self.values.setdefault(name, []).append(value)
+        if step % self.every == 0:
+            self._report(step, done)
+
+    def _report(self, step: int, done: float) -> None:
         now = time.perf_counter()
         speed = ""
         if self.last:
             speed = f"  {(step - self.last[1]) / (now - self.last[0]):.2f} step/s"
         self.last = now, step
-        shown = "  ".join(f"{k} {v:.3g}" for k, v in values.items())
+        means = {name: sum(values) / len(values) for name, values in self.values.items()}
+        self.values = {}
+        shown = "  ".join(f"{k} {v:.3g}" for k, v in means.items())
         print(f"{step}  {100 * done:.1f} %  {shown}{speed}", flush=True)
         if self.writer:
-            for name, value in values.items():
+            for name, value in means.items():
                 self.writer.add_scalar(name.replace(" ", "/"), value, step)
 
     def check(
@@ -63,8 +73,11 @@ class Log:
                 self.writer.add_scalar(f"retrieval/{name}", value, step)
             self.writer.add_image("samples", matrix(val, images, texts), step)
 
-    def close(self) -> None:
-        """Finish the log."""
+    def finish(self, step: int, out: Path) -> None:
+        """Report the last steps, say that the run is over and where its model lies."""
+        if self.values:
+            self._report(step, 1.0)
+        print(f"wrote {out} after {counted(step, 'step')}", flush=True)
         if self.writer:
             self.writer.close()
 

@@ -249,13 +249,12 @@ class Trainer:
             if done >= 1:
                 break
             values = self.train_step(images, done)
-            if self.step % self.options.log_every == 0:
-                log.step(self.step, done, values)
+            log.step(self.step, done, values)
             if self.spent - saved > 60 * self.options.save_every:
                 saved = self.spent
                 self.save()
         self.save()
-        log.close()
+        log.finish(self.step, self.options.out / "vqgan")
 
 
 def save_folder(config: dict[str, Any], state: dict[str, Tensor], folder: Path) -> None:

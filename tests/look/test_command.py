@@ -165,14 +165,16 @@ def test_texts_from_a_file(call, photos, tmp_path):
 
 def test_video(call, tmp_path):
     frames = [Image.new("RGB", (64, 48), c) for c in ("red", "lime", "blue")]
-    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=500)
+    frames[0].save(
+        tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=[300, 600, 500]
+    )
     code, shown, err = call("video", tmp_path / "a.gif", *TEXTS, "--csv", tmp_path / "v.csv")
     assert code == 0
     assert shown.startswith("3 frames")
     assert err == f"wrote video.png, {tmp_path / 'v.csv'}\n"
     with (tmp_path / "v.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [float(r["second"]) for r in rows] == [0, 0.5, 1]
+    assert [r["second"] for r in rows] == ["0.000", "0.300", "0.900"]
     mean = np.mean([float(r["a fox"]) for r in rows])
     assert f"{mean:.4f}" in shown.splitlines()[1]
     assert size_of(tmp_path / "video.png") == (800, 500)

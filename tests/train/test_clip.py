@@ -21,6 +21,7 @@ from guidance.train import clip, student
 from guidance.train import model as models
 from guidance.train.clip import Trainer
 from guidance.train.config import ClipOptions, read_config, take_config
+from guidance.train.log import Log
 
 pytest.importorskip("resvg_py")
 CHANCE = 100 / len(NAMES)
@@ -256,6 +257,17 @@ def test_tensorboard_gets_losses_retrieval_and_samples(shards, tmp_path):
     assert log.Tags()["images"] == ["samples"]
 
 
+def test_the_last_steps_are_logged_and_the_model_is_named(shards, tmp_path, capsys):
+    log = Log(options(shards, tmp_path / "run", log_every=2), torch.device("cpu"))
+    for step in (1, 2, 3):
+        log.step(step, step / 4, {"loss": float(step)})
+    log.finish(3, tmp_path / "run" / "clip")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "2  50.0 %  loss 1.5"
+    assert lines[1].startswith("3  100.0 %  loss 3")
+    assert lines[2:] == [f"wrote {tmp_path / 'run' / 'clip'} after 3 steps"]
+
+
 def test_any_open_clip_architecture(shards, tmp_path):
     config = models.read_config("RN50")
     assert config["model_cfg"]["embed_dim"] == 1024
@@ -282,6 +294,9 @@ def test_readme_commands_on_a_folder(command, tmp_path, monkeypatch, capsys):
         command = command.replace("--log-dir runs/log", "")
     argv = [*shlex.split(command), *short]
     assert main(ClipOptions, clip.train, prog="train", argv=argv, base=take_config) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("1  100.0 %  loss ")
+    assert said.endswith(f"wrote {Path('runs/mine/clip')} after 1 step\n")
     assert load_clip("runs/mine/clip").encode_text(["a fox"]).shape == (1, 384)
 
 

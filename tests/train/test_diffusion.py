@@ -263,6 +263,9 @@ def test_command(place, capsys):
     arguments = ["--data", str(place / "pairs.safetensors"), "--out", str(place / "run")]
     more = ["--config", str(place / "tiny.json"), "--steps", "2", "--minutes", "0"]
     assert main(DiffusionTraining, train, prog="x", argv=[*arguments, *more]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("2  100.0 %  loss ")
+    assert said.endswith(f"wrote {place / 'run' / 'diffusion.safetensors'} after 2 steps\n")
     assert main(DiffusionTraining, train, prog="x", argv=[*arguments, *more]) == 2
     assert "--resume" in capsys.readouterr().err
     arguments[1] = str(place / "none.safetensors")

@@ -203,6 +203,8 @@ def test_the_folder_is_a_vqgan(place, tmp_path, capsys):
     from guidance.models.load import load_latents
 
     train(options(place, tmp_path / "run"))
+    said = capsys.readouterr().out
+    assert said.endswith(f"wrote {tmp_path / 'run' / 'vqgan'} after 6 steps\n")
     latents = load_latents(str(tmp_path / "run" / "vqgan"), device=torch.device("cpu"))
     assert latents.factor == 4
     assert latents.codebook.shape == (64, 4)
