@@ -263,11 +263,12 @@ def _progress(options: GuidedOptions, done: int) -> Iterator[Callable[[Step], No
     with tqdm(
         total=options.total(), initial=done, unit="step", disable=options.quiet, dynamic_ncols=True
     ) as bar:
-        said = {"score": math.nan, "loss": math.nan}
+        said: dict[str, float] = {}
 
         def show(step: Step) -> None:
             # a step in which the objective was not asked leaves what it said last
-            said.update({k: v for k in said if math.isfinite(v := getattr(step, k))})
+            now = {"score": step.score, "loss": step.loss}
+            said.update({k: v for k, v in now.items() if math.isfinite(v)})
             bar.set_postfix({k: f"{v:.3f}" for k, v in said.items()}, refresh=False)
             bar.update()
             if step.skipped:

@@ -52,6 +52,14 @@ def test_leaves_all_artefacts(tmp_path, small, tiny_clip_path, capsys):
     assert "score=" in capsys.readouterr().err
 
 
+def test_what_nobody_asked_is_not_shown(tmp_path, small, capsys):
+    """Without guidance a step has neither loss nor score."""
+    assert sample("a fox", *small, "-n", 1, "--clip-scale", 0, "-o", tmp_path / "run") == 0
+    said = capsys.readouterr().err
+    assert "3/3" in said
+    assert "nan" not in said
+
+
 def test_one_picture_has_no_sheet(tmp_path, small):
     assert sample("a fox", *small, "-n", 1, "-q", "-o", tmp_path / "run") == 0
     assert {p.name for p in (tmp_path / "run").iterdir()} == {
