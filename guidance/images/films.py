@@ -20,7 +20,13 @@ from PIL import Image
 
 from guidance.errors import FileError
 from guidance.images.modes import to_rgb
-from guidance.images.read import MAX_PIXELS, hide_warnings, named_errors, open_image
+from guidance.images.read import (
+    MAX_PIXELS,
+    check_file,
+    hide_warnings,
+    named_errors,
+    open_image,
+)
 
 # a video whose pixels are not square is made wider or higher, never smaller; no side can burst
 SQUARE = (
@@ -51,6 +57,8 @@ class FilmFacts:
 
 def is_animation(path: Path) -> bool:
     """Return whether a file is an image by its first bytes: one that may hold several frames."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
         with path.open("rb") as file:
             head = file.read(32)
@@ -61,8 +69,10 @@ def is_animation(path: Path) -> bool:
     return head.startswith((b"GIF8", b"\x89PNG")) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
-def animation_frames(path: Path) -> Iterator[tuple[float, Image.Image]]:
-    """Yield the frames of an animation, each with its time in seconds; of an image its only one.
+def animation_frames(path: Path) -> Iterator[tuple[float, float, Image.Image]]:
+    """Yield the frames of an animation; of an image its only one.
+
+    Each comes with the seconds from which and until which it is shown.
 
     Raises:
         FileError: it cannot be read, is damaged, or has frames that are too large.
@@ -77,8 +87,8 @@ def animation_frames(path: Path) -> Iterator[tuple[float, Image.Image]]:
         for number in range(_still(film), getattr(film, "n_frames", 1)):
             film.seek(number)
             film.load()
-            yield seconds, to_rgb(film, str(path))
-            seconds += _duration(film)
+            start, seconds = seconds, seconds + _duration(film)
+            yield start, seconds, to_rgb(film, str(path))
 
 
 def video_frames(
@@ -91,8 +101,10 @@ def video_frames(
         limit: greatest number of frames.
 
     Raises:
-        FileError: it is no video, or has frames that are too large.
+        FileError: it is no video, has no pictures, or has frames that are too large.
     """
+    with named_errors(path, str(path), MAX_PIXELS):
+        check_file(path, str(path))
     rate = "" if fps is None else f",fps={fps}:round=up"
     most = [] if limit is None else ["-frames:v", str(limit)]
     before, pixels = _alpha(path)
@@ -118,6 +130,8 @@ def video_frames(
         if not any_frame:
             messages.seek(0)
             said = messages.read(10_000).decode("utf-8", "replace").strip().splitlines()
+            if any("matches no streams" in line for line in said):
+                raise FileError(f"{path} is not a video that can be read: it has no pictures")
             reason = f": {said[-1]}" if said else ""
             raise FileError(f"{path} is not a video that can be read{reason}")
 
@@ -156,7 +170,7 @@ def _alpha(path: Path) -> tuple[list[str], str]:
 def film_frames(path: Path) -> Iterator[Image.Image]:
     """Yield all frames of a video or an animation."""
     if is_animation(path):
-        yield from (frame for _, frame in animation_frames(path))
+        yield from (frame for _, _, frame in animation_frames(path))
     else:
         yield from video_frames(path)
 
@@ -195,7 +209,7 @@ def film_facts(path: Path, *, limit: int | None = None) -> FilmFacts:
 
 def _animation_facts(path: Path, limit: int | None) -> FilmFacts:
     times, size = [], (0, 0)
-    for seconds, frame in animation_frames(path):
+    for seconds, _, frame in animation_frames(path):
         times.append(seconds)
         size = (frame.height, frame.width)
         if len(times) == limit:

@@ -8,6 +8,8 @@ a brush on a transparent layer    its strokes are painted, whatever their colour
 a photo with a hole               the hole is painted
 black, with or without white, on  is refused: either may be meant
 a transparent layer
+several plain colours on a        is refused: they may be strokes, or a drawing with a hole
+transparent layer
 ================================  ============================================================
 """
 
@@ -27,6 +29,9 @@ from guidance.images.read import load_image
 NEAR = 32  # of 255: colours that differ by less were one, before a file was packed or smoothed
 MOST = 0.95  # of the pixels: the others are edges
 GREYS = 0.25  # of an opaque mask; feathered edges have less, photos more
+COLOURS = 0.01  # of an opaque mask: more is a brush of a colour, which is not heeded
+VIVID = 96  # of 255, between the largest channel and the smallest
+FEW = 8  # colours that strokes or a drawing have; photos have far more
 
 
 def read_mask(path: str | os.PathLike) -> Image.Image:
@@ -72,12 +77,21 @@ def _meant(colours: np.ndarray, alpha: np.ndarray, path: Path) -> np.ndarray:
     brush = colours[seen].astype(np.int16)
     dark, light = (brush < NEAR).all(axis=-1), (brush > 255 - NEAR).all(axis=-1)
     if (dark | light).mean() >= MOST and dark.mean() > 1 - MOST:
-        raise InputError(
-            f"mask must be white where to paint but {path} is black and clear: fill what is to be "
-            "painted with white and all the rest with black"
-        )
-    one_colour = (abs(brush - np.median(brush, axis=0)) < NEAR).all(axis=-1).mean() >= MOST
-    return seen if one_colour else alpha < 127.5
+        found = "black, white and clear" if light.mean() > 1 - MOST else "black and clear"
+        raise _unclear(path, f"is {found}")
+    if (abs(brush - np.median(brush, axis=0)) < NEAR).all(axis=-1).mean() >= MOST:
+        return seen
+    _, counts = np.unique(brush // 4 @ [1, 64, 4096], return_counts=True)
+    if np.sort(counts)[-FEW:].sum() >= MOST * len(brush):
+        raise _unclear(path, "has strokes of several colours, or is a drawing with a hole")
+    return alpha < 127.5
+
+
+def _unclear(path: Path, found: str) -> InputError:
+    return InputError(
+        f"mask must be white where to paint but {path} {found}: fill what is to be painted with "
+        "white and all the rest with black"
+    )
 
 
 def _check(pixels: np.ndarray, path: Path) -> None:
@@ -91,11 +105,15 @@ def _check(pixels: np.ndarray, path: Path) -> None:
             reason += f": its largest value is {most} of 255"
         raise InputError(f"mask must be white where to paint but {path} {reason}")
     if painted == 1:
+        found = "white" if grey.min() > 255 - NEAR else "nearer to white than to black"
         warnings.warn(
-            f"the mask {path} is white everywhere, so all of the picture is painted", stacklevel=4
+            f"the mask {path} is {found} everywhere, so all of the picture is painted",
+            stacklevel=4,
         )
+        return
     between = float(((grey > 64) & (grey < 191)).mean())
-    if between > GREYS:
+    coloured = float((pixels.max(axis=-1) - pixels.min(axis=-1) > VIVID).mean())
+    if between > GREYS or coloured > COLOURS:
         warnings.warn(
             f"the mask {path} is not black and white: {painted:.0%} of it is nearer to white and "
             "painted",

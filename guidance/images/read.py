@@ -168,7 +168,7 @@ def open_image(source: str | os.PathLike | bytes | BinaryIO, name: str) -> Image
             raise FileError(f"{name} is empty")
         source = io.BytesIO(source)
     elif isinstance(source, str | os.PathLike):
-        _check_file(Path(source), name)
+        check_file(Path(source), name)
     try:
         image = Image.open(source, formats=_formats())
     except ValueError:
@@ -210,7 +210,7 @@ def _bytes(source: str | os.PathLike | bytes | BinaryIO, count: int = -1) -> byt
     return source.read(count)
 
 
-def _check_file(path: Path, name: str) -> None:
+def check_file(path: Path, name: str) -> None:
     """Raise `FileError` for what would hang (a pipe, a device) or give an unclear message."""
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):

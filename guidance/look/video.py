@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,8 @@ SHRINK = 3  # frames are reduced to no less than this many times CLIP's input
 def read_frames(path: Path, fps: float) -> Iterator[tuple[float, Image.Image]]:
     """Give `fps` frames for each second of a video, with their time in seconds.
 
-    An animation of fewer frames gives each once.
+    Of an animation the frames that are shown at these times are given, each once, with the time at
+    which it appears.
 
     Raises:
         FileError: it cannot be read, is damaged, or has frames that are too large.
@@ -29,11 +31,11 @@ def read_frames(path: Path, fps: float) -> Iterator[tuple[float, Image.Image]]:
     if not is_animation(path):
         yield from ((number / fps, frame) for number, frame in enumerate(video_frames(path, fps)))
         return
-    due = 0.0
-    for seconds, frame in animation_frames(path):
-        if seconds >= due - 1e-6:
-            due = max(due + 1 / fps, seconds)
-            yield seconds, frame
+    due = 0  # the number of the next time
+    for start, end, frame in animation_frames(path):
+        if due < end * fps - 1e-6:
+            due = math.ceil(end * fps - 1e-6)
+            yield start, frame
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -100,12 +101,13 @@ def test_transparency_of_an_animation_is_white(tmp_path, suffix):
     )
     assert is_animation(path)
     found = list(animation_frames(path))
-    assert [t for t, _ in found] == pytest.approx([0, 0.1, 0.2])
-    for (_, frame), given in zip(found, frames, strict=True):
+    assert [t for t, _, _ in found] == pytest.approx([0, 0.1, 0.2])
+    assert [t for _, t, _ in found] == pytest.approx([0.1, 0.2, 0.3])
+    for (_, _, frame), given in zip(found, frames, strict=True):
         white = Image.alpha_composite(solid("white"), given).convert("RGB")
         wrong = np.abs(np.asarray(frame).astype(int) - np.asarray(white))
         assert wrong.max() < 12
-    wrong = np.abs(np.asarray(load_image(path)).astype(int) - np.asarray(found[0][1]))
+    wrong = np.abs(np.asarray(load_image(path)).astype(int) - np.asarray(found[0][2]))
     assert wrong.max() == 0  # a still picture is the first frame
     facts = film_facts(path)
     assert (facts.frames, facts.size, facts.fps) == (3, (48, 64), pytest.approx(10))
@@ -119,6 +121,22 @@ def test_the_still_picture_of_an_animated_png_is_no_frame(tmp_path):
         path, save_all=True, default_image=True, append_images=[solid("red"), solid("blue")]
     )
     assert [f.getpixel((9, 9)) for f in film_frames(path)] == [(255, 0, 0), (0, 0, 255)]
+
+
+def test_a_sound_and_what_is_no_regular_file_are_named(tmp_path):
+    sound = tmp_path / "sound.mp4"
+    command = [get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", "sine=d=0.2", sound]
+    subprocess.run(command, check=True)
+    os.mkfifo(tmp_path / "pipe.mp4")  # would be waited for
+    (tmp_path / "nothing.gif").touch()
+    for name, reason in {
+        "sound.mp4": "is not a video that can be read: it has no pictures",
+        "pipe.mp4": "is not a regular file",
+        "nothing.gif": "is empty",
+    }.items():
+        for read in (film_facts, lambda path: list(film_frames(path))):
+            with pytest.raises(FileError, match=f"{name} {reason}$"):
+                read(tmp_path / name)
 
 
 def test_a_file_is_known_by_its_content(tmp_path):

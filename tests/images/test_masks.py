@@ -93,13 +93,21 @@ def test_a_mask_of_real_numbers_and_a_turned_one(tmp_path):
     assert (painted(tmp_path / "m.png") == DISC).all()
 
 
+def strokes() -> Image.Image:
+    image = brush("red")
+    image.paste((0, 0, 255, 255), (30, 25, 45, 40))
+    return image
+
+
 REFUSED = {
+    "strokes of several colours": (strokes(), "has strokes of several colours, or is a drawing"),
     "black brush": (brush("black"), "is black and clear: fill what is to be painted with white"),
     "black with a hole": (
         Image.merge("LA", (flat(DISC * 0), flat(~DISC * 255))), "is black and clear: fill"
     ),
     "black and white on clear": (
-        Image.merge("LA", (flat((X > 30) * 255), flat(DISC * 255))), "is black and clear: fill"
+        Image.merge("LA", (flat((X > 30) * 255), flat(DISC * 255))),
+        "is black, white and clear: fill",
     ),
     "nothing": (flat(DISC * 0), "is black everywhere"),
     "clear": (Image.new("RGBA", (80, 64), "#fff0"), "is clear everywhere"),
@@ -121,7 +129,13 @@ def test_unclear_masks_are_refused(kind, tmp_path):
 def test_a_mask_that_paints_everything_or_is_a_photo_is_told_once(tmp_path):
     flat(DISC * 0 + 255).save(tmp_path / "white.png")
     photo(hole=False).save(tmp_path / "photo.png")
+    flat(DISC * 0 + 128).save(tmp_path / "grey.png")
+    red = flat(DISC * 0 + 255, "RGB")
+    red.paste("red", mask=flat(DISC * 255))
+    red.save(tmp_path / "red.png")
     for name, reason in {
+        "grey.png": "is nearer to white than to black everywhere, so all of the picture is painted",
+        "red.png": "is not black and white: [0-9]+% of it is nearer to white and painted",
         "white.png": "is white everywhere, so all of the picture is painted",
         "photo.png": "is not black and white: [0-9]+% of it is nearer to white and painted",
     }.items():

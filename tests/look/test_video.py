@@ -55,6 +55,18 @@ def test_frames_of_an_animation_by_their_own_times(tmp_path, suffix):
         assert np.abs(middle(frame).astype(int) - middle(colour)).max() < 10
 
 
+def test_an_animation_is_looked_at_as_it_is_shown(tmp_path):
+    path = tmp_path / "a.gif"
+    frames = [solid(c) for c in COLOURS]
+    # at 0 red, at 0.25 and 0.5 lime; blue is gone before 0.75, when it is white
+    durations = [100, 500, 100, 1000]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations)
+    found = list(read_frames(path, 4))
+    assert [t for t, _ in found] == pytest.approx([0, 0.1, 0.7])
+    for (_, frame), colour in zip(found, ("red", "lime", "white"), strict=True):
+        assert np.abs(middle(frame).astype(int) - middle(solid(colour))).max() < 10
+
+
 def test_files_that_are_no_videos(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"no video at all" * 100)
     (tmp_path / "a.gif").write_bytes(b"GIF89a")
