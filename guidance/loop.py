@@ -151,12 +151,25 @@ def _mean(parts: list[tuple[int, Evaluation]]) -> Evaluation:
 def fast_matmul() -> Iterator[None]:
     """Let float32 matrix products use their fast path: oneDNN on a CPU, TF32 on CUDA.
 
-    On a CPU without AMX the arithmetic stays float32 and is about twice as fast; with AMX and on
-    CUDA products are rounded as the precision named "medium" or "high" allows.
+    On a CPU the arithmetic stays float32 and is about twice as fast; one that would round the
+    factors to bfloat16 instead (AMX) keeps the usual path. On CUDA they are rounded to TF32.
     """
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high" if torch.cuda.is_available() else "medium")
+    cpu = "highest" if _rounds_to_bfloat16() else "medium"
+    torch.set_float32_matmul_precision("high" if torch.cuda.is_available() else cpu)
     try:
         yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@functools.cache
+def _rounds_to_bfloat16() -> bool:
+    """Return whether this CPU rounds the factors of a product as "medium" allows: tried once."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        factor = torch.full((64, 64), 1 + 2**-12)  # 1 in bfloat16
+        return bool((factor @ factor == 64).any())
     finally:
         torch.set_float32_matmul_precision(before)
