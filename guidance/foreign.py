@@ -17,6 +17,7 @@ from guidance.torchscript import is_archive, read_archive
 
 SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
 _ZIP = b"PK\x03\x04"
+_PICKLE = b"\x80\x02"  # as torch.save begins where it writes no zip
 
 
 class Inert:
@@ -48,8 +49,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise FileError(f"the checkpoint {path} does not exist")
-    _check_head(path)
-    if path.suffix.lower() == ".safetensors":
+    head = _checked_head(path)
+    if _is_safetensors(path, head):
         try:
             return load_file(path)
         except Exception as error:  # safetensors' errors share no base with Python's
@@ -59,20 +60,39 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
             return read_archive(path)
         except Exception as error:  # zipfile and pickle raise a dozen types for damaged files
             raise ModelError(f"{path} is not a readable archive: {line(error)}") from error
-    content = _unpickle(path)
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+    return _named_tensors(path, _unpickle(path))
+
+
+def _is_safetensors(path: Path, head: bytes) -> bool:
+    """Return whether to read a file as safetensors: by its content, for names are changed."""
+    if head.startswith(_ZIP) or head.startswith(_PICKLE):
+        return False
+    return path.suffix.lower() == ".safetensors" or head[8:9] == b"{"  # after the header's length
+
+
+def _named_tensors(path: Path, content: Any) -> dict[str, Tensor]:
+    for key in ("state_dict", "model", "model_state_dict", "module"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), (Mapping, Inert)):
             content = content[key]
             break
+    if isinstance(content, Inert):
+        raise ModelError(
+            f"{path} is a whole Python object, which only its author's code can read; save its "
+            "weights alone: torch.save(model.state_dict(), 'weights.pt')"
+        )
     entries = content.items() if isinstance(content, Mapping) else ()
-    state = {k: v for k, v in entries if isinstance(k, str) and isinstance(v, Tensor)}
+    state = {k: v.detach() for k, v in entries if isinstance(k, str) and isinstance(v, Tensor)}
     if not state:
         raise ModelError(f"{path} is not a checkpoint: it holds no named tensors")
+    for name, value in state.items():
+        odd = value.is_meta or value.is_quantized or value.is_complex()
+        if odd or value.layout != torch.strided:
+            raise ModelError(f"{path} holds {name!r:.80} as no plain numbers; save it as such")
     return state
 
 
-def _check_head(path: Path) -> None:
-    """Name the common accidents of a download."""
+def _checked_head(path: Path) -> bytes:
+    """Return how the file begins; the common accidents of a download are named."""
     with path.open("rb") as file:
         head = file.read(64)
     if not head:
@@ -83,6 +103,10 @@ def _check_head(path: Path) -> None:
         raise ModelError(f"{path} is a pointer of git LFS, not the checkpoint; run git lfs pull")
     if head.startswith(_ZIP) and not zipfile.is_zipfile(path):
         raise ModelError(f"{path} is cut short: its download did not finish")
+    if re.fullmatch(rb"[\t\n\r -~]+", head) and not _is_safetensors(path, head):
+        start = " ".join(head.decode().split())
+        raise ModelError(f"{path} is a text, not a checkpoint; it begins with {start!r:.50}")
+    return head
 
 
 def _unpickle(path: Path) -> Any:
@@ -93,6 +117,9 @@ def _unpickle(path: Path) -> Any:
         listed = getattr(torch.serialization, "get_unsafe_globals_in_checkpoint", None)
         unknown = listed(str(path)) if listed and zipped else []
         with torch.serialization.safe_globals([(Inert, name) for name in unknown]):
+            if path.suffix.lower() == ".safetensors":  # torch would go by the name
+                with path.open("rb") as file:
+                    return torch.load(file, map_location="cpu", weights_only=True)
             return torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:  # torch raises a dozen types for damaged files
         raise ModelError(

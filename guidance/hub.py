@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass
 
 from guidance.errors import GuidanceError, ModelError, line, nearest
 
+SECONDS = 5  # to wait for the hub
 _LOGGERS = ("huggingface_hub", "httpx", "httpcore", "urllib3", "filelock")
 
 
@@ -53,12 +55,32 @@ def _set(*, offline: bool) -> Iterator[None]:
 
 def _reachable(url: str) -> bool:
     """Return whether a connection to the host of `url` opens within 5 seconds."""
-    if getproxies():
-        return True  # the host need not be reachable directly
+    answers: list[bool] = []
+    # looking up the name may take longer than any timeout of a socket, so it is left behind
+    asking = threading.Thread(target=lambda: answers.append(_connects(url)), daemon=True)
+    asking.start()
+    asking.join(SECONDS)
+    return answers == [True]
+
+
+def _connects(url: str) -> bool:
+    host, port = urlsplit(url).hostname or "", urlsplit(url).port or 443
+    proxy = None if proxy_bypass(host) else getproxies().get("https") or getproxies().get("all")
     try:
-        with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port or 443), 5):
+        if proxy is None:
+            socket.create_connection((host, port), SECONDS).close()
             return True
-    except OSError:
+        if "://" not in proxy:
+            proxy = f"http://{proxy}"
+        at = urlsplit(proxy)
+        with socket.create_connection((at.hostname, at.port or 80), SECONDS) as connection:
+            if at.scheme == "http":  # what it does with our request is seen at the download
+                connection.sendall(
+                    f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+                )
+                return bool(connection.recv(1))
+        return True
+    except (OSError, ValueError):
         return False
 
 

@@ -35,7 +35,7 @@ def test_a_file_that_is_damaged_is_named(tmp_path):
     with pytest.raises(ModelError, match="holds no named tensors"):
         load_taming(path)
     path = tmp_path / "a.safetensors"
-    path.write_bytes(whole)
+    path.write_bytes(b"\xff" * 1000)
     with pytest.raises(ModelError, match="not a readable checkpoint"):
         load_taming(path)
 
@@ -97,3 +97,45 @@ def test_lightning_s_own_objects_are_passed_over(tmp_path, monkeypatch):
     assert load_taming(path)
     allowed = torch.serialization.get_safe_globals()  # an entry is a class, or a class and a name
     assert Inert not in [g[0] if isinstance(g, tuple) else g for g in allowed]
+
+
+def test_the_format_is_told_by_the_content(tmp_path):
+    """Files are renamed, and downloads without a network end in a page or a sentence."""
+    from safetensors.torch import save_file
+
+    want = {"a.b": torch.arange(6.0).view(2, 3)}
+    for name in ("a.pt", "a.bin", "a.safetensors", "a"):
+        save_file(want, tmp_path / name)
+        assert torch.equal(read_state(tmp_path / name)["a.b"], want["a.b"])
+        for zipped in (True, False):
+            torch.save(want, tmp_path / name, _use_new_zipfile_serialization=zipped)
+            assert torch.equal(read_state(tmp_path / name)["a.b"], want["a.b"])
+        (tmp_path / name).write_text('{"error": "Access to this model is restricted"}')
+        with pytest.raises(ModelError, match="not a"):
+            read_state(tmp_path / name)
+    (tmp_path / "a.pt").write_text("Invalid username or password.\n")
+    with pytest.raises(ModelError, match=r"is a text, .* 'Invalid username or password\.'$"):
+        read_state(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict", "module"])
+def test_weights_lie_under_several_names(tmp_path, key):
+    content = {"epoch": 3, key: {"a.b": torch.ones(2)}, "optimizer": {"state": {}}}
+    torch.save(content, tmp_path / "a.pt")
+    assert list(read_state(tmp_path / "a.pt")) == ["a.b"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_no_plain_tensor_is_one_line(tmp_path):
+    whole = torch.nn.Linear(2, 2)
+    for content in (whole, {"model": whole}):
+        torch.save(content, tmp_path / "a.pt")
+        with pytest.raises(ModelError, match=r"whole Python object.*state_dict\(\)"):
+            read_state(tmp_path / "a.pt")
+    full = torch.ones(2, 2)
+    for odd in (full.to_sparse(), full.to("meta"), full.to(torch.complex64)):
+        torch.save({"a": odd}, tmp_path / "a.pt")
+        with pytest.raises(ModelError, match="holds 'a' as no plain numbers"):
+            read_state(tmp_path / "a.pt")
+    torch.save({"a": torch.nn.Parameter(full)}, tmp_path / "a.pt")
+    assert not read_state(tmp_path / "a.pt")["a"].requires_grad

@@ -89,7 +89,9 @@ def load_config(
     state = read_weights(weights)
     try:
         least = least_parameters(model_cfg)
-        check_size(model_cfg, sum(v.numel() for v in state.values()), least)
+        # tensors may share their numbers or repeat one, so they can claim more than there is
+        count = min(sum(v.numel() for v in state.values()), weights.stat().st_size)
+        check_size(model_cfg, count, least)
         network = build_network(model_cfg)
         preprocess = preprocess_of(config["preprocess_cfg"], network)
     except ModelError as error:

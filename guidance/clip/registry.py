@@ -16,6 +16,7 @@ A prior (`guidance.clip.prior`) belongs to the weights file FILE.EXT that it lie
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,24 +132,40 @@ def _parse_one(text: str) -> ClipSpec:
         raise InputError(f"the weight of CLIP model {name!r} must be positive but is {number}")
     if name in SHIPPED:
         return ClipSpec(name, weight)
-    if Path(name).exists():
+    if _is(Path.exists, name):
         return _local(name, weight)
     arch, equals, file = name.partition("=")
     if equals:
         arch, tag = _arch_and_tag(arch)
-        if not Path(file).is_file():
-            raise InputError(f"the CLIP checkpoint {file!r} does not exist")
+        if not _is(Path.is_file, file):
+            raise InputError(_no_file(file, name))
         return ClipSpec(name, weight, arch=arch, tag=tag, path=Path(file))
     return _hub(name, weight)
+
+
+def _is(what: Callable[[Path], bool], name: str) -> bool:
+    """Return what `Path.exists` and its like say; a name that no file can have is none."""
+    try:
+        return what(Path(name))
+    except (OSError, ValueError):  # too long, a null byte
+        return False
+
+
+def _no_file(file: str, name: str) -> str:
+    if _is(Path.is_dir, file):
+        return f"the CLIP checkpoint {file!r} is a folder; name the file in it: {name}/FILE"
+    exists = _is(Path.exists, file)
+    return f"the CLIP checkpoint {file!r} " + ("is no regular file" if exists else "does not exist")
 
 
 def _local(name: str, weight: float) -> ClipSpec:
     path = Path(name)
     folder = path if path.is_dir() else path.parent
     if not (folder / CONFIG_NAME).is_file():
+        file = name.rstrip("/") + "/FILE" if path.is_dir() else name
         raise InputError(
-            f"{name!r} has no {CONFIG_NAME} beside it; "
-            f"name its architecture: --clip ViT-B-32={name}"
+            f"{name!r} has no {CONFIG_NAME} {'in' if path.is_dir() else 'beside'} it; "
+            f"name its architecture: --clip ViT-B-32={file}"
         )
     return ClipSpec(name, weight, path=path)
 
@@ -198,7 +215,9 @@ def _hub(name: str, weight: float) -> ClipSpec:
             )
         if name.endswith((".pt", ".pth", ".bin", ".safetensors")):
             raise InputError(f"the CLIP checkpoint {name!r} does not exist")
-        raise InputError(unknown("CLIP model", name, [*SHIPPED, *pairs]))
+        said = unknown("CLIP model", name, [*SHIPPED, *pairs])
+        hub = name.count("/") == 1 and arch and arch not in open_clip.list_models()
+        raise InputError(said + f"; a repository of the hub is named hf-hub:{name}" * bool(hub))
     return ClipSpec(name, weight, arch=arch, tag=tag)
 
 

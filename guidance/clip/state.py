@@ -18,6 +18,8 @@ from guidance.clip.published import OPENAI_MARKS
 from guidance.errors import GuidanceError, ModelError, counted, line
 from guidance.foreign import read_state
 
+MOST_SCALE = 20  # of its logarithm; trained ones are up to 4.8
+_TRANSFORMERS = ("vision_model.encoder.", "text_model.encoder.", "vision_model.embeddings.")
 _IDS = "text.transformer.embeddings.position_ids"  # a buffer of transformers before 4.31
 
 
@@ -34,9 +36,19 @@ def read_weights(path: Path, what: str = "checkpoint") -> dict[str, Tensor]:
     except GuidanceError as error:
         why = str(error).removeprefix(f"{path} ")
         raise ModelError(f"{path} is not a readable {what}: it {why}") from error
-    if all(k.startswith("module.") for k in state):  # trained on several GPUs
-        state = {k.removeprefix("module."): v for k, v in state.items()}
+    while prefix := _shared(state):
+        state = {k.removeprefix(prefix): v for k, v in state.items()}
     return state
+
+
+def _shared(state: Mapping[str, Any]) -> str:
+    """Return the part before the first dot that all names share, or an empty string.
+
+    DataParallel adds ``module.``, torch.compile ``_orig_mod.``, lightning the name of an attribute;
+    a CLIP has several towers and a scale.
+    """
+    first, dot, _ = next(iter(state)).partition(".")
+    return first + dot if dot and all(k.startswith(first + dot) for k in state) else ""
 
 
 def load_weights(network: nn.Module, state: Mapping[str, Tensor], claim: str) -> None:
@@ -52,7 +64,22 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], claim: str) ->
         check_keys(network, given, claim)  # says more, where the weights are of another network
         raise ModelError(f"{claim}: {line(error)}") from error
     check_keys(network, state, claim)
+    _check_numbers(network, state, claim)
     network.load_state_dict(state)
+
+
+def _check_numbers(network: nn.Module, state: Mapping[str, Tensor], claim: str) -> None:
+    """Raise `ModelError` if a weight is of another kind than floating point, or not finite."""
+    for name, value in network.state_dict().items():
+        if not value.is_floating_point():
+            continue
+        if not (given := state[name]).is_floating_point():
+            raise ModelError(f"{claim}: its {name!r} is of {given.dtype}, which is no weight")
+        if not bool(given.float().isfinite().all()):
+            raise ModelError(f"{claim}: its {name!r} holds numbers that are not finite")
+    scale = state["logit_scale"].float()
+    if not bool((scale.abs() < MOST_SCALE).all()):
+        raise ModelError(f"{claim}: its logit_scale is {float(scale.abs().max()):g}")
 
 
 def load_arrays(network: nn.Module, path: Path, claim: str) -> None:
@@ -75,6 +102,11 @@ def load_arrays(network: nn.Module, path: Path, claim: str) -> None:
 def check_keys(network: nn.Module, state: Mapping[str, Any], claim: str) -> None:
     """Raise `ModelError` unless `state` has the entries of `network`, in its shapes."""
     expected = network.state_dict()
+    if any(k.startswith(_TRANSFORMERS) for k in state):
+        raise ModelError(
+            f"{claim}: it is of the package transformers, whose networks have other parts; take "
+            "the same weights in the form of open_clip"
+        )
     missing = [k for k in expected if k not in state]
     surplus = [k for k in state if k not in expected]
     shapes = [k for k in expected if k in state and expected[k].shape != state[k].shape]
@@ -109,6 +141,8 @@ def _converted(network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor
     for name in [*OPENAI_MARKS, _IDS]:
         if name not in expected:
             state.pop(name, None)
+    counts = {k: v for k, v in expected.items() if k.endswith("num_batches_tracked")}
+    state = counts | state  # of batch norms, for training alone; not everybody saves them
     state = {k: v for k, v in state.items() if k in expected or not k.endswith("attn_mask")}
     for name in state:
         if name.endswith("positional_embedding"):  # interpolated, which half precision is not

@@ -41,7 +41,7 @@ def with_text_tower(model_cfg: Mapping[str, Any], what: object, *, online: bool)
     except Exception as error:  # the hub client raises unrelated types
         raise ModelError(
             f"the text tower of {what} is {name}, whose config.json is not in the hub's cache; "
-            f"with a network, fetch it once: hf download {name} config.json"
+            f"with a network, fetch it once: hf download {name} config.json; or use --clip mini"
         ) from error
     _check(file, name)
     return {**model_cfg, "text_cfg": model_cfg["text_cfg"] | {"hf_model_name": str(file.parent)}}

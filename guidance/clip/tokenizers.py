@@ -157,7 +157,7 @@ def fetch(repository: str, what: object, *, online: bool) -> Path:
         f"{what} reads texts with the tokenizer {repository}, which {why}; with a network, "
         f"fetch it once: hf download {repository} "
         + " ".join(f"--include '{f}'" for f in _FILES)
-        + ("" if online else "; or put these files beside the weights")
+        + ("; or use --clip mini" if online else "; or put these files beside the weights")
     )
 
 

@@ -163,7 +163,7 @@ def test_coca_in_a_folder(tmp_path):
 def test_a_folder_or_file_without_config(folder):
     (folder / "open_clip_config.json").unlink()
     for name in (folder, folder / WEIGHTS):
-        with pytest.raises(InputError, match=r"no open_clip_config.json beside it.*ViT-B-32="):
+        with pytest.raises(InputError, match=r"no open_clip_config.json (in|beside) it.*ViT-B-32="):
             load_clip(str(name))
 
 
@@ -194,9 +194,9 @@ def test_weights_that_do_not_fit(folder):
     state = load_file(folder / WEIGHTS)
     first = next(iter(state))
     changes = {
-        "lacks 1 entries": {k: v for k, v in state.items() if k != first},
-        "has unexpected 1 entries, first 'extra'": {**state, "extra": torch.zeros(1)},
-        f"has other shapes 1 entries, first {first!r}": {**state, first: torch.zeros(7)},
+        "lacks 1 entry": {k: v for k, v in state.items() if k != first},
+        "has unexpected 1 entry, first 'extra'": {**state, "extra": torch.zeros(1)},
+        f"has other shapes 1 entry, first {first!r}": {**state, first: torch.zeros(7)},
     }
     for message, changed in changes.items():
         save_file(changed, folder / WEIGHTS)

@@ -153,3 +153,56 @@ def test_arrays_that_are_no_siglip(architecture, tmp_path):
         with pytest.raises(ModelError, match="is not a readable tiny-openai checkpoint") as caught:
             load_clip(f"{architecture}={tmp_path / name}.npz")
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "clip_model."])
+def test_names_that_training_puts_before(folder, prefix):
+    state = load_file(folder / WEIGHTS)
+    save_file({f"{prefix}{k}": v for k, v in state.items()}, folder / WEIGHTS)
+    got = load_network(str(folder)).network.state_dict()
+    assert all(torch.equal(v, state[k]) for k, v in got.items())
+
+
+def test_weights_that_are_no_numbers_to_compute_with(folder):
+    state = load_file(folder / WEIGHTS)
+    name = "visual.proj"
+    for change, message in (
+        ({name: state[name] * torch.nan}, "its 'visual.proj' holds numbers that are not finite"),
+        ({name: (state[name] * 100).to(torch.int8)}, "'visual.proj' is of torch.int8"),
+        ({"logit_scale": torch.tensor(1000.0)}, "its logit_scale is 1000"),
+    ):
+        save_file(state | change, folder / WEIGHTS)
+        with pytest.raises(ModelError, match=message):
+            load_clip(str(folder))
+
+
+def test_a_model_of_transformers_is_told(architecture, tmp_path):
+    from transformers import CLIPConfig, CLIPModel
+
+    text = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = text | {"image_size": 32, "patch_size": 8}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision)).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="is of the package transformers"):
+        load_clip(f"{architecture}={tmp_path / 'model.safetensors'}")
+
+
+def test_batch_norms_without_their_counts(tmp_path):
+    config = json.loads(json.dumps(TINY))
+    resnet = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None}
+    config["model_cfg"]["vision_cfg"] = resnet
+    (tmp_path / CONFIG).write_text(json.dumps(config))
+    state = open_clip.CLIP(**config["model_cfg"]).state_dict()
+    kept = {k: v.contiguous() for k, v in state.items() if "num_batches" not in k}
+    save_file(kept, tmp_path / WEIGHTS)
+    assert len(kept) < len(state)
+    got = load_network(str(tmp_path)).network.state_dict()
+    assert all(torch.equal(v, state[k]) for k, v in got.items())
+
+
+def test_tensors_that_repeat_a_number_fill_no_memory(folder):
+    """A file of a few bytes may claim any shape; the network is as large as the file at most."""
+    (folder / WEIGHTS).unlink()
+    torch.save({"a": torch.zeros(1).expand(10**12)}, folder / "open_clip_pytorch_model.bin")
+    with_sizes(folder, vision={"width": 16384, "layers": 400})
+    with pytest.raises(ModelError, match="describes a network of at least"):
+        load_clip(str(folder))
