@@ -23,6 +23,7 @@ _TOP = {"embed_dim": int, "quick_gelu": bool, "custom_text": bool, "init_logit_s
         "init_logit_bias": float, "nonscalar_logit_scale": bool}  # fmt: skip
 _INNER = {"norm_kwargs": {"eps": float}, "act_kwargs": {"approximate": str}}
 _TOKENIZER = {"clean": str, "strip_sep_token": bool, "language": str}
+_CLEAN = ("lower", "whitespace", "canonicalize")
 _IGNORED = {  # of `tokenizer_kwargs`: what is so anyway, or concerns training alone
     "use_fast", "reduction_mask"
 }  # fmt: skip
@@ -41,7 +42,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError("it is too large")
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8-sig"))
         return {
             "model_cfg": clean_model(config["model_cfg"]),
             "preprocess_cfg": dict(config.get("preprocess_cfg") or {}),
@@ -74,6 +75,11 @@ def clean_model(config: Mapping[str, Any]) -> dict[str, Any]:
         else:
             raise ModelError(f"its model_cfg has the unknown field {name!r}")
     _check_names(clean["vision_cfg"], clean["text_cfg"])
+    if clean["text_cfg"].get("context_length", 77) < 2:  # a start and an end
+        raise ModelError("its context_length must be at least 2")
+    for name, kind in _TOP.items():
+        if kind is bool and not isinstance(clean.get(name, False), bool):
+            raise ModelError(f"its {name} must be true or false but is {clean[name]!r:.60}")
     return clean
 
 
@@ -85,7 +91,10 @@ def check_size(config: Mapping[str, Any], count: int, least: int = 0) -> None:
     """
     for name in ("vision_cfg", "text_cfg", "multimodal_cfg"):
         tower = config.get(name)
-        if tower is None or tower.get("timm_model_name") or tower.get("hf_model_name"):
+        if tower is None or tower.get("hf_model_name"):
+            continue
+        if timm_name := tower.get("timm_model_name"):
+            least += _timm_parameters(timm_name)
             continue
         layers, width = tower.get("layers") or 12, tower.get("width") or 512
         if isinstance(layers, list):  # a ResNet; its blocks' 3 x 3 convolutions alone
@@ -102,6 +111,19 @@ def check_size(config: Mapping[str, Any], count: int, least: int = 0) -> None:
         raise ModelError(
             f"it describes a network of at least {least:,} parameters; the weights hold {count:,}"
         )
+
+
+def _timm_parameters(name: str) -> int:
+    """Return how many parameters a network of timm has, without room for them."""
+    import timm
+    import torch
+
+    try:
+        with torch.device("meta"):
+            network = timm.create_model(name, pretrained=False, num_classes=0)
+    except Exception:  # a few cannot be built so; then the weights alone tell
+        return 0
+    return sum(p.numel() for p in network.parameters())
 
 
 def tokenizer_options(text: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,6 +144,8 @@ def tokenizer_options(text: Mapping[str, Any]) -> dict[str, Any]:
             raise ModelError(
                 f"its tokenizer_kwargs have {name!r}; allowed are {', '.join(sorted(_TOKENIZER))}"
             )
+    if options.get("clean", "lower") not in _CLEAN:
+        raise ModelError(f"its clean {options['clean']!r:.60} is none of {', '.join(_CLEAN)}")
     return options
 
 
@@ -134,7 +158,9 @@ def _field(tower: str, name: str, value: Any, known: set[str]) -> Any:
         for key, inner in value.items():
             if key not in _INNER[name]:
                 raise ModelError(f"its {name} have {key!r}; allowed are {', '.join(_INNER[name])}")
-            _plain(key, inner)
+            kinds = (int, float) if _INNER[name][key] is float else _INNER[name][key]
+            if isinstance(_plain(key, inner), bool) or not isinstance(inner, kinds):
+                raise ModelError(f"its {name} have {inner!r:.60} for {key!r}")
         return dict(value)
     if name in ("hf_model_name", "hf_tokenizer_name", "timm_model_name"):
         return value  # `_check_names`

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from guidance.errors import ModelError
 
+LEAST_STD = 0.001  # of colours in [0, 1]
+
 
 @dataclass(frozen=True)
 class Preprocess:
@@ -46,13 +48,16 @@ class Preprocess:
             raise ModelError(
                 f"resize_mode must be shortest, squash or longest but is {resize_mode!r}"
             )
+        mean, std = (_three(name, config[name]) for name in ("mean", "std"))
+        if min(std) < LEAST_STD:
+            raise ModelError(f"std must be at least {LEAST_STD} for each colour but is {list(std)}")
         return cls(
             size=height,
-            mean=tuple(config["mean"]),
-            std=tuple(config["std"]),
+            mean=mean,
+            std=std,
             interpolation=interpolation,
             resize_mode=resize_mode,
-            fill=int(config.get("fill_color") or 0) / 255,
+            fill=_grey(config.get("fill_color") or 0),
         )
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -98,3 +103,20 @@ class Preprocess:
     @staticmethod
     def _channels(values: tuple[float, ...], like: Tensor) -> Tensor:
         return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, 3, 1, 1)
+
+
+def _three(name: str, values: object) -> tuple[float, ...]:
+    """Return a number for each colour; one alone is for all of them, as in open_clip."""
+    listed = list(values) if isinstance(values, (list, tuple)) else [values] * 3
+    plain = all(type(v) in (int, float) and abs(v) <= 255 for v in listed)  # NaN is not
+    if len(listed) != 3 or not plain:
+        raise ModelError(f"{name} must be three numbers but is {values!r:.80}")
+    return tuple(listed)
+
+
+def _grey(fill: object) -> float:
+    """Return a ``fill_color`` in [0, 255], or the mean of its three, in [0, 1]."""
+    values = fill if isinstance(fill, (list, tuple)) and fill else [fill]
+    if not all(type(v) in (int, float) and 0 <= v <= 255 for v in values):
+        raise ModelError(f"fill_color must be in [0, 255] but is {fill!r:.80}")
+    return sum(values) / len(values) / 255
