@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 from guidance.errors import unknown
@@ -17,10 +18,25 @@ def techniques() -> dict[str, str]:
     return found
 
 
+def _trainings() -> str:
+    """Return the names of the commands of `guidance.train`."""
+    files = sorted((Path(__file__).parent / "train").glob("*.py"))
+    commands = [f for f in files if 'if __name__ == "__main__"' in f.read_text(encoding="utf-8")]
+    return ", ".join(f.stem for f in commands)
+
+
 def main(argv: Sequence[str] = ()) -> int:
     """Print the table; say how a technique that is named is run."""
     known = techniques()
     name = next(iter(argv), "--help")
+    if name == "--version":
+        print(f"guidance {metadata.version('clip-guidance')}")
+        return 0
+    if name == "train":
+        print(
+            f"guidance: error: write python -m guidance.train.NAME: {_trainings()}", file=sys.stderr
+        )
+        return 2
     if name in known:
         print(f"guidance: error: write python -m guidance.{name}", file=sys.stderr)
         return 2
@@ -30,6 +46,7 @@ def main(argv: Sequence[str] = ()) -> int:
     print("Techniques of guidance; each has --help.\n")
     for name, line in known.items():
         print(f"  python -m guidance.{name:<11} {line}")
+    print(f"\nTrainings, python -m guidance.train.NAME: {_trainings()}")
     return 0
 
 

@@ -23,6 +23,7 @@ from guidance.images import to_pil
 from guidance.lock import FolderLock
 from guidance.step_rows import StepRows
 
+MAIN = ("image.png", "steps.csv", "checkpoint.safetensors")  # what every run leaves
 SHEET_SIDE = 4096  # pixels, about, of a contact sheet of very many pictures
 
 
@@ -84,9 +85,15 @@ class RunFolder:
                     "name another folder"
                 )
             self.frames.check()
-            for name in (self.manifest.name, self.checkpoint.name, "steps.csv", "image.png"):
+            for name in (self.manifest.name, *MAIN):
                 if (self.path / name).is_dir():
                     raise FileError(f"{self.path / name} is a folder where a run keeps a file")
+            own = [] if resume or left else sorted(n for n in MAIN if (self.path / n).exists())
+            if own:
+                raise FileError(
+                    f"{self.path} holds {own[0]} already, which a run would replace; name another "
+                    "folder"
+                )
             if left or resume:
                 remove_leftovers(self.path)
             self._fresh = not resume

@@ -76,8 +76,8 @@ def restore(text: str) -> str:
     return text.translate(_RESTORE).strip()
 
 
-def emptiness(text: str) -> str | None:
-    """Return why a text does not do as a prompt, None if there is something to see in it.
+def emptiness(text: str, what: str = "a prompt") -> str | None:
+    """Return why a text does not do as `what`, None if there is something to see in it.
 
     Example:
         >>> emptiness("a\u200b") is None, emptiness("\u200b")
@@ -87,4 +87,4 @@ def emptiness(text: str) -> str | None:
         return None
     text = text.strip()
     seen = f" but has only invisible characters (U+{ord(text[0]):04X})" if text else ""
-    return f"a prompt must not be empty{seen}"
+    return f"{what} must not be empty{seen}"

@@ -14,14 +14,14 @@ import re
 import sys
 import typing
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import tyro
 
-from guidance.arguments import HELP, check_arguments
+from guidance.arguments import HELP, check_arguments, is_option, table
 from guidance.errors import GuidanceError, InputError, unknown
 from guidance.files import printable
 from guidance.interrupts import raised
@@ -96,7 +96,8 @@ def main(
                 raise
             return 1
         except OSError as error:  # a disk or a network share may fail at any time
-            _say(name, f"error: {error.strerror or error}: {error.filename or 'a file'}")
+            file = _ending(error.filename or "a file")
+            _say(name, f"error: {error.strerror or error}: {file}")
             return 2
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
@@ -131,15 +132,19 @@ def choose(commands: Iterable[str], prog: str, argv: Sequence[str]) -> str | int
     return 2
 
 
-def take_option(arguments: list[str], name: str) -> str | None:
-    """Remove ``name VALUE`` or ``name=VALUE`` from `arguments` and return the value."""
+def take_option(arguments: list[str], name: str, *, path: bool = False) -> str | None:
+    """Remove ``name VALUE`` or ``name=VALUE`` from `arguments` and return the value.
+
+    Args:
+        path: the value is a file or folder: one that begins with a dash must be ``name=VALUE``.
+    """
     for index, argument in enumerate(arguments):
         if argument == "--":
             return None
         if argument == name:
-            if index + 1 >= len(arguments):
+            value = arguments[index + 1] if index + 1 < len(arguments) else "--"
+            if value == "--" or (path and is_option(value)):
                 raise InputError(f"{name} needs a value")
-            value = arguments[index + 1]
             del arguments[index : index + 2]
             return value
         if argument.startswith(name + "="):
@@ -161,7 +166,11 @@ def check_input_file(name: str, path: Path | str | None) -> None:
 
 def _shown(path: Path | str) -> str:
     """Return a path in quotes, the end of a long one."""
-    return repr(str(path) if len(str(path)) <= 200 else f"…{str(path)[-199:]}")
+    return repr(_ending(path))
+
+
+def _ending(path: Path | str) -> str:
+    return str(path) if len(str(path)) <= 200 else f"…{str(path)[-199:]}"
 
 
 def _is(test: Callable[[Path], bool], path: Path | str) -> bool:
@@ -181,7 +190,7 @@ def _parse(
         InputError: they do not follow the options.
     """
     if _prompt_is_positional(options):
-        arguments, taken = _prompt_flag(arguments), (*taken, *PROMPTS)
+        arguments, taken = _prompt_flag(arguments, table(options)), (*taken, *PROMPTS)
     check_arguments(arguments, options, given=default is not None, others=(*taken, *HELP))
     extra = {} if default is None else {"default": default}
     told = io.StringIO()
@@ -193,7 +202,15 @@ def _parse(
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise InputError(_one_line(told.getvalue())) from None
+        raise _refused(stop) or InputError(_one_line(told.getvalue())) from None
+
+
+def _refused(stop: BaseException) -> GuidanceError | None:
+    """Return the error of ours that tyro put into its box, if it ended for one."""
+    error: BaseException | None = stop
+    while error is not None and not isinstance(error, GuidanceError):
+        error = error.__context__
+    return error
 
 
 def _one_line(box: str) -> str:
@@ -206,14 +223,17 @@ def _prompt_is_positional(options: type) -> bool:
     return typing.get_type_hints(options, include_extras=True).get("prompt") == Prompt
 
 
-def _prompt_flag(arguments: list[str]) -> list[str]:
+def _prompt_flag(arguments: list[str], known: Collection[str]) -> list[str]:
     """Accept ``-p TEXT`` and ``--prompt[s] TEXT``, as older tools have it, for the positional.
 
-    Several are joined as ``a | b``.
+    Several are joined as ``a | b``. What follows it may begin with a dash, unless it is one of the
+    `known` options.
     """
     prompts = []
     for flag in PROMPTS:
         while (prompt := take_option(arguments, flag)) is not None:
+            if prompt in known:
+                raise InputError(f"{flag} needs a value; as a prompt write {flag}={prompt}")
             prompts.append(prompt)
     if not prompts:
         return arguments

@@ -70,8 +70,8 @@ def check_range(
     """Raise `InputError` unless ``low <= value <= high`` (``low < value`` if `above`)."""
     inside = (low < value if above else low <= value) and value <= high
     if not inside:  # NaN lands here too
-        left = f"greater than {low:g}" if above else f"at least {low:g}"
-        right = "" if high == float("inf") else f" and at most {high:g}"
+        left = f"greater than {_number(low)}" if above else f"at least {_number(low)}"
+        right = "" if high == float("inf") else f" and at most {_number(high)}"
         raise InputError(f"{name} must be {left}{right} but is {value}")
 
 
@@ -143,6 +143,11 @@ def _absence(device: torch.device) -> str | None:
     elif device.type == "mps" and not torch.backends.mps.is_available():
         return "mps is for Apple's GPUs, and torch finds none"
     return f"there is only {device.type}" if device.type != "cuda" and index else None
+
+
+def _number(value: float) -> str:
+    """Return a bound as people write it: whole numbers with all their digits."""
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def _text(shape: Sequence[str | int]) -> str:

@@ -132,6 +132,8 @@ class PromptObjective(Objective):
     ):
         if not prompts:
             raise InputError("prompts must not be empty")
+        if not all(isinstance(p, Prompt) for p in prompts):
+            raise InputError("prompts must be parsed: parse_prompts('a fox') returns them")
         if cuts_per_batch is not None:
             check_count("cuts_per_batch", cuts_per_batch, 1)
         self.scorer = scorer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -117,9 +118,12 @@ class GuidedOptions:
         """
         hints = hints_of(type(self))
         for f in fields(self):
-            object.__setattr__(self, f.name, convert(getattr(self, f.name), hints[f.name], f.name))
+            value = convert(getattr(self, f.name), hints[f.name], f.name)
             if f.name in NAMES:
-                _check_name(f.name, getattr(self, f.name))
+                _check_name(f.name, value)
+                # a shell leaves the home folder of "--output=~/fox" alone
+                value = os.path.expanduser(value) if value is not None else None
+            object.__setattr__(self, f.name, value)
 
     def check(self) -> None:
         """Raise `InputError` or `FileError` for any value that is not allowed; load nothing."""
@@ -162,12 +166,11 @@ class GuidedOptions:
     def prompts(self) -> tuple[ParsedPrompt, ...]:
         """Return the parsed prompts of all prompt options."""
         text = self.scenes()
-        every = self.change_every
         prompts = parse_prompts(
             text,
             negative=self.negative,
             image=self.image_prompt,
-            every=scene_steps(text, self.total()) if every is None else every,
+            every=scene_steps(text, self.total(), self.change_every),
         )
         return with_subjects(cross_fade(prompts, self.fade, self.total()), self.subject)
 
@@ -191,6 +194,8 @@ def _check_name(name: str, value: str | None) -> None:
     """Raise `InputError` if what may name a file is empty, or too long for any system."""
     if value is not None and not value.strip():
         raise InputError(f"{name} must be a name but is empty")
+    if value is not None and "\0" in value:
+        raise InputError(f"{name} must be a name but holds a NUL: {shown(value)}")
     longest = max(map(len, re.split(r"[/\\,]", value or "")))
     if longest > MAX_NAME or len(value or "") > 16 * MAX_NAME:
         raise InputError(f"{name} must be a name but has {len(value)} characters: {shown(value)}")

@@ -45,6 +45,8 @@ def parse_palette(option: str, entries: Sequence[str]) -> tuple[Rgb, ...]:
     """
     # commas inside brackets belong to a colour such as rgb(255, 0, 0)
     names = [c.strip() for entry in entries for c in re.split(r",(?![^(]*\))", entry)]
+    if entries and not any(names):
+        raise InputError(f"{option} must name a colour but is {shown(', '.join(entries))}")
     return tuple(parse_color(option, name) for name in names if name)
 
 
@@ -58,7 +60,7 @@ def parse_canvas(option: str, text: str) -> tuple[int, int]:
         >>> parse_canvas("size", "320x224")
         (224, 320)
     """
-    match = re.fullmatch(r"(\d{1,6})(?:[xX×](\d{1,6}))?", text.strip())
+    match = re.fullmatch(r"(\d{1,6})(?:\s*[xX×]\s*(\d{1,6}))?", text.strip())
     if not match:
         raise InputError(f"{option} must be SIDE or WIDTHxHEIGHT in pixels but is {shown(text)}")
     width = int(match[1])

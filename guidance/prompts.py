@@ -172,6 +172,8 @@ def _parse(entry: Entry, kind: str) -> Prompt:
     try:
         if kind == "image" or (kind == "text" and (is_image_name(text) or is_named_file(text))):
             return _image(entry, text, weight, stop)
+        if kind == "text" and re.search(r"[/\\]", text) and exists(text, folder=True):
+            entry.fail(f"{text[:60]!r} is a folder: name the images in it, each by itself")
         return Prompt(text, weight, stop, kind, entry.start, entry.end)
     except PromptError as error:
         if "(column " in str(error):

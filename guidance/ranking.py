@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from guidance.converting import shown
 from guidance.embeddings.local import (
     Embedded,
     check_all,
@@ -166,6 +167,11 @@ def prompts_for_ranking(
         PromptError: a prompt does not follow the grammar.
         InputError: there is none, or one is a schedule, noise or without weight.
     """
+    if isinstance(negative, str):
+        negative = (negative,)
+    for name, value in (("prompts", prompts), ("negative", negative)):
+        if isinstance(value, os.PathLike | Mapping | bytes) or not isinstance(value, Iterable):
+            raise InputError(f"{name} must be a text, or a list of texts but is {shown(value)}")
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     parsed = tuple(p for p in texts if isinstance(p, Prompt))
     if len(parsed) < len(texts) or negative:

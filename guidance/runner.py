@@ -28,6 +28,7 @@ from guidance.options import GuidedOptions, from_table
 from guidance.prompts import parse_prompts
 from guidance.record import Record, anchored, option_table, versions, where_started
 from guidance.slug import run_name
+from guidance.story import said_once
 from guidance.technique import Technique
 
 O = TypeVar("O", bound=GuidedOptions)  # noqa: E741
@@ -38,8 +39,8 @@ def command(technique: Technique, argv: Sequence[str] | None = None) -> int:
     resumed: list[Path] = []
 
     def base(arguments: list[str]) -> Any:
-        folder = cli.take_option(arguments, "--resume")
-        source = cli.take_option(arguments, "--from")
+        folder = cli.take_option(arguments, "--resume", path=True)
+        source = cli.take_option(arguments, "--from", path=True)
         if folder is not None:
             others = [a for a in arguments if a not in ("--quiet", "-q")]
             if source is not None or others:
@@ -99,7 +100,8 @@ def _run_of(path: str) -> Path:
 def _new_folder(technique: Technique, options: GuidedOptions) -> RunFolder:
     """Return a folder that is claimed for a new run."""
     if options.output is None:
-        texts = [prompt.text for prompt in parse_prompts(options.scenes(), every=1)]
+        prompts = parse_prompts(options.scenes(), every=1)
+        texts = said_once((p.text for p in prompts), options.scene_prefix, options.scene_suffix)
         folder = RunFolder.new("outputs", run_name(technique.name, texts, options.seed))
     else:
         folder = RunFolder(options.output)

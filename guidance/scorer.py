@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -53,7 +54,14 @@ class ClipScorer:
         weights: Sequence[float] | None = None,
         guide: bool = False,
     ):
+        if isinstance(clip, os.PathLike):
+            clip = os.fspath(clip)
+        if not isinstance(clip, Iterable):
+            raise InputError(f"clip must be a name, or a list of names or models but is {clip!r}")
+        clip = clip if isinstance(clip, str) else list(clip)
         names = clip if isinstance(clip, str) else ",".join(c for c in clip if isinstance(c, str))
+        if names and not all(isinstance(c, str) for c in clip):
+            raise InputError("clip must be all names or all models but is a mixture of both")
         if names or isinstance(clip, str):
             if weights is not None:
                 raise InputError('weights of named models belong to the names: "mini:2,RN50:1"')

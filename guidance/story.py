@@ -26,14 +26,17 @@ on the step where they would change:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from guidance.characters import clean, protect
-from guidance.errors import PromptError
+from guidance.errors import PromptError, counted
 from guidance.prompts import Prompt
 from guidance.schedule import SCENE, Entry, is_schedule
 from guidance.weights import split_numbers
+
+_WEIGHT = re.compile(r"(\s*:[-+.0-9eE]+){1,2}\s*$")  # and a stop
 
 
 def tell(prompt: str, story: Sequence[str] = (), *, prefix: str = "", suffix: str = "") -> str:
@@ -105,14 +108,50 @@ def _join(left: str, right: str) -> str:
     return left + (" " if left[-1:].isalnum() and right[:1].isalnum() else "") + right
 
 
-def scene_steps(text: str, steps: int) -> int | None:
+def said_once(texts: Iterable[str], prefix: str = "", suffix: str = "") -> list[str]:
+    """Return the texts of a story with what `tell` puts around each scene in the first one alone.
+
+    Example:
+        >>> said_once(["the sea at dawn", "the sea at noon"], "the sea")
+        ['the sea at dawn', 'at noon']
+    """
+    begin = prefix.rpartition("|")[2].strip()
+    end = _WEIGHT.sub("", suffix.partition("|")[0]).strip()
+    found, seen = [], False
+    for text in dict.fromkeys(texts):
+        around = text.startswith(begin) and text.endswith(end)
+        rest = text.removeprefix(begin).removesuffix(end).strip()
+        found.append(rest if seen and around and rest else text)
+        seen = seen or around
+    return found
+
+
+def scene_steps(text: str, steps: int, every: int | None = None) -> int | None:
     """Return the steps of a scene when those of `text` share `steps` equally.
 
+    Args:
+        every: steps of a scene if they do not share them.
+
     The last scene takes what is left over. None if there is only one scene.
+
+    Raises:
+        PromptError: the run ends before the last scene.
     """
-    protected = protect(clean(text))  # an escaped separator is text
-    scenes = 1 + protected.count("^") + protected.count("||")
-    return max(1, steps // scenes) if scenes > 1 else None
+    scenes = 1 + len(SCENE.findall(protect(clean(text))))  # an escaped separator is text
+    if scenes == 1:
+        return every
+    each = max(1, steps // scenes) if every is None else every
+    if every is None and scenes > steps:
+        raise PromptError(
+            f"a story of {scenes} scenes needs at least {scenes} steps but the run has"
+            f" {counted(steps, 'step')}"
+        )
+    if each >= 1 and (last := each * (scenes - 1)) >= steps:
+        raise PromptError(
+            f"with --change-every {each} the last of {scenes} scenes begins at step {last} but the"
+            f" run has {counted(steps, 'step')}"
+        )
+    return each
 
 
 def cross_fade(prompts: Sequence[Prompt], fade: int, steps: int) -> tuple[Prompt, ...]:

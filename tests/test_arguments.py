@@ -96,6 +96,7 @@ class Options:
     lr: float | None = None
     width: tuple[float, float] = (1.0, 2.0)
     seeds: tuple[int, ...] = ()
+    words: tuple[str, ...] = ()
     video: Literal["mp4", "none"] = "mp4"
     quiet: Annotated[bool, cli.alias("-q")] = False
     init: str | None = None
@@ -113,7 +114,16 @@ REFUSED = [
     (["a", "--promt", "x"], "did you mean --prompt"),
     (["a", "--hepl"], "did you mean --help?"),
     (["a", "--steps"], "--steps needs a value"),
-    (["a", "-i", "--quiet"], "-i needs a value; one that begins with a dash is written -i=--quiet"),
+    (["a", "-i", "--quiet"], "-i needs a value\n"),  # the next option is no value of it
+    (["a", "-i", "-x"], "-i needs a value; one that begins with a dash is written -i=-x"),
+    (["a", "--step", "2"], "did you mean --steps?\n"),  # and no short name
+    (["a", "--help=1"], "--help takes no value but is given '1'"),
+    (["a", "--quiet", "true"], "unexpected argument 'true': --quiet takes no value, there is --no"),
+    (["a", "--steps", "5", "6"], "unexpected argument '6': --steps takes one value"),
+    (["--width", "1", "3", "5", "a"], "unexpected argument '5': --width takes 2 values"),
+    (["a", "--video", "MP4"], "did you mean mp4?"),
+    (["-p", "--steps", "4"], "-p needs a value; as a prompt write -p=--steps"),
+    (["--words", "x", "a fox", "-q"], "--words takes all words behind it: put PROMPT before it"),
     (["a", "--init", "-x.png"], "is written --init=-x.png"),
     (["a", "--width", "3"], "--width needs 2 values"),
     (["a", "--width", "3", "--quiet"], "--width needs 2 values"),
@@ -176,7 +186,24 @@ class OfPhoto:
     photo: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PHOTO")]
 
 
+@dataclass(frozen=True)
+class Training:
+    """Options that must be given, and no words."""
+
+    data: Path
+    out: Annotated[Path, cli.alias("-o")]
+    steps: int = 3
+
+
 def test_what_is_missing_is_named():
+    with pytest.raises(InputError, match=r"^--data, --out must be given; see --help$"):
+        check_arguments(["--steps", "2"], Training)
+    with pytest.raises(InputError, match=r"^--data must be given"):
+        check_arguments(["-o", "x"], Training)
+    check_arguments([], Training, given=True)
+    check_arguments(["--data=x", "-o", "y"], Training)
+    with pytest.raises(InputError, match="'y': the name of an option begins with '--'"):
+        check_arguments(["--data=x", "-o", "x", "y"], Training)
     with pytest.raises(InputError, match="PHOTO is missing; see --help"):
         check_arguments([], OfPhoto)
     check_arguments([], OfPhoto, given=True)

@@ -33,14 +33,22 @@ def test_a_wrong_color_names_the_nearest():
 
 def test_palettes():
     assert parse_palette("palette", []) == ()
-    assert parse_palette("palette", [" , "]) == ()
+    for nothing in ("", " , "):
+        with pytest.raises(InputError, match="palette must name a colour"):
+            parse_palette("palette", [nothing])
     want = ((1, 0, 0), (0, 0, 1), (1, 1, 1), (0, 0, 0))
     assert parse_palette("palette", ["red,#0000ff, white", "rgb(0,0,0)"]) == want
 
 
 @pytest.mark.parametrize(
     ("text", "want"),
-    [("224", (224, 224)), ("320x224", (224, 320)), (" 64X32 ", (32, 64)), ("8×8192", (8192, 8))],
+    [
+        ("224", (224, 224)),
+        ("320x224", (224, 320)),
+        (" 64X32 ", (32, 64)),
+        ("8×8192", (8192, 8)),
+        ("320 x 224", (224, 320)),
+    ],
 )
 def test_canvases(text, want):
     assert parse_canvas("size", text) == want

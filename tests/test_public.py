@@ -52,6 +52,21 @@ def test_techniques_are_listed(capsys):
         assert f"python -m guidance.{name}" in README
 
 
+def test_what_is_no_technique_is_told(capsys):
+    from guidance.__main__ import main
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("guidance 0.")
+    for name, told in (
+        ("train", "guidance.train.NAME: aesthetic, clip,"),
+        ("clipdrw", "clipdraw?"),
+    ):
+        assert main([name]) == 2
+        said = capsys.readouterr().err
+        assert told in said
+        assert said.count("\n") == 1
+
+
 def readme_commands(technique: str) -> list[str]:
     found = re.findall(rf"^    python -m guidance\.{technique} (.*)$", README, re.MULTILINE)
     assert found

@@ -17,7 +17,7 @@ from tiny_clip import build_tiny
 from guidance.clip import load_clip
 from guidance.errors import FileError, InputError, PromptError
 from guidance.prefetch import ahead
-from guidance.ranking import MAX_ASPECT, Ranked, rank
+from guidance.ranking import MAX_ASPECT, Ranked, prompts_for_ranking, rank
 from guidance.scorer import ClipScorer
 
 
@@ -253,6 +253,35 @@ def test_arguments_are_checked_before_anything_is_loaded(tmp_path):
             rank([tmp_path / "none.png"], "a fox", **change)
     with pytest.raises(PromptError):
         rank([tmp_path / "none.png"], " ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("clip", "a" * 5000, "unknown CLIP model"),
+        ("clip", "RN50=" + "a" * 5000, "does not exist"),
+        ("clip", None, "clip must be a name"),
+        ("clip", ["mini", 5], "mixture"),
+        ("prompts", None, "prompts must be a text"),
+        ("prompts", Path("a.png"), "prompts must be a text"),
+        ("prompts", ["a", "\u200b"], "invisible"),
+        ("negative", None, "negative must be a text"),
+        ("store", "", "store must be a folder"),
+        ("store", 5, "store must be a folder"),
+        ("store", "a" * 5000, "store cannot be"),
+        ("store", "a\0b", "NUL"),
+    ],
+    ids=lambda v: repr(v)[:20],
+)
+def test_odd_values_are_refused_in_one_line(name, value, message):
+    with pytest.raises(InputError, match=message) as told:
+        rank(["a.png"], **({"prompts": "a fox"} | {name: value}))
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 400
+
+
+def test_a_negative_prompt_may_be_one_text():
+    assert prompts_for_ranking("a", "fog") == prompts_for_ranking("a", ["fog"])
 
 
 def test_results_are_plain_values(scorer):

@@ -194,6 +194,15 @@ BAD = {
     "missing run": (["--resume", "nowhere"], "nowhere"),
     "resume with options": (["--resume", "nowhere", "--steps", "5"], "no other options"),
     "resume without a folder": (["--resume"], "needs a value"),
+    "from without a folder": (["--from", "--steps", "5"], "error: --from needs a value"),
+    "empty model": (["a fox", "--clip", ""], "error: clip must be a name but is empty\n"),
+    "empty folder": (["a fox", "--output="], "error: output must be a name but is empty\n"),
+    "NUL in a folder": (["a fox", "-o", "a\0b"], "holds a NUL"),
+    "a number too long": (["a fox", "--steps", "9" * 30], "error: steps must have at most 64 bits"),
+    "empty palette": (["a fox", "--palette", ""], "palette must name a colour"),
+    "a palette of commas": (["a fox", "--palette", ","], "palette must name a colour"),
+    "a bound in full": (["a fox", "--steps", "0"], "at most 10000000 but"),
+    "a folder as a prompt": (["./."], "is a folder"),
 }
 
 
@@ -233,6 +242,21 @@ def test_output_that_cannot_be_a_folder(tmp_path, capsys):
     assert draw("a fox", "-o", file / "below") == 2
     assert file.read_text() == "mine"
     assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_a_picture_of_ones_own_is_not_replaced(tmp_path, capsys):
+    Image.new("RGB", (9, 9)).save(tmp_path / "image.png")
+    before = (tmp_path / "image.png").read_bytes()
+    assert draw("a fox", "--init", tmp_path / "image.png", "-o", tmp_path) == 2
+    assert "holds image.png already" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["image.png"]
+    assert (tmp_path / "image.png").read_bytes() == before
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert CLIPDRAW.options(prompt="a", output="~/run").output == str(tmp_path / "run")
+    assert CLIPDRAW.options(prompt="a", output="~").output == str(tmp_path)
 
 
 def test_output_of_another_run_is_not_overwritten(tmp_path, tiny_clip_path, capsys):

@@ -19,7 +19,7 @@ from guidance.options import from_table
 from guidance.prompts import Prompt, parse_prompts
 from guidance.runner import command
 from guidance.scorer import ClipScorer
-from guidance.story import cross_fade, scene_steps
+from guidance.story import cross_fade, said_once, scene_steps, tell
 
 SMALL = ["--strokes", "8", "--size", "48", "--render-size", "48", "--cuts", "4",
          "--video", "none", "-q"]  # fmt: skip
@@ -56,7 +56,25 @@ def test_scenes_share_the_steps(text, expected):
 
 
 def test_a_scene_has_at_least_a_step():
-    assert scene_steps("a ^ b ^ c", 2) == 1
+    assert scene_steps("a ^ b ^ c", 3) == 1
+    with pytest.raises(PromptError, match="3 scenes needs at least 3 steps but the run has 2"):
+        scene_steps("a ^ b ^ c", 2)
+    assert scene_steps("a ^ b ^ c", 100, every=40) == 40
+    with pytest.raises(PromptError, match="--change-every 50 the last of 3 scenes begins at step"):
+        scene_steps("a ^ b ^ c", 100, every=50)
+
+
+def test_a_name_says_once_what_stays_in_every_scene():
+    def names(prompt: str, prefix: str = "", suffix: str = "") -> list[str]:
+        told = parse_prompts(tell(prompt, prefix=prefix, suffix=suffix), every=1)
+        return said_once([p.text for p in told], prefix, suffix)
+
+    assert names("at dawn ^ at noon", "the sea") == ["the sea at dawn", "at noon"]
+    assert names("a ^ b:2", "ink:0.5 | the sea") == ["ink", "the sea a", "b"]
+    assert names("a ^ b", "", ", in oil:2") == ["a, in oil", "b"]
+    assert names("a ^ b", "the sea ", " in oil:2:0.3 | fog:-1") == ["the sea a in oil", "fog", "b"]
+    assert names("the sea ^ the sea") == ["the sea"]
+    assert names("a | fog ^ b", "x") == ["x a", "fog", "b"]
 
 
 def test_story_options_say_what_the_grammar_says():
@@ -169,7 +187,10 @@ def test_an_end_that_nothing_follows_stays_sudden():
         ({"fade": 10}, "--fade needs a story"),
         ({"fade": -1, "prompt": ""}, "fade must be at least 0"),  # before the prompt's own error
         ({"story": ("noon", " ")}, "entry 2 is empty"),
-        ({"story": ("noon",), "steps": 1}, "starts at step 1 but the run has 1"),
+        (
+            {"story": ("noon",), "steps": 1},
+            "2 scenes needs at least 2 steps but the run has 1 step",
+        ),
         ({"story": ("10: noon",)}, "cannot be combined"),
         ({"story": ("noon",), "change_every": 0}, "--change-every must be"),
     ],

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 import tyro
 
+from guidance.characters import emptiness
 from guidance.cli import Several, alias
 from guidance.collect import read_prompts
 from guidance.errors import InputError
@@ -72,8 +73,8 @@ class ClassifyOptions(ScoringOptions):
         """
         given = list(self.labels) + (read_prompts(self.labels_file) if self.labels_file else [])
         labels = list(dict.fromkeys(label.strip() for label in given))
-        if not all(labels):
-            raise InputError("a label must not be empty")
+        for empty in filter(None, (emptiness(label, "a label") for label in labels)):
+            raise InputError(empty)
         if len(labels) < 2:
             from guidance.clip.registry import may_judge_alone  # takes torch along
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -133,6 +133,7 @@ class ClipModel(nn.Module):
         Returns:
             ``[P, D]`` float32, unit length.
         """
+        texts = list(texts) if isinstance(texts, Iterable) and not isinstance(texts, str) else ""
         if isinstance(texts, str) or not all(isinstance(t, str) for t in texts):
             raise InputError("texts must be a list of strings")
         if not texts:

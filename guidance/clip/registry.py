@@ -16,6 +16,7 @@ A prior (`guidance.clip.prior`) belongs to the weights file FILE.EXT that it lie
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from guidance.clip.config import read_config
 from guidance.clip.prior import Prior, load_prior, prior_file
 from guidance.clip.published import published
 from guidance.clip.shipped import GUIDES, SHIPPED
+from guidance.converting import shown
 from guidance.errors import InputError, ModelError, unknown
 from guidance.hub import local, quiet
 
@@ -82,7 +84,7 @@ def _may_have_bias(spec: ClipSpec) -> bool:
 
 
 def load_clip(
-    spec: str | ClipSpec,
+    spec: str | os.PathLike | ClipSpec,
     *,
     device: torch.device | str = "cpu",
     precision: str = "fp32",
@@ -103,8 +105,10 @@ def load_clip(
     from guidance.clip.model import ClipModel, check_precision
 
     check_precision(precision, torch.device(device))
-    if isinstance(spec, str):
-        spec = _parse_one(spec)
+    if isinstance(spec, str | os.PathLike):
+        spec = _parse_one(os.fspath(spec))
+    if not isinstance(spec, ClipSpec):
+        raise InputError(f"a CLIP model must be named by a text but got {shown(spec)}")
     if guide and spec.name in GUIDES:
         spec = replace(spec, name=GUIDES[spec.name])
     parts, prior = load_network(spec), _prior_of(spec)
@@ -139,27 +143,29 @@ def _parse_one(text: str) -> ClipSpec:
         arch, tag = _arch_and_tag(arch)
         if not _is(Path.is_file, file):
             raise InputError(_no_file(file, name))
-        return ClipSpec(name, weight, arch=arch, tag=tag, path=Path(file))
+        return ClipSpec(name, weight, arch=arch, tag=tag, path=Path(file).expanduser())
     return _hub(name, weight)
 
 
 def _is(what: Callable[[Path], bool], name: str) -> bool:
     """Return what `Path.exists` and its like say; a name that no file can have is none."""
     try:
-        return what(Path(name))
-    except (OSError, ValueError):  # too long, a null byte
+        return what(Path(name).expanduser())
+    except (OSError, RuntimeError, ValueError):  # too long, an unknown user, a null byte
         return False
 
 
 def _no_file(file: str, name: str) -> str:
     if _is(Path.is_dir, file):
-        return f"the CLIP checkpoint {file!r} is a folder; name the file in it: {name}/FILE"
+        return f"the CLIP checkpoint {shown(file)} is a folder; name the file in it: {name}/FILE"
     exists = _is(Path.exists, file)
-    return f"the CLIP checkpoint {file!r} " + ("is no regular file" if exists else "does not exist")
+    return f"the CLIP checkpoint {shown(file)} " + (
+        "is no regular file" if exists else "does not exist"
+    )
 
 
 def _local(name: str, weight: float) -> ClipSpec:
-    path = Path(name)
+    path = Path(name).expanduser()
     folder = path if path.is_dir() else path.parent
     if not (folder / CONFIG_NAME).is_file():
         file = name.rstrip("/") + "/FILE" if path.is_dir() else name
@@ -214,7 +220,7 @@ def _hub(name: str, weight: float) -> ClipSpec:
                 + (", ".join(f"{tag}/{t}" for t in tags) or f"none published; use {tag}=FILE")
             )
         if name.endswith((".pt", ".pth", ".bin", ".safetensors")):
-            raise InputError(f"the CLIP checkpoint {name!r} does not exist")
+            raise InputError(f"the CLIP checkpoint {shown(name)} does not exist")
         said = unknown("CLIP model", name, [*SHIPPED, *pairs])
         hub = name.count("/") == 1 and arch and arch not in open_clip.list_models()
         raise InputError(said + f"; a repository of the hub is named hf-hub:{name}" * bool(hub))

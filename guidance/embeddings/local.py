@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from guidance.conventions import check_count
+from guidance.converting import shown
 from guidance.embeddings.progress import bar
 from guidance.embeddings.reading import Embedded as Embedded
 from guidance.embeddings.reading import Item, Reader, items, with_key
@@ -135,8 +136,19 @@ def check_engine(engine: str) -> None:
 
 
 def check_store(folder: str | os.PathLike | None) -> None:
-    """Raise `FileError` if `folder` cannot be one of embeddings; it need not exist."""
-    if folder is not None and Path(folder).exists() and not Path(folder).is_dir():
+    """Raise `InputError` or `FileError` if `folder` cannot be one of embeddings; it may be new."""
+    if folder is None:
+        return
+    if not isinstance(folder, str | os.PathLike) or not os.fspath(folder).strip():
+        raise InputError(f"store must be a folder but is {shown(folder)}")
+    try:
+        if "\0" in os.fspath(folder):
+            raise ValueError("it holds a NUL")
+        taken = Path(folder).exists() and not Path(folder).is_dir()
+    except (OSError, ValueError) as error:  # too long for a path, or with a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"store cannot be {shown(os.fspath(folder))}: {reason}") from None
+    if taken:
         raise FileError(f"{folder} is a file, not a folder of embeddings")
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import tyro
 
+from guidance.characters import emptiness
 from guidance.cli import Several, alias
 from guidance.errors import InputError
 from guidance.scoring_options import ScoringOptions
 
 Paths = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PATH...")]
 MAX_TEXTS = 40  # more cannot be told apart in one picture
+
+
+def check_texts(texts: Iterable[str]) -> None:
+    """Raise `InputError` if there is nothing to see in one."""
+    for empty in filter(None, (emptiness(text, "a text") for text in texts)):
+        raise InputError(empty)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +42,15 @@ class LookOptions(ScoringOptions):
             FileError: the file of texts cannot be read.
         """
         given = list(self.texts)
+        check_texts(given)
         if self.texts_file is not None:
             from guidance.collect import read_prompts  # takes torch along, and so seconds
 
             given += read_prompts(self.texts_file)
         texts = list(dict.fromkeys(text.strip() for text in given))
-        if not texts or not all(texts):
-            raise InputError('texts are needed, as in: look matrix PATH... --texts "a cat" "a dog"')
+        if not texts:
+            raise InputError('texts are needed: --texts "a cat" "a dog"')
+        check_texts(texts)
         if len(texts) > MAX_TEXTS:
             raise InputError(f"texts must be at most {MAX_TEXTS} but are {len(texts)}")
         return texts

@@ -76,6 +76,8 @@ def rerank(options: RerankOptions) -> int:
 
 
 def _check_copy_to(folder: str | None, paths: Sequence[str]) -> None:
+    if folder is not None and not folder.strip():
+        raise InputError("--copy-to must be a folder but is empty")
     for path in map(Path, paths):
         if folder is not None and path.is_dir() and path.resolve() == Path(folder).resolve():
             raise InputError(f"--copy-to must not be a folder that is ranked but is {folder}")

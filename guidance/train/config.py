@@ -293,7 +293,7 @@ class ClipOptions:
 
 def take_config(arguments: list[str]) -> ClipOptions | None:
     """Take ``--config NAME|FILE`` out of `arguments` and return the options it stands for."""
-    name = take_option(arguments, "--config")
+    name = take_option(arguments, "--config", path=True)
     return None if name is None else read_config(name)
 
 

@@ -17,6 +17,8 @@ def test_labels_that_mean_nothing():
     for labels in ((), ("a cat",), ("a cat", " a cat")):
         with pytest.raises(InputError, match="labels must be two or more"):
             ClassifyOptions(labels=labels).all_labels()
+    with pytest.raises(InputError, match="a label must not be empty but has only invisible"):
+        ClassifyOptions(labels=("a", "\u200b")).all_labels()
     with pytest.raises(InputError, match="must not be empty"):
         ClassifyOptions(labels=("a cat", " ")).all_labels()
     with pytest.raises(FileError, match="does not exist"):

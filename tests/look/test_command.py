@@ -183,9 +183,10 @@ def test_video(call, tmp_path):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (("matrix", "{photos}"), "texts are needed, as in: look matrix PATH..."),
+        (("matrix", "{photos}"), "texts are needed: --texts"),
         (("matrix", *TEXTS), "images or folders are needed, as in: look matrix"),
-        (("matrix", "{photos}", "--texts", " "), "texts are needed"),
+        (("matrix", "{photos}", "--texts", " "), "a text must not be empty"),
+        (("heat", "{photos}", "--texts", "a", "\u200b"), "only invisible characters (U+200B)"),
         (("matrix", "{photos}", *TEXTS, "-o", "m.gif"), "unknown suffix '.gif'"),
         (("matrix", "{photos}", *TEXTS, "--csv", "none/m.csv"), "the folder none does not exist"),
         (("heat", "{photos}", *TEXTS, "--zoom", "0"), "zoom must be at least 1"),
