@@ -3,7 +3,6 @@
 import ast
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 
 from guidance.errors import unknown
@@ -30,12 +29,13 @@ def main(argv: Sequence[str] = ()) -> int:
     known = techniques()
     name = next(iter(argv), "--help")
     if name == "--version":
-        print(f"guidance {metadata.version('clip-guidance')}")
+        from guidance.record import versions  # takes torch along
+
+        print(f"guidance {versions()['guidance']}")
         return 0
     if name == "train":
-        print(
-            f"guidance: error: write python -m guidance.train.NAME: {_trainings()}", file=sys.stderr
-        )
+        said = f"write python -m guidance.train.NAME: {_trainings()}"
+        print(f"guidance: error: {said}", file=sys.stderr)
         return 2
     if name in known:
         print(f"guidance: error: write python -m guidance.{name}", file=sys.stderr)

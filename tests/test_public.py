@@ -56,7 +56,7 @@ def test_what_is_no_technique_is_told(capsys):
     from guidance.__main__ import main
 
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out.startswith("guidance 0.")
+    assert capsys.readouterr().out.startswith("guidance ")
     for name, told in (
         ("train", "guidance.train.NAME: aesthetic, clip,"),
         ("clipdrw", "clipdraw?"),
