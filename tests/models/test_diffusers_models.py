@@ -395,7 +395,7 @@ def test_parts_with_bad_weights(sd, part):
     key = next(k for k in state if k.endswith("norm.weight") or "conv_in.weight" in k)
     lacking = {k: v for k, v in state.items() if k != key}
     save_file(lacking, file, metadata={"format": "pt"})
-    refused(f"{part} of .* do not fit its config: they lack 1 entries, first '.*{key[-11:]}'")
+    refused(f"{part} of .* do not fit its config: they lack 1 entry, first '.*{key[-11:]}'")
     save_file(lacking | {key: state[key][:1]}, file, metadata={"format": "pt"})
     refused(f"{part} of .*")
     file.write_bytes(whole[:1000])
