@@ -9,6 +9,7 @@ Every picture is encoded once, as it is and mirrored, so that the training itsel
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -76,13 +77,15 @@ class LatentsOptions:
 def view(samples: Samples, row: int, mirrored: bool, options: LatentsOptions) -> np.ndarray | None:
     """Return one square view of a picture, uint8 ``[side, side, 3]``; None if it is damaged.
 
-    The plain view is the middle on white, the mirrored one is cut elsewhere and, if transparent,
-    lies on a pale colour.
+    Damage is told once, with the plain view. The plain view is the middle on white, the mirrored
+    one is cut elsewhere and, if transparent, lies on a pale colour.
     """
     rng = np.random.default_rng([options.seed, row, mirrored])
     try:
         image = samples.image(row)
-    except FileError:
+    except FileError as error:
+        if not mirrored:  # told once
+            warnings.warn(f"{error}; it is left out", stacklevel=2)
         return None
     centre, side = (0.5, 0.5), options.side
     if mirrored:

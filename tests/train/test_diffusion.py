@@ -240,13 +240,15 @@ def test_coarse_latents_lose_what_is_small():
     assert (small[..., ::2] - small[..., 1::2]).mean().abs() < 0.05
 
 
-def test_a_damaged_picture_is_left_out(shard):
+def test_a_damaged_picture_is_left_out_and_told_once(shard):
     from guidance.data import read
 
     samples = read([str(shard)])
     shard.write_bytes(shard.read_bytes()[:700])
     given = LatentsOptions(data=(str(shard),), out=shard, side=32)
-    assert view(samples, 0, False, given) is None
+    with pytest.warns(UserWarning, match="the picture .* it is left out"):
+        assert view(samples, 0, False, given) is None
+    assert view(samples, 0, True, given) is None
 
 
 @pytest.mark.parametrize(
