@@ -107,7 +107,12 @@ class Canvas(Cover):
         if not even_odd and (place.clip is None or self._is_within(moved, 0.0, place.clip)):
             self._add(join(moved), 0.0, rgba, True)
             return
-        area = self.knife.region(moved, even_odd)
+        try:
+            area = self.knife.region(moved, even_odd)
+        except TooComplex:
+            self.left_out["even-odd rule or cut of a complex path"] += 1
+            self._add(join(moved), 0.0, rgba, True)
+            return
         try:
             if even_odd:
                 area = self.knife.simplified(area)
@@ -116,8 +121,8 @@ class Canvas(Cover):
         self._cover(area, rgba, place)
 
     def _stroke(self, element, chains: list[Chain], rgba: RGBA | None, place: Place) -> None:
-        pen = self._pen(element, place)
-        if rgba is None or pen is None:
+        pen = None if rgba is None else self._pen(element, place)
+        if pen is None:
             return
         chains = [c for c in chains if pen.cap != "butt" or not c.is_dot()]
         matrix = place.matrix
@@ -126,22 +131,30 @@ class Canvas(Cover):
         if not chains:
             return
         width = pen.width * scale_of(matrix)
-        moved = [chain.moved(matrix) for chain in chains]
         plain = not pen.dashes and is_even(matrix)
+        if plain and place.clip is None:
+            self._check(len(self.shapes) + len(chains))
+        moved = [chain.moved(matrix) for chain in chains]
         if plain and (place.clip is None or self._is_within(moved, width / 2, place.clip)):
-            for chain in moved:
-                dot = len(chain.points) == 1
-                self._add(
-                    np.repeat(chain.points, 4, 0) if dot else chain.points, width, rgba, False
-                )
+            self._lines(moved, width, rgba)
             return
-        try:
-            area = self.knife.outline(chains, pen, matrix)
-        except TooComplex:
-            self.left_out["dashes too many to draw"] += 1
-            area = self.knife.outline(chains, replace(pen, dashes=()), matrix)
-        for part in self.knife.parts(area) if pen.dashes else [area]:
-            self._cover(part, rgba, place)
+        for one in (pen, replace(pen, dashes=())) if pen.dashes else (pen,):
+            try:
+                area = self.knife.outline(chains, one, matrix)
+            except TooComplex:
+                what = "dashes too many to draw" if one.dashes else "shape of a complex stroke"
+                self.left_out[what] += 1
+                continue
+            for part in self.knife.parts(area) if one.dashes else [area]:
+                self._cover(part, rgba, place)
+            return
+        self._lines(moved, width, rgba)
+
+    def _lines(self, moved: list[Chain], width: float, rgba: RGBA) -> None:
+        """Add a stroke as it is, with round caps and joins."""
+        for chain in moved:
+            dot = len(chain.points) == 1
+            self._add(np.repeat(chain.points, 4, 0) if dot else chain.points, width, rgba, False)
 
     def _cover(self, area: Region, rgba: RGBA, place: Place) -> None:
         """Add an area as one shape, cut by the clip paths around."""
@@ -172,12 +185,17 @@ class Canvas(Cover):
         self.shapes.append((points, width, rgba, closed))
         self._longest = max(self._longest, len(points))
         name, n = self.source.name, len(self.shapes)
-        if n > self._max_shapes:
-            raise InputError(f"{name} must have at most {self._max_shapes} shapes but has more")
+        self._check(n)
         if self._longest * n > MAX_POINTS:
             raise InputError(
                 f"{name} must have at most {MAX_POINTS} points (shapes × points of the longest) "
                 f"but has {n} × {self._longest}"
+            )
+
+    def _check(self, shapes: int) -> None:
+        if shapes > self._max_shapes:
+            raise InputError(
+                f"{self.source.name} must have at most {self._max_shapes} shapes but has more"
             )
 
     def _pen(self, element: ET.Element, place: Place) -> Pen | None:

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from guidance.clipdraw.svg_geometry import Chain, line
+from guidance.clipdraw.svg_geometry import Box, Chain, line
 from guidance.clipdraw.svg_groups import region_of
-from guidance.clipdraw.svg_regions import Box, Region, TooComplex
+from guidance.clipdraw.svg_regions import Region, TooComplex
 from guidance.clipdraw.svg_shapes import SHAPES
 from guidance.clipdraw.svg_values import IDENTITY, Matrix, length, multiply
 from guidance.clipdraw.svg_walk import Place, Walk

@@ -9,6 +9,7 @@ import numpy as np
 from guidance.clipdraw.svg_values import Matrix
 
 Point = tuple[float, float]
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 Shape = tuple[np.ndarray, float, list[float], bool]  # [P, 2] points, stroke width, RGBA, closed
 
 

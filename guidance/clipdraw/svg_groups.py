@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from guidance.clipdraw.svg_geometry import Chain, Shape, join
-from guidance.clipdraw.svg_regions import Box, Knife, Pen, Region, TooComplex
+from guidance.clipdraw.svg_geometry import Box, Chain, Shape, join
+from guidance.clipdraw.svg_regions import Knife, Pen, Region, TooComplex
 from guidance.clipdraw.svg_values import IDENTITY
 
 MOST = 200  # shapes of one group that are cut by each other
@@ -32,6 +32,8 @@ def flatten(shapes: list[Shape], opacity: float, knife: Knife) -> tuple[list[Sha
         The shapes that are left, and whether that is how the group looks. It is not where the
         upper one of two is see-through itself.
     """
+    if not knife.compares(len(shapes)):
+        return shapes, False
     boxes = np.array([_box(shape) for shape in shapes]).reshape(-1, 4)
     left, top, right, bottom = boxes.T
     flat, exact = [], True

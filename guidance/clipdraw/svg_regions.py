@@ -1,7 +1,6 @@
 """Areas of an SVG: outlines of strokes, dashes, intersections (Skia's path operations).
 
-All coordinates are pixels of the canvas. Skia works best around a thousand units, so paths are
-scaled by a power of two on the way in and back.
+All coordinates are pixels of the canvas. What takes long is counted and refused (`TooComplex`).
 """
 
 from __future__ import annotations
@@ -12,12 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import pathops
 
-from guidance.clipdraw.svg_geometry import Chain, line
+from guidance.clipdraw.svg_geometry import Box, Chain
+from guidance.clipdraw.svg_skia import count, segments, to_chains, to_path, upright_box
 from guidance.clipdraw.svg_values import Matrix, scale_of
 
 MAX_DASHES = 10_000  # of a whole drawing
 MAX_CROSSINGS = 100_000  # pairs of segments that may cross, of a whole drawing; curves count 16
-FAR = 2.0**20  # scaled units; Skia's numbers are too coarse beyond
+MAX_COMPARED = 10_000_000  # pairs of shapes in see-through groups
+MAX_OUTLINED = 50_000  # segments of all strokes that become areas
 MAX_SEGMENTS = 4_000  # of one path that is cut
 _CAPS = {"butt": pathops.LineCap.BUTT_CAP, "round": pathops.LineCap.ROUND_CAP,
          "square": pathops.LineCap.SQUARE_CAP}  # fmt: skip
@@ -25,8 +26,6 @@ _JOINS = {"miter": pathops.LineJoin.MITER_JOIN, "round": pathops.LineJoin.ROUND_
           "bevel": pathops.LineJoin.BEVEL_JOIN}  # fmt: skip
 _WAYS = {"intersect": pathops.PathOp.INTERSECTION, "unite": pathops.PathOp.UNION,
          "subtract": pathops.PathOp.DIFFERENCE}  # fmt: skip
-
-Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 class TooComplex(Exception):
@@ -64,13 +63,21 @@ class Knife:
         self._scale = 2.0 ** round(math.log2(1000.0 / longest))
         self._crossings = 0
         self._dashes = 0
+        self._outlined = 0
+        self._compared = 0
 
     def region(self, chains: list[Chain], even_odd: bool = False) -> Region:
-        """Return the area that a fill covers."""
-        path = _path(chains, self._scale, closed=True)
+        """Return the area that a fill covers.
+
+        Raises:
+            TooComplex: it has too many segments.
+        """
+        if count(chains) > MAX_SEGMENTS:
+            raise TooComplex
+        path = to_path(chains, self._scale, closed=True)
         if even_odd:
             path.fillType = pathops.FillType.EVEN_ODD
-        return Region(path, _upright(chains))
+        return Region(path, upright_box(chains))
 
     def empty(self) -> Region:
         """Return the area of nothing."""
@@ -78,7 +85,7 @@ class Knife:
 
     def chains(self, region: Region) -> list[Chain]:
         """Return the rings around an area, for the non-zero rule."""
-        return _chains(region.path, self._scale)
+        return to_chains(region.path, self._scale)
 
     def combine(self, one: Region, other: Region, how: str) -> Region:
         """Return the intersection, union or difference of two areas.
@@ -97,7 +104,7 @@ class Knife:
         except pathops.PathOpsError as error:
             raise TooComplex from error
         both = one.rectangle and other.rectangle and how == "intersect"
-        return Region(path, _upright(_chains(path, self._scale)) if both else None)
+        return Region(path, upright_box(to_chains(path, self._scale)) if both else None)
 
     def simplified(self, region: Region) -> Region:
         """Return the same area for the non-zero rule.
@@ -115,13 +122,16 @@ class Knife:
         """Return the area of a stroke whose `chains` and `pen` are in user units.
 
         Raises:
-            TooComplex: there are too many dashes.
+            TooComplex: there are too many segments or dashes.
         """
+        self._outlined += count(chains)
+        if self._outlined > MAX_OUTLINED:
+            raise TooComplex
         grow = (scale_of(matrix) or 1.0) * self._scale
         dashes = self._dashing(chains, pen)
         area = pathops.Path()
         for chain in chains:
-            path = _path([chain], grow, closed=False)
+            path = to_path([chain], grow, closed=False)
             path.stroke(
                 pen.width * grow,
                 _CAPS[pen.cap],
@@ -137,9 +147,21 @@ class Knife:
         area = area.transform(k * a, k * b, k * c, k * d, e * self._scale, f * self._scale)
         return Region(area)
 
+    def compares(self, n: int) -> bool:
+        """Return whether there is time to compare all `n` shapes of a group with each other."""
+        self._compared += n * (n + 500)  # as many pairs take as long as finding a shape's bounds
+        return self._compared <= MAX_COMPARED
+
     def parts(self, region: Region) -> list[Region]:
         """Return every ring of an area by itself."""
-        return [Region(_path([chain], self._scale, closed=True)) for chain in self.chains(region)]
+        return [Region(to_path([chain], self._scale, closed=True)) for chain in self.chains(region)]
+
+    def bounds(self, chains: list[Chain]) -> Box | None:
+        """Return the bounds of what a fill covers, roughly where that is much."""
+        if count(chains) <= MAX_SEGMENTS:
+            return self.box(self.region(chains))
+        points = np.concatenate([chain.points for chain in chains])
+        return (*points.min(0).tolist(), *points.max(0).tolist())
 
     def box(self, region: Region) -> Box | None:
         """Return the bounds of an area, None if there is none."""
@@ -166,99 +188,33 @@ class Knife:
 
     def _spend(self, *paths: pathops.Path) -> None:
         """Refuse what would take long: Skia compares segments whose boxes overlap."""
+        if sum(len(list(path.verbs)) for path in paths) > 2 * MAX_SEGMENTS:
+            raise TooComplex
         boxes, weights = [], []
         for path in paths:
-            for verb, points in _segments(path):
-                boxes.append((*np.min(points, 0), *np.max(points, 0)))
+            for verb, points in segments(path):
+                xs, ys = zip(*points, strict=True)
+                boxes.append((min(xs), min(ys), max(xs), max(ys)))
                 weights.append(4 if verb in (pathops.PathVerb.CUBIC, pathops.PathVerb.QUAD) else 1)
-        if len(boxes) > MAX_SEGMENTS:
+        n = len(boxes)
+        if n > MAX_SEGMENTS:
             raise TooComplex
         if not boxes:
             return
-        self._crossings += len(boxes) ** 2 // 4000 + len(boxes) // 10
-        left, top, right, bottom = np.array(boxes).T
+        self._crossings += n**2 // 4000 + n // 10
+        left, top, right, bottom = np.array(boxes).T[:, :, None]
         if not np.isfinite(left + top + right + bottom).all():
             raise TooComplex
         weight = np.array(weights)
-        for i in range(len(boxes)):
-            near = (left < right[i]) & (right > left[i]) & (top < bottom[i]) & (bottom > top[i])
-            self._crossings += int(weight[i] * (weight[:i] * near[:i]).sum())
-            if self._crossings > MAX_CROSSINGS:
+        pairs, step = 0, max(1, 2**16 // n)
+        for start in range(0, n, step):
+            rows = slice(start, start + step)
+            near = (left[rows] < right.T) & (right[rows] > left.T)
+            near &= (top[rows] < bottom.T) & (bottom[rows] > top.T)
+            near &= np.arange(n)[rows, None] > np.arange(n)
+            pairs += int(near.sum())
+            self._crossings += int(weight[rows] @ (near @ weight))
+            if self._crossings + pairs**2 // 1000 > MAX_CROSSINGS:
+                self._crossings += pairs**2 // 1000
                 raise TooComplex
-
-
-def _path(chains: list[Chain], scale: float, *, closed: bool) -> pathops.Path:
-    path = pathops.Path()
-    for chain in chains:
-        points = np.nan_to_num(chain.points * scale).clip(-FAR, FAR).tolist()
-        path.moveTo(*points[0])
-        for i in range(1, len(points) - 2, 3):
-            if _is_straight(points[i - 1 : i + 3]):
-                path.lineTo(*points[i + 2])
-            else:
-                path.cubicTo(*points[i], *points[i + 1], *points[i + 2])
-        if closed or chain.closed:
-            path.close()
-    return path
-
-
-def _is_straight(points: list[list[float]]) -> bool:
-    """Return whether a cubic is a line at even pace, as `line` makes it."""
-    a, b, c, d = points
-    away = max(abs(2 * a[k] + d[k] - 3 * b[k]) + abs(a[k] + 2 * d[k] - 3 * c[k]) for k in (0, 1))
-    return away <= 1e-9 * max(1.0, *map(abs, a), *map(abs, d))
-
-
-def _segments(path: pathops.Path):
-    """Yield verb and points, its start first, of every line and curve."""
-    here = first = None
-    for verb, points in path:
-        if verb == pathops.PathVerb.MOVE:
-            first = points[0]
-        elif points:
-            yield verb, (here, *points)
-        elif here != first:
-            yield pathops.PathVerb.LINE, (here, first)
-        here = points[-1] if points else first
-
-
-def _chains(path: pathops.Path, scale: float) -> list[Chain]:
-    """Return the rings of a path as closed chains."""
-    rings: list[list] = []
-    for verb, points in path:
-        if verb == pathops.PathVerb.MOVE:
-            rings.append([points[0]])
-            continue
-        if not points:
-            if rings[-1][-1] != rings[-1][0]:
-                rings[-1] += line(rings[-1][-1], rings[-1][0])
-            continue
-        a, b = rings[-1][-1], points[-1]
-        if verb == pathops.PathVerb.QUAD:
-            control = points[0]
-            rings[-1] += [
-                tuple(p + 2 / 3 * (q - p) for p, q in zip(end, control, strict=True))
-                for end in (a, b)
-            ]
-            rings[-1].append(b)
-        else:
-            rings[-1] += points if verb == pathops.PathVerb.CUBIC else line(a, b)
-    return [
-        Chain(np.array(ring, dtype=np.float64) / scale, True) for ring in rings if len(ring) > 1
-    ]
-
-
-def _upright(chains: list[Chain]) -> Box | None:
-    """Return the box of a single upright rectangle, None for any other shape."""
-    if len(chains) != 1 or len(chains[0].points) != 13:
-        return None
-    corners = chains[0].points[::3]
-    steps = np.diff(corners, axis=0) != 0
-    if not (corners[0] == corners[-1]).all() or not (steps.sum(1) == 1).all():
-        return None
-    if (steps[:-1] == steps[1:]).all(1).any():
-        return None
-    inner = chains[0].points
-    if not all(_is_straight(inner[i - 1 : i + 3].tolist()) for i in (1, 4, 7, 10)):
-        return None
-    return (*corners.min(0).tolist(), *corners.max(0).tolist())
+        self._crossings += pairs**2 // 1000  # sorted anew at every crossing

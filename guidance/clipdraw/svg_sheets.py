@@ -97,7 +97,7 @@ def matched_rules(source: Source, left_out: Counter[str]) -> dict[ET.Element, Ru
         )
     try:
         rules = tinycss2.parse_stylesheet(text, skip_comments=True, skip_whitespace=True)
-        return _match(rules, source, left_out)
+        return _match(rules, source, left_out, text.count("["))
     except (ValueError, RecursionError, MemoryError, SyntaxError) as error:
         if isinstance(error, source.error):
             raise
@@ -109,7 +109,9 @@ def matched_rules(source: Source, left_out: Counter[str]) -> dict[ET.Element, Ru
         ) from error
 
 
-def _match(rules: list, source: Source, left_out: Counter[str]) -> dict[ET.Element, Rules]:
+def _match(
+    rules: list, source: Source, left_out: Counter[str], searches: int
+) -> dict[ET.Element, Rules]:
     found: dict[ET.Element, Rules] = {}
     matcher = cssselect2.Matcher()
     for rule in _flat(rules, left_out):
@@ -132,7 +134,8 @@ def _match(rules: list, source: Source, left_out: Counter[str]) -> dict[ET.Eleme
         if element is None:
             stack.pop()
             continue
-        root.spend(1 + matcher.order // 4)
+        read = sum(map(len, element.etree_element.attrib.values())) if searches else 0
+        root.spend(1 + matcher.order // 4 + searches * read // 10)
         matched = matcher.match(element)
         if matched:
             found[element.etree_element] = [payload for *_, payload in matched]

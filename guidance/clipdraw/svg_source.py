@@ -13,6 +13,7 @@ import xml.etree.ElementTree as ET
 import zlib
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import unquote
 
 import webencodings
 
@@ -55,7 +56,9 @@ class Source:
         inner = reference.strip()
         if inner.lower().startswith("url("):
             inner = inner[4:].partition(")")[0].strip("\"' \t\n\r\f")
-        return self.ids.get(inner[1:]) if inner.startswith("#") else None
+        if not inner.startswith("#"):
+            return None
+        return self.ids.get(inner[1:], self.ids.get(unquote(inner[1:])))
 
     def refuse(self, problem: str) -> GuidanceError:
         """Return the error that says ``NAME must …``."""

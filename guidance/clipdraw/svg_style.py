@@ -1,13 +1,15 @@
 """The style of every element of an SVG: CSS cascade, inheritance and variables.
 
-Presentation attributes come
-first, then rules by specificity, then ``style``, then what is ``!important``.
+Presentation attributes come first, then rules by specificity, then ``style``, then what is
+``!important``.
 """
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import tinycss2
 from tinycss2.ast import Declaration
@@ -18,6 +20,7 @@ from guidance.clipdraw.svg_values import color, length, measure
 
 MAX_VALUE = 2_000  # letters of one value after its variables are put in
 MAX_VARIABLES = 50  # in one value and in those variables
+MAX_DECLARED = 2**20  # declarations of all elements, and variables that those add theirs to
 
 PAINTS = {"fill": "black", "stroke": "none", "color": "black", "stop-color": "black"}
 _LENGTHS = {"stroke-width", "stroke-dashoffset", "stroke-miterlimit", "fill-opacity",
@@ -33,7 +36,14 @@ KNOWN = INHERITED | _OTHERS | _LENGTHS | set(PAINTS)
 _FONT_SIZES = {"xx-small": 9.6, "x-small": 12.0, "small": 14.2, "medium": 16.0, "large": 19.2,
                "x-large": 24.0, "xx-large": 32.0}  # fmt: skip
 
-Style = dict[str, str]  # computed values; names that are missing have their initial value
+
+class Style(dict[str, str]):
+    """Computed values; names that are missing have their initial value.
+
+    Its `variables`, with names as ``--x``, are shared with the parent where none are declared.
+    """
+
+    variables: Mapping[str, str] = MappingProxyType({})
 
 
 class Styles:
@@ -47,21 +57,27 @@ class Styles:
     def __init__(self, source: Source, left_out: Counter[str]) -> None:
         self._source = source
         self._inline: dict[str, list[Declaration]] = {}
-        self._declared: dict[ET.Element, Style] = {}
+        self._declared: dict[ET.Element, dict[str, str]] = {}
         self._rules = matched_rules(source, left_out)
+        self._texts: dict[Declaration, str | None] = {}
+        self._counted = 0
 
     def at(self, element: ET.Element) -> Style:
         """Return the style of an element where it stands in the file."""
         parent = self._source.parents.get(element)
-        return self.under({} if parent is None else self.at(parent), element)
+        return self.under(Style() if parent is None else self.at(parent), element)
 
     def under(self, parent: Style, element: ET.Element) -> Style:
         """Return the style of an element whose parent, perhaps a ``<use>``, has style `parent`."""
         declared = self._declared.get(element)
         if declared is None:
             declared = self._declared[element] = self._cascade(element)
-        style = {k: v for k, v in parent.items() if k in INHERITED or k.startswith("--")}
-        style |= {k: v for k, v in declared.items() if k.startswith("--")}
+        style = Style({k: v for k, v in parent.items() if k in INHERITED})
+        style.variables = parent.variables
+        own = {k: v for k, v in declared.items() if k.startswith("--")}
+        if own:
+            self._count(len(parent.variables))
+            style.variables = {**parent.variables, **own}
         for name, raw in declared.items():
             if not name.startswith("--"):
                 self._compute(style, parent, name, raw, element)
@@ -75,7 +91,7 @@ class Styles:
         """Put the value of one declaration into `style`."""
         value = raw
         if "var(" in raw:
-            value = _substitute(raw, style)
+            value = _substitute(raw, style.variables)
             if value is None or not self._is_valid(name, value, element):
                 value = "unset"
         word = value.strip().lower()
@@ -104,21 +120,22 @@ class Styles:
                 size = None
         return before if size is None or not 0 <= size < 1e6 else size
 
-    def _cascade(self, element: ET.Element) -> Style:
+    def _cascade(self, element: ET.Element) -> dict[str, str]:
         """Return what is declared for one element, the strongest declaration of each name."""
-        style: Style = {}
+        style: dict[str, str] = {}
         for name, value in element.attrib.items():
             if name in KNOWN and self._is_valid(name, value, element):
                 style[name] = value
+        for group in self._rules.get(element, ()):
+            self._count(len(group))
         groups = [*self._rules.get(element, ()), self._inline_style(element.get("style", ""))]
         for important in (False, True):
             for declaration in (d for group in groups for d in group if d.important == important):
                 name = declaration.name
                 if not name.startswith("--"):
                     name = declaration.lower_name
-                try:
-                    text = tinycss2.serialize(declaration.value).strip()
-                except RecursionError:  # brackets in brackets
+                text = self._text(declaration)
+                if text is None:
                     continue
                 names = [f"marker-{x}" for x in ("start", "mid", "end")]
                 for each in names if name == "marker" else [name]:
@@ -130,6 +147,23 @@ class Styles:
         if "font-size" in style:  # before the lengths that are measured by it
             style = {"font-size": style.pop("font-size"), **style}
         return style
+
+    def _text(self, declaration: Declaration) -> str | None:
+        """Return a value as it was written, None where it cannot be read."""
+        if declaration not in self._texts:
+            try:
+                text = tinycss2.serialize(declaration.value).strip()
+            except RecursionError:  # brackets in brackets
+                text = None
+            self._texts[declaration] = text
+        return self._texts[declaration]
+
+    def _count(self, n: int) -> None:
+        self._counted += n
+        if self._counted > MAX_DECLARED:
+            raise self._source.refuse(
+                f"have at most {MAX_DECLARED} declarations for its elements but has more"
+            )
 
     def _is_valid(self, name: str, value: str, element: ET.Element) -> bool:
         """Return whether a value can be used; words that cannot are left as if not written."""
@@ -157,7 +191,7 @@ class Styles:
         return self._inline[text]
 
 
-def _substitute(text: str, style: Style) -> str | None:
+def _substitute(text: str, variables: Mapping[str, str]) -> str | None:
     """Return `text` with the values of its variables, or None where one is missing."""
     for _ in range(MAX_VARIABLES):
         start = text.rfind("var(")  # the innermost first
@@ -168,7 +202,7 @@ def _substitute(text: str, style: Style) -> str | None:
             level += {"(": 1, ")": -1}.get(text[end], 0)
             end += 1
         name, comma, fallback = text[start + 4 : end - 1].partition(",")
-        value = style.get(name.strip(), fallback if comma else None)
+        value = variables.get(name.strip(), fallback if comma else None)
         if value is None or level or len(text) + len(value) > MAX_VALUE:
             return None
         text = f"{text[:start]}{value.strip()}{text[end:]}"

@@ -11,8 +11,8 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from guidance.clipdraw.svg_geometry import Chain
-from guidance.clipdraw.svg_regions import Box, Knife, Region
+from guidance.clipdraw.svg_geometry import Box, Chain
+from guidance.clipdraw.svg_regions import Knife, Region
 from guidance.clipdraw.svg_shapes import SHAPES, chains_of
 from guidance.clipdraw.svg_source import MAX_DEPTH, MAX_ELEMENTS, Source
 from guidance.clipdraw.svg_style import Style, Styles
@@ -50,7 +50,7 @@ class Place:
     """
 
     matrix: Matrix = IDENTITY
-    style: Style = None
+    style: Style | None = None
     view: tuple[float, float] = (0.0, 0.0)
     opacity: float = 1.0
     clip: Region | None = None
@@ -100,12 +100,12 @@ class Walk:
         tag = element.tag
         if tag not in GROUPS and tag not in SHAPES and tag not in NOT_SHOWN:
             return
-        style = self.styles.under(around.style or {}, element)
+        style = self.styles.under(Style() if around.style is None else around.style, element)
         if style.get("display", "").lower() == "none" or not _meets_conditions(element):
             return
         if tag in NOT_SHOWN:
             if around.boxed is None and style.get("visibility", "visible").lower() == "visible":
-                self.left_out[tag.lower()] += 1
+                self.left_out[tag] += 1
             return
         matrix = multiply(around.matrix, self.transform_of(element, style, around))
         if not all(map(math.isfinite, matrix)) or matrix[0] * matrix[3] == matrix[1] * matrix[2]:
@@ -115,7 +115,8 @@ class Walk:
             opacity = fraction(style.get("opacity"))
             if opacity == 0:
                 return
-            place = replace(place, opacity=place.opacity * opacity)
+            if opacity < 1:
+                place = replace(place, opacity=place.opacity * opacity)
             place = self.hidden_parts(element, place)
             if place is None:
                 return
@@ -146,9 +147,8 @@ class Walk:
             self._viewport(element, place, size)
         elif tag == "switch":
             for child in element:
-                if child.tag in (GROUPS - {"symbol"}) | SHAPES | NOT_SHOWN and _meets_conditions(
-                    child
-                ):
+                shown = child.tag in DRAWN and child.tag != "foreignObject"  # which has a stand-in
+                if shown and _meets_conditions(child):
                     self.visit(child, place)
                     break
         else:
@@ -161,8 +161,9 @@ class Walk:
             if place.style.get("visibility", "visible").lower() == "visible":
                 self.shape(element, place)
             return
+        self.count(place, 4)  # takes longer than to draw
         moved = [chain.moved(place.matrix) for chain in self.chains(element, place)]
-        if moved and (box := self.knife.box(self.knife.region(moved))):
+        if moved and (box := self.knife.bounds(moved)):
             place.boxed.append(box)
 
     def _use(self, element: ET.Element, place: Place) -> None:
@@ -294,4 +295,5 @@ def _meets_conditions(element: ET.Element) -> bool:
         spoken = [x.strip().lower() for x in languages.split(",")]
         if not any(x == LANGUAGE or x.startswith(f"{LANGUAGE}-") for x in spoken):
             return False
-    return element.get("requiredExtensions") is None
+    wanted = element.get("requiredFeatures", "")  # of old; all others are there
+    return element.get("requiredExtensions") is None and not wanted.endswith("#Extensibility")

@@ -43,6 +43,7 @@ def test_text_may_declare_any_encoding():
         ('<marker id="m"/><path d="M20 20h40v30h-40z" fill="red" marker-end="url(#m)"/>',
          "1 × marker"),
         (f'<image href="http://localhost:1/x.png" width="9" height="9"/>{BOX}', "1 × image"),
+        (f"<foreignObject/>{BOX}", "1 × foreignObject"),
         (f'<use href="other.svg#a"/>{BOX}', "1 × use of what is not in this file"),
         (f'<g id="a">{BOX}<use href="#a"/></g>', "1 × use that uses itself"),
         (f"<style>@import url(http://localhost:1/a.css);</style>{BOX}", "1 × @import"),

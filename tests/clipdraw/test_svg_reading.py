@@ -76,6 +76,19 @@ BOXES = {
         + BOX
     ),
     "switch": svg(f'<switch><g systemLanguage="de">{FULL}</g>{BOX}{FULL}</switch>'),
+    "switch by features": svg(
+        f"<switch><foreignObject>{FULL}</foreignObject>"
+        '<g requiredFeatures="http://www.w3.org/TR/SVG11/feature#Extensibility">'
+        f"{FULL}</g>{BOX}</switch>"
+    ),
+    "encoded name": svg(
+        f'<clipPath id="é 1">{BOX}</clipPath>' + WHOLE.format('clip-path="url(#%C3%A9%201)"')
+    ),
+    "variable on a group": svg(
+        f"<g style='--c:red'><g style='--d:blue'>{BOX.replace('red', 'var(--c)')}</g></g>".replace(
+            'fill="var(--c)"', 'style="fill:var(--c)"'
+        )
+    ),
     "hidden by its dashes": svg(
         f'{BOX}<path d="M0 80h90" stroke="blue" stroke-dasharray="100" stroke-dashoffset="100"/>'
     ),

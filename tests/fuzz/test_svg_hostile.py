@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import random
 import time
 import warnings
 
@@ -44,7 +45,25 @@ CURVES = "".join(
 )
 VARIABLES = "".join(f"--a{i + 1}:var(--a{i}) var(--a{i});" for i in range(40))
 
+
+def variables(selector: str, n: int) -> str:
+    return selector + "{" + "".join(f"--v{i}:red;" for i in range(n)) + "}"
+
+
+def polygon(seed: int, n: int) -> str:
+    rng = random.Random(seed)
+    points = " ".join(f"{rng.uniform(0, 100):.2f}" for _ in range(2 * n))
+    return f'<polygon fill-rule="evenodd" points="{points}"/>'
+
+
 REFUSED = {
+    "variables on all": rules(variables("*", 5000) + "rect{fill:var(--v1)}", RECT * 5000),
+    "variables of groups": rules(variables("g", 9000), f"{'<g>' * 99}{'</g>' * 99}" * 9),
+    "searched attributes": rules(
+        "".join(f'[data-a*="{"a" * 50}{i}"]{{fill:red}}' for i in range(1500)),
+        f'<rect data-a="{"a" * 20_000}"/>' * 99,
+    ),
+    "dots": svg(f'<path stroke="red" stroke-linecap="round" d="{"M1 1z" * 100_000}"/>'),
     "ten million shapes": svg(f'<defs><g id="a0">{RECT}</g>{NESTED}</defs><use href="#a7"/>'),
     "ten million groups": svg(f'<defs><g id="a0"/>{NESTED}</defs><use href="#a7"/>'),
     "uses in a circle": svg(
@@ -89,6 +108,13 @@ REFUSED = {
     "long sheet": rules("a{fill:red}" * 60_000),
 }
 READ = {
+    "inherited variables": rules(variables(":root", 5000) + "rect{fill:var(--v1)}", RECT * 5000),
+    "groups in see-through groups": svg('<g opacity=".99">' * 99 + RECT * 2000 + "</g>" * 99),
+    "crossing even-odd": svg("".join(polygon(i, 400) for i in range(30))),
+    "long even-odd": svg(f'<path fill-rule="evenodd" d="M0 0{"l1 1" * 170_000}"/>'),
+    "long dashes": svg(
+        f'<path fill="none" stroke="red" stroke-dasharray="3" d="M0 0{"a9 5 9 1 0 9 9" * 50_000}"/>'
+    ),
     "deep enough": svg("<g>" * 100 + RECT + "</g>" * 100),
     "long stop": svg(
         f'<linearGradient id="g"><stop style="{"a" * 20_000}"/></linearGradient>'
