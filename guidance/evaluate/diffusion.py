@@ -177,9 +177,10 @@ def run(options: DiffusionEvaluation) -> None:
     print(table("guidance", figures), flush=True)
     if options.sheet:
         pictures = [r.best for rows in found.values() for r in rows]
-        labels = [f"{p}: {r.place}." for rows in found.values()
+        labels = [f"{r.place}. {p}, {kind}" for kind, rows in found.items()
                   for p, r in zip(prompts, rows, strict=True)]  # fmt: skip
-        contact_sheet(pictures, labels, tile=160, columns=10).save(options.sheet)
+        columns = min(10, len(prompts))  # each kind begins a row: ten prompts fill one, twenty two
+        contact_sheet(pictures, labels, tile=192, columns=columns).save(options.sheet)
     if options.json:
         content = {"model": options.model, "clip": options.clip, "judge": options.judge}
         save(options.json, content | {"guidance": figures})
