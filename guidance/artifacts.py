@@ -24,6 +24,7 @@ from guidance.lock import FolderLock
 from guidance.step_rows import StepRows
 
 MAIN = ("image.png", "steps.csv", "checkpoint.safetensors")  # what every run leaves
+SOME = ("drawing.svg", "progress.mp4", "progress.gif", "sheet.png")  # what some leave
 SHEET_SIDE = 4096  # pixels, about, of a contact sheet of very many pictures
 
 
@@ -88,7 +89,9 @@ class RunFolder:
             for name in (self.manifest.name, *MAIN):
                 if (self.path / name).is_dir():
                     raise FileError(f"{self.path / name} is a folder where a run keeps a file")
-            own = [] if resume or left else sorted(n for n in MAIN if (self.path / n).exists())
+            own = (
+                [] if resume or left else [n for n in MAIN + SOME if os.path.lexists(self.path / n)]
+            )
             if own:
                 raise FileError(
                     f"{self.path} holds {own[0]} already, which a run would replace; name another "

@@ -35,7 +35,7 @@ class Options:
 
 def best_of(options: Options) -> Path:
     """Draw with all seeds, keep the best, and return their contact sheet."""
-    folder = make_folder(options.output or Path("outputs") / f"best-of-{slug(options.prompt)}")
+    folder = Path(options.output or Path("outputs") / f"best-of-{slug(options.prompt)}")
     files = []
     for seed in range(options.seeds):
         for step in guidance.draw(
@@ -47,6 +47,7 @@ def best_of(options: Options) -> Path:
         ):
             pass  # only the last step is wanted
         drawing = step.generator
+        make_folder(folder)  # not before: what is refused leaves nothing
         path = folder / f"seed-{seed}.png"
         to_pil(drawing.render(512, 512)).save(path)
         write(folder / f"seed-{seed}.svg", drawing.artefacts()["drawing.svg"])

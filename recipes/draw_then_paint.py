@@ -40,7 +40,7 @@ class Options:
 def draw_then_paint(options: Options) -> Path:
     """Save the drawing and the painting and return the sheet of both."""
     name = f"draw-then-paint-{slug(options.prompt)}"
-    folder = make_folder(options.output or Path("outputs") / name)
+    folder = Path(options.output or Path("outputs") / name)
     shared = {"seed": options.seed, "clip": options.clip, "size": str(options.size)}
 
     drawing = None
@@ -48,6 +48,7 @@ def draw_then_paint(options: Options) -> Path:
         options.prompt, steps=options.draw_steps, strokes=options.strokes, **shared
     ):
         drawing = step.generator
+    make_folder(folder)  # not before: what is refused leaves nothing
     to_pil(drawing.render(options.size, options.size)).save(folder / "drawing.png")
     write(folder / "drawing.svg", drawing.artefacts()["drawing.svg"])
 

@@ -67,7 +67,7 @@ def restyle(options: Options) -> Path:
     """Save the photo in all styles and return the contact sheet."""
     cli.check_input_file("photo", options.photo)
     styles = options.style or STYLES
-    folder = make_folder(options.output or Path("outputs") / f"restyle-{slug(options.photo.stem)}")
+    folder = Path(options.output or Path("outputs") / f"restyle-{slug(options.photo.stem)}")
     pictures, labels = [load_image(options.photo)], ["photo"]
     notes: dict[str, None] = {}  # each once, though every style has them
     for style in styles:
@@ -75,6 +75,7 @@ def restyle(options: Options) -> Path:
             pass  # only the last step is wanted
         notes |= dict.fromkeys(step.generator.notes)
         picture = to_pil(step.generator.render(*step.generator.final_size))
+        make_folder(folder)  # not before: what is refused leaves nothing
         picture.save(folder / f"{slug(style)}.png")
         pictures.append(picture)
         labels.append(style)

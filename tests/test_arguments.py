@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import pytest
 import tyro
+from PIL import Image
 
 from guidance import cli
 from guidance.arguments import check_arguments, table
@@ -217,3 +218,19 @@ def test_the_table_has_every_name():
     assert "--prompt" not in known
     assert known["--seeds"].several
     assert not known["--freeze"].several
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("best_of_ten", ["a", "--steps", "0"]),
+        ("draw_then_paint", ["a", "--draw-steps", "0"]),
+        ("restyle", ["photo.png", "--steps", "0"]),
+    ],
+)
+def test_recipes_that_refuse_leave_no_folder(name, given, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (32, 32)).save("photo.png")
+    code, _, said = run(f"recipes/{name}.py", *given)
+    assert (code, said.count("\n")) == (2, 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["photo.png"]

@@ -251,6 +251,9 @@ def test_a_picture_of_ones_own_is_not_replaced(tmp_path, capsys):
     assert "holds image.png already" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["image.png"]
     assert (tmp_path / "image.png").read_bytes() == before
+    (tmp_path / "image.png").rename(tmp_path / "drawing.svg")
+    assert draw("a fox", "-o", tmp_path) == 2
+    assert "holds drawing.svg already" in capsys.readouterr().err
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
