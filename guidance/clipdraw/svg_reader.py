@@ -16,6 +16,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from guidance.clipdraw.scene import Scene
@@ -51,7 +52,8 @@ def from_svg(source: str | Path, max_shapes: int = 10_000) -> Scene:
     styles = Styles(drawing, left_out)
     size = _size(drawing, styles)
     canvas = Canvas(drawing, styles, left_out, size, max_shapes)
-    canvas.visit(drawing.root, Place(view=size))
+    with np.errstate(over="ignore", invalid="ignore"):  # is checked at the end
+        canvas.visit(drawing.root, Place(view=size))
     listed = ", ".join(f"{n} × {what}" for what, n in sorted(left_out.items()))
     if not canvas.shapes:
         problem = "must have something to draw but has no visible stroke or fill"

@@ -18,7 +18,7 @@ from guidance.clipdraw.svg_values import Matrix, scale_of
 MAX_DASHES = 10_000  # of a whole drawing
 MAX_CROSSINGS = 100_000  # pairs of segments that may cross, of a whole drawing; curves count 16
 MAX_COMPARED = 10_000_000  # pairs of shapes in see-through groups
-MAX_OUTLINED = 50_000  # segments of all strokes that become areas
+MAX_OUTLINED = 20_000  # segments of all strokes that become areas
 MAX_SEGMENTS = 4_000  # of one path that is cut
 _CAPS = {"butt": pathops.LineCap.BUTT_CAP, "round": pathops.LineCap.ROUND_CAP,
          "square": pathops.LineCap.SQUARE_CAP}  # fmt: skip

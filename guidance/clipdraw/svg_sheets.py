@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
+from typing import NamedTuple
 
 import cssselect2
 import tinycss2
-from tinycss2.ast import Declaration
 
 from guidance.clipdraw.svg_source import Source
 
@@ -19,7 +19,19 @@ MAX_STYLES = 2**19  # letters of style sheets
 MAX_SELECTORS = 3_000
 MAX_MATCHING = 2**21  # elements × selectors, and steps from element to element on the way
 
-Rules = list[list[Declaration]]
+_PLAIN = re.compile(r"""[^"'\\{}\[\]@!<]*""")  # styles that can be read by splitting
+_NAME = re.compile(r"-{0,2}[A-Za-z_][\w-]*")
+
+
+class Declared(NamedTuple):
+    """A declaration: its name, in small letters unless it is a variable's, and its value."""
+
+    name: str
+    text: str
+    important: bool = False
+
+
+Rules = list[list[Declared]]
 
 
 class _Wrapper(cssselect2.ElementWrapper):
@@ -66,13 +78,33 @@ class _Wrapper(cssselect2.ElementWrapper):
         self._siblings = siblings
 
 
-def declarations(content: str | list) -> list[Declaration]:
+def declarations(content: str | list) -> list[Declared]:
     """Return the declarations of a rule or of a ``style`` attribute, without those in error."""
+    if isinstance(content, str) and is_plain(content):
+        pairs = (part.partition(":") for part in content.split(";"))
+        named = ((name.strip(), text.strip()) for name, _, text in pairs)
+        return [Declared(_lower(n), text) for n, text in named if text and _NAME.fullmatch(n)]
+    found = []
     try:
-        found = tinycss2.parse_blocks_contents(content)
+        for each in tinycss2.parse_blocks_contents(content):
+            if each.type == "declaration":
+                text = tinycss2.serialize(each.value).strip()
+                found.append(Declared(_lower(each.name), text, each.important))
     except (ValueError, RecursionError):  # a number of thousands of digits; nested brackets
-        return []
-    return [d for d in found if isinstance(d, Declaration)]
+        pass
+    return found
+
+
+def is_plain(text: str) -> bool:
+    """Return whether a style is read by splitting it, which is fifty times as fast."""
+    if "/*" in text or not _PLAIN.fullmatch(text):
+        return False
+    outer = re.sub(r"\([^();]*\)", "", text)
+    return "(" not in outer and ")" not in outer
+
+
+def _lower(name: str) -> str:
+    return name if name.startswith("--") else name.lower()
 
 
 def matched_rules(source: Source, left_out: Counter[str]) -> dict[ET.Element, Rules]:

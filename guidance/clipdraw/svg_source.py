@@ -120,7 +120,7 @@ def _decode(data: bytes, name: str) -> str:
     elif data[:4] in (b"\0<\0?", b"\0<\0s"):
         label = "utf-16be"
     encoding = webencodings.lookup(label)
-    if encoding is None:
+    if encoding is None or encoding.name == "replacement":
         raise FileError(f"{name} must be in an encoding that browsers know but is in {label[:40]}")
     if declared and encoding.name.startswith("utf-16"):
         encoding = webencodings.UTF8  # it cannot be, as the declaration was read byte by byte
@@ -176,8 +176,8 @@ def _parse(text: str, name: str, error: type[GuidanceError]) -> Source:
     parser = ET.XMLParser(target=_Builder(name, error), encoding="utf-8")
     try:
         data = text.lstrip("\ufeff \t\r\n").encode("utf-8", "replace")
-        for start in range(0, len(data), 2**16):
-            parser.feed(data[start : start + 2**16])
+        for start in range(0, len(data), 2**21):
+            parser.feed(data[start : start + 2**21])
         root = parser.close()
     except ET.ParseError as problem:
         raise error(

@@ -11,16 +11,20 @@ from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
-import tinycss2
-from tinycss2.ast import Declaration
-
-from guidance.clipdraw.svg_sheets import MAX_STYLES, declarations, matched_rules
+from guidance.clipdraw.svg_sheets import (
+    MAX_STYLES,
+    Declared,
+    declarations,
+    is_plain,
+    matched_rules,
+)
 from guidance.clipdraw.svg_source import Source
 from guidance.clipdraw.svg_values import color, length, measure
 
 MAX_VALUE = 2_000  # letters of one value after its variables are put in
 MAX_VARIABLES = 50  # in one value and in those variables
-MAX_DECLARED = 2**20  # declarations of all elements, and variables that those add theirs to
+SLOWER = 16  # styles that are not plain, per letter
+MAX_DECLARED = 2**19  # declarations of all elements, and variables that those add theirs to
 
 PAINTS = {"fill": "black", "stroke": "none", "color": "black", "stop-color": "black"}
 _LENGTHS = {"stroke-width", "stroke-dashoffset", "stroke-miterlimit", "fill-opacity",
@@ -56,16 +60,19 @@ class Styles:
 
     def __init__(self, source: Source, left_out: Counter[str]) -> None:
         self._source = source
-        self._inline: dict[str, list[Declaration]] = {}
+        self._inline: dict[str, list[Declared]] = {}
+        self._letters = 0  # of those, as long as they take
+        self._own: dict[ET.Element, Style] = {}
         self._declared: dict[ET.Element, dict[str, str]] = {}
         self._rules = matched_rules(source, left_out)
-        self._texts: dict[Declaration, str | None] = {}
         self._counted = 0
 
     def at(self, element: ET.Element) -> Style:
         """Return the style of an element where it stands in the file."""
-        parent = self._source.parents.get(element)
-        return self.under(Style() if parent is None else self.at(parent), element)
+        if element not in self._own:
+            parent = self._source.parents.get(element)
+            self._own[element] = self.under(Style() if parent is None else self.at(parent), element)
+        return self._own[element]
 
     def under(self, parent: Style, element: ET.Element) -> Style:
         """Return the style of an element whose parent, perhaps a ``<use>``, has style `parent`."""
@@ -126,17 +133,12 @@ class Styles:
         for name, value in element.attrib.items():
             if name in KNOWN and self._is_valid(name, value, element):
                 style[name] = value
-        for group in self._rules.get(element, ()):
-            self._count(len(group))
         groups = [*self._rules.get(element, ()), self._inline_style(element.get("style", ""))]
+        self._count(sum(map(len, groups)))
         for important in (False, True):
-            for declaration in (d for group in groups for d in group if d.important == important):
-                name = declaration.name
-                if not name.startswith("--"):
-                    name = declaration.lower_name
-                text = self._text(declaration)
-                if text is None:
-                    continue
+            for name, text in (
+                d[:2] for group in groups for d in group if d.important == important
+            ):
                 names = [f"marker-{x}" for x in ("start", "mid", "end")]
                 for each in names if name == "marker" else [name]:
                     if each.startswith("--") or (
@@ -147,16 +149,6 @@ class Styles:
         if "font-size" in style:  # before the lengths that are measured by it
             style = {"font-size": style.pop("font-size"), **style}
         return style
-
-    def _text(self, declaration: Declaration) -> str | None:
-        """Return a value as it was written, None where it cannot be read."""
-        if declaration not in self._texts:
-            try:
-                text = tinycss2.serialize(declaration.value).strip()
-            except RecursionError:  # brackets in brackets
-                text = None
-            self._texts[declaration] = text
-        return self._texts[declaration]
 
     def _count(self, n: int) -> None:
         self._counted += n
@@ -185,9 +177,12 @@ class Styles:
                 f"have a number as {name} of <{element.tag[:40]}> but has {shown!r}"
             ) from error
 
-    def _inline_style(self, text: str) -> list[Declaration]:
+    def _inline_style(self, text: str) -> list[Declared]:
         if text not in self._inline:
-            self._inline[text] = declarations(text[:MAX_STYLES])
+            self._letters += len(text) if is_plain(text) else SLOWER * len(text)
+            if self._letters > SLOWER * MAX_STYLES:
+                raise self._source.refuse(f"have at most {MAX_STYLES} characters of odd styles")
+            self._inline[text] = declarations(text)
         return self._inline[text]
 
 

@@ -63,6 +63,8 @@ REFUSED = {
         "".join(f'[data-a*="{"a" * 50}{i}"]{{fill:red}}' for i in range(1500)),
         f'<rect data-a="{"a" * 20_000}"/>' * 99,
     ),
+    "long styles": svg(f'<rect style="{"fill:red;" * 1000}"/>' * 3000),
+    "odd styles": svg("".join(f'<g style="{"x:[]!;" * 99}{i}"/>' for i in range(3000))),
     "dots": svg(f'<path stroke="red" stroke-linecap="round" d="{"M1 1z" * 100_000}"/>'),
     "ten million shapes": svg(f'<defs><g id="a0">{RECT}</g>{NESTED}</defs><use href="#a7"/>'),
     "ten million groups": svg(f'<defs><g id="a0"/>{NESTED}</defs><use href="#a7"/>'),
@@ -111,6 +113,17 @@ READ = {
     "inherited variables": rules(variables(":root", 5000) + "rect{fill:var(--v1)}", RECT * 5000),
     "groups in see-through groups": svg('<g opacity=".99">' * 99 + RECT * 2000 + "</g>" * 99),
     "crossing even-odd": svg("".join(polygon(i, 400) for i in range(30))),
+    "styles": svg("".join(f'<g style="{"fill:red;" * 15}--x:{i}"/>' for i in range(9000)) + RECT),
+    "gradients within groups": svg(
+        "<g>" * 99
+        + "".join(
+            f'<linearGradient id="a{i}"><stop/></linearGradient>'
+            f'<rect width="9" height="9" fill="url(#a{i})"/>'
+            for i in range(5000)
+        )
+        + "</g>" * 99
+    ),
+    "spaces": svg(f'<rect width="9" height="9" fill="{" " * 30_000_000}"/>'),
     "long even-odd": svg(f'<path fill-rule="evenodd" d="M0 0{"l1 1" * 170_000}"/>'),
     "long dashes": svg(
         f'<path fill="none" stroke="red" stroke-dasharray="3" d="M0 0{"a9 5 9 1 0 9 9" * 50_000}"/>'
@@ -195,6 +208,7 @@ def test_files_that_are_no_files(tmp_path):
         (gzip.compress(svg(RECT).encode() * 50, mtime=0)[:40], "compression is damaged"),
         (b"\x1f\x8b" + b"x" * 50, "compression is damaged"),
         (b'<?xml version="1.0" encoding="klingon"?><svg/>', "encoding that browsers know"),
+        (b'<?xml version="1.0" encoding="ISO-2022-KR"?><svg/>', "encoding that browsers know"),
         (b'<?xml version="1.0" encoding="rot13"?><svg/>', "encoding that browsers know"),
         (svg("<title>caf\xe9</title>").encode("latin-1"), "not text in UTF-8"),
         (b"<html><body>", "must be an SVG drawing"),
