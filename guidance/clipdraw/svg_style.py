@@ -61,6 +61,7 @@ class Styles:
     def __init__(self, source: Source, left_out: Counter[str]) -> None:
         self._source = source
         self._inline: dict[str, list[Declared]] = {}
+        self._valid: dict[tuple[str, str], bool] = {}
         self._letters = 0  # of those, as long as they take
         self._own: dict[ET.Element, Style] = {}
         self._declared: dict[ET.Element, dict[str, str]] = {}
@@ -159,6 +160,11 @@ class Styles:
 
     def _is_valid(self, name: str, value: str, element: ET.Element) -> bool:
         """Return whether a value can be used; words that cannot are left as if not written."""
+        if (name, value) not in self._valid:
+            self._valid[name, value] = self._check(name, value, element)
+        return self._valid[name, value]
+
+    def _check(self, name: str, value: str, element: ET.Element) -> bool:
         word = value.strip().lower()
         if word in ("inherit", "unset", "initial", "revert", "revert-layer"):
             return True
@@ -181,7 +187,7 @@ class Styles:
         if text not in self._inline:
             self._letters += len(text) if is_plain(text) else SLOWER * len(text)
             if self._letters > SLOWER * MAX_STYLES:
-                raise self._source.refuse(f"have at most {MAX_STYLES} characters of odd styles")
+                raise self._source.refuse(f"have at most {MAX_STYLES} characters of styles")
             self._inline[text] = declarations(text)
         return self._inline[text]
 
