@@ -153,7 +153,8 @@ def test_names_as_string_or_list(tiny_clip_path, second_path, tiny_clip, second)
     for names in (f"{tiny_clip_path},{second_path}:3", [str(tiny_clip_path), f"{second_path}:3"]):
         scorer = ClipScorer(names, device="cpu")
         assert scorer.weights == [0.25, 0.75]
-        assert torch.equal(scorer.similarity(images, TEXTS), want)
+        # texts embedded in other company differ by rounding
+        torch.testing.assert_close(scorer.similarity(images, TEXTS), want, rtol=0, atol=1e-6)
 
 
 def test_every_form_of_an_image(tiny_clip, tmp_path):

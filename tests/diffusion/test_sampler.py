@@ -305,6 +305,8 @@ def test_bad_input():
     fresh.step(x, 0, x, x)
     with pytest.raises(InputError, match="only the last step, 0, can be repeated but i is 1"):
         fresh.again(x, x, 1)
-    for state in (Sampler("lms", LINEAR, 10).state(), {}, {"model_outputs": torch.tensor(2)}):
+    for state in (Sampler("lms", LINEAR, 10).state(), {}):
         with pytest.raises(InputError, match=r"the state must be of sampler dpm\+\+"):
             fresh.load_state(state)
+    with pytest.raises(InputError, match=r"state of sampler dpm\+\+ lacks some of its entries"):
+        fresh.load_state({"model_outputs": torch.tensor(2)})
