@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any import reads it
@@ -12,6 +13,8 @@ import torch
 from safetensors.torch import save_file
 from tiny_clip import build_tiny, unit
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the runs of tests are interrupted
 torch.set_num_threads(1)  # two pytest workers share two cores, and results stay exact
 
 

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from guidance.manifest import read_manifest
 
 ROOT = Path(__file__).parents[1]
-KILLS = int(os.environ.get("GUIDANCE_KILLS", "24"))
+KILLS = int(os.environ.get("GUIDANCE_KILLS", "16"))
 COMMON = [
     "--device",
     "cpu",
