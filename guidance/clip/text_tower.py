@@ -6,13 +6,12 @@ or fetch kernels that the configuration names.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from guidance.clip.tokenizers import check_transformers
-from guidance.errors import ModelError, line
+from guidance.clip.tokenizers import check_transformers, read_object
+from guidance.errors import ModelError
 
 MOST_BYTES = 2**20
 _CODE = ("auto_map", "attn_implementation", "experts_implementation", "quantization", "kernel")
@@ -51,7 +50,7 @@ def least_parameters(model_cfg: Mapping[str, Any]) -> int:
     """Return how many parameters a tower that `with_text_tower` named has at least."""
     if not (folder := model_cfg["text_cfg"].get("hf_model_name")):
         return 0
-    config = _read(Path(folder) / "config.json")
+    config = read_object(Path(folder) / "config.json", MOST_BYTES)
     width = config.get("hidden_size") or config.get("d_model") or 768
     layers = config.get("num_hidden_layers") or config.get("num_layers") or 1
     return 4 * layers * width**2 + config.get("vocab_size", 0) * width
@@ -60,7 +59,7 @@ def least_parameters(model_cfg: Mapping[str, Any]) -> int:
 def _check(file: Path, name: str) -> None:
     from open_clip.hf_configs import arch_dict
 
-    config = _read(file)
+    config = read_object(file, MOST_BYTES)
     if config.get("model_type") not in arch_dict:
         raise ModelError(
             f"the text tower {name} is of the kind {config.get('model_type')!r:.60}; "
@@ -77,15 +76,3 @@ def _plain(value: Any) -> bool:
     if type(value) in (int, float):
         return -(2**31) < value < 2**31
     return not isinstance(value, str) or len(value) < 1000
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        if file.stat().st_size > MOST_BYTES:
-            raise ValueError("it is too large")
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("it is no table")
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{file} is not a readable configuration: {line(error)}") from error
-    return content

@@ -108,7 +108,8 @@ def check_folder(folder: Path) -> None:
             raise ModelError(f"{path} is not a regular file")
         if path.name in _VOCABULARIES and path.stat().st_size > MOST_BYTES:
             raise ModelError(f"{path} is too large for a vocabulary")
-    own, model = (_read(folder / f) for f in ("tokenizer_config.json", "config.json"))
+    files = (folder / name for name in ("tokenizer_config.json", "config.json"))
+    own, model = (read_object(file) if file.is_file() else {} for file in files)
     maps = [c.get("auto_map") or {} for c in (own, model)]
     if any(not isinstance(m, Mapping) or "AutoTokenizer" in m for m in maps):
         raise ModelError(
@@ -161,11 +162,10 @@ def fetch(repository: str, what: object, *, online: bool) -> Path:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
+def read_object(path: Path, most: int = MOST_BYTES) -> dict[str, Any]:
+    """Return the object in a JSON file of at most `most` bytes; raise `ModelError` otherwise."""
     try:
-        if path.stat().st_size > MOST_BYTES:
+        if path.stat().st_size > most:
             raise ValueError("it is too large")
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
