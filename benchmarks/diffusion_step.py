@@ -24,20 +24,20 @@ from benchmarks.measure import least_times, peak_beside, print_peak, read_sizes
 from benchmarks.peers import UsualDiffusion, UsualStep
 from guidance.clip.model import ClipModel
 from guidance.clip.preprocess import Preprocess
-from guidance.cutouts import CutoutOptions
+from guidance.clip.scorer import ClipScorer
 from guidance.diffusion.generator import Denoising
 from guidance.diffusion.guide import Guide
 from guidance.diffusion.sampler import Sampler
 from guidance.diffusion.schedule_text import parse_steps
 from guidance.diffusion.wording import Wording
-from guidance.loop import run
 from guidance.models.conditions import Condition, TextReader
 from guidance.models.denoiser import Denoiser
 from guidance.models.latents import wrap
 from guidance.models.spaces import LatentSpace
-from guidance.objective import PromptObjective
-from guidance.prompts import Prompt
-from guidance.scorer import ClipScorer
+from guidance.objective.cutouts import CutoutOptions
+from guidance.objective.prompted import PromptObjective
+from guidance.prompts.grammar import Prompt
+from guidance.step.loop import run
 
 STEPS = 1000  # of the run; more than are ever timed
 CFG = 7.5

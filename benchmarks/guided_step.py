@@ -26,12 +26,12 @@ from benchmarks.measure import least_times, status
 from benchmarks.peers import UsualStep
 from guidance.clip.model import ClipModel
 from guidance.clip.preprocess import Preprocess
-from guidance.cutouts import CutoutOptions
-from guidance.generator import Generator
-from guidance.loop import run
-from guidance.objective import PromptObjective
-from guidance.prompts import Prompt
-from guidance.scorer import ClipScorer
+from guidance.clip.scorer import ClipScorer
+from guidance.objective.cutouts import CutoutOptions
+from guidance.objective.prompted import PromptObjective
+from guidance.prompts.grammar import Prompt
+from guidance.step.generator import Generator
+from guidance.step.loop import run
 
 MEAN, STD = (0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)  # of the original CLIP
 CANVAS = 224  # pixels

@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from guidance.clipdraw.flatten import flatten
-from guidance.clipdraw.raster import render
-from guidance.clipdraw.scene import Scene
+from guidance.vector.flatten import flatten
+from guidance.vector.raster import render
+from guidance.vector.scene import Scene
 
 CANVAS = 224  # pixels, that of CLIPDraw
 WHITE = (1.0, 1.0, 1.0)

@@ -38,9 +38,9 @@ from benchmarks import measure
 from guidance.clip import registry
 from guidance.clip.model import ClipModel
 from guidance.clip.preprocess import Preprocess
+from guidance.clip.scorer import ClipScorer
 from guidance.errors import ModelError
 from guidance.images import hide_warnings
-from guidance.scorer import ClipScorer
 
 PROMPT = "a fox at sunrise"
 TURNS = 8  # pieces of the files that the sides take turns with

@@ -21,12 +21,12 @@ from benchmarks.measure import least_times, peak_beside, print_peak, read_sizes
 from benchmarks.peers import UsualPainting, UsualStep
 from guidance.clip.model import ClipModel
 from guidance.clip.preprocess import Preprocess
-from guidance.cutouts import CutoutOptions
-from guidance.loop import run
+from guidance.clip.scorer import ClipScorer
 from guidance.models.latents import wrap
-from guidance.objective import PromptObjective
-from guidance.prompts import Prompt
-from guidance.scorer import ClipScorer
+from guidance.objective.cutouts import CutoutOptions
+from guidance.objective.prompted import PromptObjective
+from guidance.prompts.grammar import Prompt
+from guidance.step.loop import run
 from guidance.vqgan.generator import Painting
 
 # name → (precision, cuts in memory at once; None for all)

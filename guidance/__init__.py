@@ -19,46 +19,46 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from guidance.interrupts import begin as _begin
+from guidance.command.interrupts import begin as _begin
 
 if TYPE_CHECKING:
     from guidance.clip.registry import load_clip as load_clip
+    from guidance.clip.scorer import ClipScorer as ClipScorer
     from guidance.clipdraw.technique import draw as draw
-    from guidance.cutouts import CutoutOptions as CutoutOptions
     from guidance.diffusion.technique import diffuse as diffuse
     from guidance.errors import GuidanceError as GuidanceError
-    from guidance.generator import Generator as Generator
-    from guidance.loop import Step as Step
-    from guidance.loop import run as run
-    from guidance.objective import Objective as Objective
-    from guidance.objective import PromptObjective as PromptObjective
-    from guidance.prompts import Prompt as Prompt
-    from guidance.prompts import parse_prompts as parse_prompts
-    from guidance.ranking import Ranked as Ranked
-    from guidance.ranking import rank as rank
-    from guidance.scorer import ClipScorer as ClipScorer
+    from guidance.objective.cutouts import CutoutOptions as CutoutOptions
+    from guidance.objective.prompted import Objective as Objective
+    from guidance.objective.prompted import PromptObjective as PromptObjective
+    from guidance.prompts.grammar import Prompt as Prompt
+    from guidance.prompts.grammar import parse_prompts as parse_prompts
+    from guidance.score.ranking import Ranked as Ranked
+    from guidance.score.ranking import rank as rank
+    from guidance.step.generator import Generator as Generator
+    from guidance.step.loop import Step as Step
+    from guidance.step.loop import run as run
     from guidance.vqgan.technique import paint as paint
 
 _begin()  # before anything that takes long is imported
 
 # Imported on first use: `import guidance` stays instant, and one part does not load all others.
 _HOME = {
-    "ClipScorer": "scorer",
-    "CutoutOptions": "cutouts",
-    "Generator": "generator",
+    "ClipScorer": "clip.scorer",
+    "CutoutOptions": "objective.cutouts",
+    "Generator": "step.generator",
     "GuidanceError": "errors",
-    "Objective": "objective",
-    "Prompt": "prompts",
-    "PromptObjective": "objective",
-    "Ranked": "ranking",
-    "Step": "loop",
+    "Objective": "objective.prompted",
+    "Prompt": "prompts.grammar",
+    "PromptObjective": "objective.prompted",
+    "Ranked": "score.ranking",
+    "Step": "step.loop",
     "diffuse": "diffusion.technique",
     "draw": "clipdraw.technique",
     "load_clip": "clip.registry",
     "paint": "vqgan.technique",
-    "parse_prompts": "prompts",
-    "rank": "ranking",
-    "run": "loop",
+    "parse_prompts": "prompts.grammar",
+    "rank": "score.ranking",
+    "run": "step.loop",
 }
 
 __all__ = [

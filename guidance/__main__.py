@@ -29,7 +29,7 @@ def main(argv: Sequence[str] = ()) -> int:
     known = techniques()
     name = next(iter(argv), "--help")
     if name == "--version":
-        from guidance.record import versions  # takes torch along
+        from guidance.command.record import versions  # takes torch along
 
         print(f"guidance {versions()['guidance']}")
         return 0

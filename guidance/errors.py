@@ -27,7 +27,7 @@ class InputError(GuidanceError, ValueError):
 
 
 class PromptError(InputError):
-    """A prompt does not follow the grammar of `guidance.prompts`."""
+    """A prompt does not follow the grammar of `guidance.prompts.grammar`."""
 
 
 class FileError(GuidanceError, OSError):

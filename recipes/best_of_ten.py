@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import guidance
-from guidance import cli
-from guidance.artifacts import contact_sheet
-from guidance.files import make_folder, write
+from guidance.artefacts.run_folder import contact_sheet
+from guidance.command import cli
+from guidance.files.writing import make_folder, write
 from guidance.images import load_image, to_pil
-from guidance.prompts import slug
+from guidance.prompts.grammar import slug
 
 
 @dataclass(frozen=True, kw_only=True)

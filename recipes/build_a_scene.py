@@ -20,13 +20,13 @@ import tyro
 from PIL import Image
 
 import guidance
-from guidance import cli
-from guidance.artifacts import contact_sheet
+from guidance.artefacts.run_folder import contact_sheet
+from guidance.command import cli
 from guidance.errors import InputError
-from guidance.files import make_folder
+from guidance.files.writing import make_folder
 from guidance.images import to_pil
-from guidance.prompts import slug
-from guidance.ranking import prompts_for_ranking
+from guidance.prompts.grammar import slug
+from guidance.score.ranking import prompts_for_ranking
 
 EDITS = (
     "a painting on the wall@0.3,0.08,0.7,0.42",

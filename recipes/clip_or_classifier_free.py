@@ -16,12 +16,12 @@ from pathlib import Path
 from torch import Tensor
 
 import guidance
-from guidance import cli
-from guidance.artifacts import contact_sheet
-from guidance.files import make_folder
+from guidance.artefacts.run_folder import contact_sheet
+from guidance.command import cli
+from guidance.files.writing import make_folder
 from guidance.images import to_pil
-from guidance.prompts import slug
-from guidance.ranking import prompts_for_ranking
+from guidance.prompts.grammar import slug
+from guidance.score.ranking import prompts_for_ranking
 
 # what is left to its default is on
 KINDS = {

@@ -14,11 +14,11 @@ from typing import Annotated, Literal
 import tyro
 
 import guidance
-from guidance import cli
-from guidance.artifacts import contact_sheet
-from guidance.files import make_folder
+from guidance.artefacts.run_folder import contact_sheet
+from guidance.command import cli
+from guidance.files.writing import make_folder
 from guidance.images import load_image, to_pil
-from guidance.prompts import slug
+from guidance.prompts.grammar import slug
 
 STYLES = (
     "an oil painting by Van Gogh",

@@ -7,10 +7,10 @@ import torch
 from guidance.diffusion import DiffusionOptions
 from guidance.diffusion.generator import Denoising
 from guidance.diffusion.technique import start
-from guidance.loop import Step, run
 from guidance.models.denoiser import Denoiser
-from guidance.objective import Objective
-from guidance.regularisers import Likeness
+from guidance.objective.prompted import Objective
+from guidance.objective.regularisers import Likeness
+from guidance.step.loop import Step, run
 
 TARGET = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(9))
 

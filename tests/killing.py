@@ -30,7 +30,7 @@ def main() -> None:
     """Serve jobs until stdin ends."""
     import torch
 
-    import guidance.runner  # noqa: F401
+    import guidance.command.runner  # noqa: F401
 
     torch.set_num_threads(1)
     for name in TECHNIQUES:
@@ -99,7 +99,7 @@ def work(job: dict, pipe: int) -> int:
 
 def command(job: dict) -> int:
     """Run the technique as its command line does."""
-    from guidance.runner import command
+    from guidance.command.runner import command
 
     technique = importlib.import_module(f"guidance.{job['technique']}.technique")
     return command(getattr(technique, TECHNIQUES[job["technique"]]), job["argv"])

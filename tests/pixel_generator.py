@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from guidance.generator import Generator
+from guidance.step.generator import Generator
 
 
 class Pixels(Generator):

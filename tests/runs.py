@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from guidance.manifest import read_manifest
+from guidance.artefacts.manifest import read_manifest
 
 ROOT = Path(__file__).parents[1]
 

@@ -31,10 +31,10 @@ def test_exports_are_sorted_and_real():
         _ = guidance.nothing
 
 
-@pytest.mark.parametrize("module", ["guidance.conventions", "guidance.scorer", "guidance.prompts",
-                                    "guidance.clipdraw.technique", "guidance.vqgan.technique",
-                                    "guidance.diffusion.technique",
-                                    "guidance.story"])  # fmt: skip
+@pytest.mark.parametrize("module", ["guidance.conventions", "guidance.clip.scorer",
+                                    "guidance.prompts.grammar", "guidance.clipdraw.technique",
+                                    "guidance.vqgan.technique", "guidance.diffusion.technique",
+                                    "guidance.prompts.story"])  # fmt: skip
 def test_docstring_examples(module):
     result = doctest.testmod(importlib.import_module(module))
     assert result.attempted > 0
@@ -76,7 +76,7 @@ def readme_commands(technique: str) -> list[str]:
 @pytest.mark.parametrize("command", readme_commands("clipdraw"))
 def test_readme_drawings(command, tmp_path, monkeypatch, tiny_clip_path):
     from guidance.clipdraw.technique import CLIPDRAW
-    from guidance.runner import command as run
+    from guidance.command.runner import command as run
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
@@ -107,7 +107,7 @@ SMALL = ["--size", "32", "--cuts", "2", "--video-size", "32", "--quiet", "-o", "
 
 @pytest.mark.parametrize("command", readme_commands("vqgan"))
 def test_readme_paintings(command, tmp_path, monkeypatch, tiny_clip_path):
-    from guidance.runner import command as run
+    from guidance.command.runner import command as run
     from guidance.vqgan.technique import VQGAN
 
     monkeypatch.chdir(tmp_path)
@@ -131,8 +131,8 @@ def test_readme_paintings(command, tmp_path, monkeypatch, tiny_clip_path):
 
 @pytest.mark.parametrize("command", readme_commands("pixels"))
 def test_readme_pixels(command, tmp_path, monkeypatch, tiny_clip_path):
+    from guidance.command.runner import command as run
     from guidance.pixels.technique import PIXELS
-    from guidance.runner import command as run
 
     monkeypatch.chdir(tmp_path)
     pictures_to_read()
@@ -143,8 +143,8 @@ def test_readme_pixels(command, tmp_path, monkeypatch, tiny_clip_path):
 
 @pytest.mark.parametrize("command", readme_commands("diffusion"))
 def test_readme_diffusions(command, tmp_path, monkeypatch, tiny_clip_path):
+    from guidance.command.runner import command as run
     from guidance.diffusion.technique import DIFFUSION
-    from guidance.runner import command as run
 
     monkeypatch.chdir(tmp_path)
     pictures_to_read()
@@ -165,8 +165,8 @@ SCORING = ("rerank", "classify", "probe", "look", "interrogate")
 
 def to_score(tiny_clip_path: Path) -> None:
     """Save what the README's scoring commands look at."""
-    from guidance.aesthetic import AestheticHead, save_head
-    from guidance.scorer import ClipScorer
+    from guidance.clip.scorer import ClipScorer
+    from guidance.score.aesthetic import AestheticHead, save_head
 
     names = [f"photos/{n}.png" for n in range(6)] + ["a.png", "b.png", "c.png"]
     names += [f"flowers/{c}/{n}.png" for c in ("daisy", "tulip") for n in range(12)]
@@ -233,8 +233,8 @@ def test_readme_recipes(command, tmp_path, monkeypatch, tiny_clip_path):
 
 
 def test_run_folders_of_the_readme_are_made_by_its_commands():
-    from guidance.prompts import parse_prompts
-    from guidance.slug import run_name
+    from guidance.prompts.grammar import parse_prompts
+    from guidance.prompts.slug import run_name
 
     made = set()
     for technique, command in re.findall(r"^    .*python -m guidance\.(\w+) (.*)$", README, re.M):

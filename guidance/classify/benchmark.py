@@ -11,17 +11,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from guidance import zero_shot
 from guidance.classify import benchmark_report
 from guidance.classify.options import ClassifyOptions
+from guidance.clip.scorer import ClipScorer
+from guidance.command.outputs import check_outputs, say_skipped, say_written
 from guidance.conventions import check_count
 from guidance.data import Samples
 from guidance.data.classes import labelled
 from guidance.embeddings.local import Skipped, embed
 from guidance.errors import FileError, InputError, counted
-from guidance.outputs import check_outputs, say_skipped, say_written
-from guidance.scorer import ClipScorer
-from guidance.templates import templates
+from guidance.score import zero_shot
+from guidance.score.templates import templates
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Measured:
 
     Attributes:
         form: the form.
-        figures: accuracy and calibration, see `guidance.zero_shot`.
+        figures: accuracy and calibration, see `guidance.score.zero_shot`.
         per_class: accuracy of each class, in per cent.
         confusion: images of each class (row) taken for each (column), ``[C, C]``.
-        reliability: see `guidance.zero_shot.reliability`.
+        reliability: see `guidance.score.zero_shot.reliability`.
         guesses: class number each image was taken for, ``[N]``.
         confidence: its probability among the classes, ``[N]``.
     """
@@ -127,7 +127,7 @@ def make_forms(
         default: what `given` means if it is empty and there are no captions.
 
     Raises:
-        InputError, FileError: a template is not allowed, see `guidance.templates`.
+        InputError, FileError: a template is not allowed, see `guidance.score.templates`.
     """
     forms = []
     if captions:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from guidance import tables
 from guidance.classify import matrix
 from guidance.embeddings.local import Skipped
 from guidance.errors import counted
-from guidance.files import atomic, printable, write
-from guidance.tables import table
+from guidance.files import tables
+from guidance.files.tables import table
+from guidance.files.writing import atomic, printable, write
 
 if TYPE_CHECKING:
     from guidance.classify.benchmark import Measured

@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar
 
 import tyro
 
-from guidance.characters import emptiness
-from guidance.cli import Several, alias
-from guidance.collect import read_prompts
+from guidance.command.cli import Several, alias
+from guidance.command.scoring import ScoringOptions
 from guidance.errors import InputError
-from guidance.scoring_options import ScoringOptions
+from guidance.images.collect import read_prompts
+from guidance.prompts.characters import emptiness
 
 LABELS = ("--labels", "--label", "-l")
 IMAGE_FORMS = ("name",)

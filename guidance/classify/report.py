@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from guidance import sheet, tables
+from guidance.artefacts import sheet
 from guidance.embeddings.local import Skipped
-from guidance.files import printable, write
+from guidance.files import tables
+from guidance.files.writing import printable, write
 
 if TYPE_CHECKING:
     from guidance.classify.technique import Classified

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from guidance import scoring_options
 from guidance.classify.options import LABELS, ClassifyOptions
+from guidance.command import scoring as scoring_options
 from guidance.errors import FileError, InputError, counted
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from guidance.clip.scorer import ClipScorer
     from guidance.embeddings.local import Skipped
-    from guidance.scorer import ClipScorer
 
 PROG = "python -m guidance.classify"
 CHUNK = 1024  # images whose probabilities are held at once
@@ -66,14 +66,14 @@ def classify(options: ClassifyOptions) -> int:
         raise InputError("images or folders are needed, before --labels or after --")
     labels = options.all_labels()
     # the rest of the imports takes seconds, and a usage error should not
-    from guidance.collect import collect
+    from guidance.artefacts.sheet import without_sheet
+    from guidance.clip.scorer import ClipScorer
+    from guidance.command.outputs import check_outputs, say_skipped
     from guidance.conventions import check_count
     from guidance.embeddings.local import embed_all
-    from guidance.outputs import check_outputs, say_skipped
-    from guidance.scorer import ClipScorer
-    from guidance.sheet import without_sheet
-    from guidance.templates import templates
-    from guidance.zero_shot import class_embeddings
+    from guidance.images.collect import collect
+    from guidance.score.templates import templates
+    from guidance.score.zero_shot import class_embeddings
 
     check_count("top", options.top, 0)
     options.check_embedding()
@@ -111,7 +111,7 @@ def _report(
 ) -> None:
     """Print and write; `results` is gone through once for each output, so that none is kept."""
     from guidance.classify import report
-    from guidance.outputs import say_written
+    from guidance.command.outputs import say_written
 
     labels = facts["labels"]
     for place, result in enumerate(results()):

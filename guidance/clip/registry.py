@@ -32,7 +32,7 @@ from guidance.clip.published import published
 from guidance.clip.shipped import GUIDES, SHIPPED
 from guidance.converting import shown
 from guidance.errors import InputError, ModelError, unknown
-from guidance.hub import local, quiet
+from guidance.pretrained.hub import local, quiet
 
 if TYPE_CHECKING:
     from guidance.clip.model import ClipModel

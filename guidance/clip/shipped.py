@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from guidance.clip.build import Parts, assemble, load_local
 from guidance.clip.prior import Prior, load_prior
-from guidance.packaged import packaged, pretrained
+from guidance.pretrained.packaged import packaged, pretrained
 
 
 class Shipped(NamedTuple):

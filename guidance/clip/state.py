@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from guidance.clip.published import OPENAI_MARKS
 from guidance.errors import GuidanceError, ModelError, counted, line
-from guidance.foreign import read_state
+from guidance.pretrained.foreign import read_state
 
 MOST_SCALE = 20  # of its logarithm; trained ones are up to 4.8
 _TRANSFORMERS = ("vision_model.encoder.", "text_model.encoder.", "vision_model.embeddings.")
@@ -24,7 +24,7 @@ _IDS = "text.transformer.embeddings.position_ids"  # a buffer of transformers be
 
 
 def read_weights(path: Path, what: str = "checkpoint") -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint of any kind that `guidance.foreign` reads.
+    """Return the tensors of a checkpoint of any kind that `guidance.pretrained.foreign` reads.
 
     Raises:
         ModelError: it is missing or damaged; `what` says what it should have been.

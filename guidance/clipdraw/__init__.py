@@ -2,8 +2,8 @@
 
 from guidance.clipdraw.generator import Drawing as Drawing
 from guidance.clipdraw.options import ClipDrawOptions as ClipDrawOptions
-from guidance.clipdraw.raster import render as render
-from guidance.clipdraw.scene import Scene as Scene
-from guidance.clipdraw.svg import from_svg as from_svg
-from guidance.clipdraw.svg import to_svg as to_svg
 from guidance.clipdraw.technique import draw as draw
+from guidance.vector.raster import render as render
+from guidance.vector.scene import Scene as Scene
+from guidance.vector.svg.drawing import from_svg as from_svg
+from guidance.vector.svg.drawing import to_svg as to_svg

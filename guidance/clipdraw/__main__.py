@@ -3,7 +3,7 @@
 import sys
 
 from guidance.clipdraw.technique import CLIPDRAW
-from guidance.runner import command
+from guidance.command.runner import command
 
 if __name__ == "__main__":
     sys.exit(command(CLIPDRAW))

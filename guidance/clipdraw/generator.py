@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from guidance.clipdraw.raster import render
-from guidance.clipdraw.scene import Scene
-from guidance.clipdraw.svg import to_svg
 from guidance.conventions import check_images
 from guidance.errors import InputError
-from guidance.generator import Generator
+from guidance.step.generator import Generator
+from guidance.vector.raster import render
+from guidance.vector.scene import Scene
+from guidance.vector.svg.drawing import to_svg
 
 REFERENCE = 224  # CLIPDraw's canvas; its learning rates and widths are pixels of it
 RADIUS = 0.1  # spread of a new stroke's control points, as in CLIPDraw

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from guidance.cli import Several, alias
-from guidance.clipdraw.svg_reader import shape_of_svg
+from guidance.command.cli import Several, alias
+from guidance.command.options import GuidedOptions, check_files
 from guidance.conventions import check_range, check_size
 from guidance.errors import InputError
-from guidance.fitting import Size, canvas_of, cropped, shape_of, tell_crop
-from guidance.options import GuidedOptions, check_files
-from guidance.parse import parse_color, parse_palette
+from guidance.images.fitting import Size, canvas_of, cropped, shape_of, tell_crop
+from guidance.images.parse import parse_color, parse_palette
+from guidance.vector.svg.reader import shape_of_svg
 
 # CLIPDraw's notebook pushes away from these two with a factor of 0.3 each
 CLIPDRAW_NEGATIVES = ("A badly drawn sketch.:0.3", "Many ugly, messy drawings.:0.3")
@@ -87,7 +87,7 @@ class ClipDrawOptions(GuidedOptions):
 
     def prompts(self) -> tuple:
         """Return the parsed prompts, with CLIPDraw's negatives if asked for."""
-        from guidance.prompts import parse_prompts
+        from guidance.prompts.grammar import parse_prompts
 
         extra = parse_prompts((), negative=CLIPDRAW_NEGATIVES) if self.clipdraw_negatives else ()
         return super().prompts() + extra

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import torch
 
-from guidance.canvas import load_picture
 from guidance.clipdraw.generator import REFERENCE, Drawing, random_scene, take_colors
 from guidance.clipdraw.options import ClipDrawOptions
-from guidance.clipdraw.scene import Scene
-from guidance.clipdraw.svg import from_svg
+from guidance.command.technique import Technique
 from guidance.conventions import derive_seed, make_generator
-from guidance.loop import Step
-from guidance.parse import parse_color
-from guidance.technique import Technique
+from guidance.images.canvas import load_picture
+from guidance.images.parse import parse_color
+from guidance.step.loop import Step
+from guidance.vector.scene import Scene
+from guidance.vector.svg.drawing import from_svg
 
 # Widths move by a tenth of a pixel a step. CLIPDraw starts all at 1 pixel and takes 1,000 steps to
 # cover the paper; starting up to here gets there in a third of them.
@@ -42,7 +42,7 @@ def draw(prompt: str, **options: object) -> Iterator[Step]:
         0 (1, 3, 224, 224)
         1 (1, 3, 224, 224)
     """
-    from guidance.options import from_table
+    from guidance.command.options import from_table
 
     return CLIPDRAW.steps(from_table(ClipDrawOptions, {"prompt": prompt, **options}, "draw"))
 

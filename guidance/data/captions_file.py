@@ -26,8 +26,8 @@ from typing import Any
 from guidance.data.captions import captions_of, parse_json, tidy
 from guidance.data.samples import Skipped
 from guidance.errors import FileError, InputError
-from guidance.tables import plain
-from guidance.textfile import decode, lines
+from guidance.files.tables import plain
+from guidance.files.text import decode, lines
 
 NAMES = (
     "captions.csv", "captions.tsv", "captions.jsonl", "captions.json", "captions.txt",

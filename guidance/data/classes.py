@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from guidance.collect import is_hidden
 from guidance.data.captions import tidy
 from guidance.data.folder import pictures_below, place_of
 from guidance.data.samples import Sample, Samples
 from guidance.data.shards import read
 from guidance.errors import InputError
-from guidance.textfile import read_lines
+from guidance.files.text import read_lines
+from guidance.images.collect import is_hidden
 
 TOKENIZATION = "_tokenization.txt"
 PARTS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation"))

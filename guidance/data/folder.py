@@ -14,15 +14,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from guidance.collect import collect, is_hidden, passed_over
 from guidance.data.captions import captions_of
 from guidance.data.captions_file import NAMES, Entry, read_captions
 from guidance.data.samples import Sample, Skipped, sample_of
 from guidance.data.tars import TEXTS
 from guidance.errors import FileError, InputError, counted
+from guidance.files.text import decode, lines
 from guidance.images import exists
+from guidance.images.collect import collect, is_hidden, passed_over
 from guidance.images.names import FOREIGN
-from guidance.textfile import decode, lines
 
 
 def read_folder(folder: Path, skipped: Skipped, *, captioned: bool = True) -> list[Sample]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from guidance.data.captions import captions_of, number_of, tags_of, text_of
 from guidance.errors import FileError, InputError, counted
-from guidance.files import printable
+from guidance.files.writing import printable
 from guidance.images import load_image
 
 LISTED = 20  # of what was skipped; the rest is counted

@@ -24,7 +24,7 @@ from guidance.data.folder import place_of, read_folder
 from guidance.data.samples import Sample, Samples, Skipped
 from guidance.data.tars import read_tar
 from guidance.errors import FileError, InputError
-from guidance.files import atomic
+from guidance.files.writing import atomic
 from guidance.images import SUFFIXES
 
 SHARD_BYTES = 38_000_000

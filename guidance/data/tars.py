@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from guidance.collect import is_hidden
 from guidance.data.captions import captions_of, parse_json
 from guidance.data.samples import Sample, Skipped, sample_of
 from guidance.errors import FileError, InputError
+from guidance.files.text import decode, lines
 from guidance.images import SUFFIXES
+from guidance.images.collect import is_hidden
 from guidance.images.names import FOREIGN
-from guidance.textfile import decode, lines
 
 HEADERS = 131_072  # bytes of the headers of one member: long names, attributes
 TEXTS = 1_048_576  # bytes of the captions or the metadata of one picture

@@ -2,8 +2,8 @@
 
 import sys
 
+from guidance.command.runner import command
 from guidance.diffusion.technique import DIFFUSION
-from guidance.runner import command
 
 if __name__ == "__main__":
     sys.exit(command(DIFFUSION))

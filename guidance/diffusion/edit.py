@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from guidance.canvas import load_mask, load_picture, soften
 from guidance.conventions import MAX_SIDE
 from guidance.errors import InputError
-from guidance.fitting import Size
+from guidance.images.canvas import load_mask, load_picture, soften
+from guidance.images.fitting import Size
 
 
 class Margins(NamedTuple):

@@ -6,15 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from guidance.cli import alias
+from guidance.command.cli import alias
+from guidance.command.options import GuidedOptions, check_files
 from guidance.conventions import check_range, check_size
 from guidance.diffusion.edit import Frame, Margins, Source, parse_margins
 from guidance.errors import InputError
-from guidance.fitting import check_mask, check_multiple, fit_size, shape_of, tell_crop
+from guidance.images.fitting import check_mask, check_multiple, fit_size, shape_of, tell_crop
 from guidance.images.masks import read_mask
+from guidance.images.parse import parse_canvas
 from guidance.models.pipelines import Shape
-from guidance.options import GuidedOptions, check_files
-from guidance.parse import parse_canvas
 
 STRENGTH = 0.7  # of a run that starts from a picture, all of which may change
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from guidance.canvas import scale, tile
 from guidance.conventions import check_count, derive_seed, make_generator
 from guidance.diffusion.edit import Edit
 from guidance.diffusion.guide import Guide, Prediction, guided
@@ -21,11 +20,12 @@ from guidance.diffusion.mix import dynamic_threshold, rescale
 from guidance.diffusion.sampler import Sampler
 from guidance.diffusion.wording import Wording
 from guidance.errors import DivergedError, InputError, counted
-from guidance.fitting import check_multiple
-from guidance.generator import Generator, Update
-from guidance.loop import fast_matmul
+from guidance.images.canvas import scale, tile
+from guidance.images.fitting import check_multiple
 from guidance.models.conditions import Condition
 from guidance.models.denoiser import Denoiser
+from guidance.step.generator import Generator, Update
+from guidance.step.loop import fast_matmul
 
 UPSAMPLED_AT_ONCE = 8  # finished pictures in the network that enlarges them
 SAMPLER = "sampler."  # prefix of its memory in the state of a run

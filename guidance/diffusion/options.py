@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from guidance.cli import alias
+from guidance.command.cli import alias
 from guidance.conventions import MAX_SEED, check_range
 from guidance.diffusion.edit_options import EditOptions
 from guidance.diffusion.guide_options import GuideOptions
@@ -13,7 +13,7 @@ from guidance.diffusion.sampler import check_sampler, timestep_count
 from guidance.errors import InputError
 from guidance.models.diffusers_models import check_denoiser, denoiser_shape
 from guidance.models.pipelines import Shape
-from guidance.prompts import Prompt as ParsedPrompt
+from guidance.prompts.grammar import Prompt as ParsedPrompt
 
 PIXELS = Shape((64, 64), 1)  # stands for a model that is known when it is loaded
 

@@ -8,22 +8,22 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from guidance.command.options import from_table
+from guidance.command.technique import Arrangement, Technique
 from guidance.diffusion.edit import Edit
 from guidance.diffusion.generator import Denoising
 from guidance.diffusion.guide_options import SCHEDULES
 from guidance.diffusion.options import DiffusionOptions
 from guidance.diffusion.sampler import Sampler
 from guidance.diffusion.wording import Wording
-from guidance.loop import Step
 from guidance.models.denoiser import Denoiser
 from guidance.models.diffusers_models import load_denoiser
 from guidance.models.pipelines import Shape
-from guidance.objective import Objective
-from guidance.options import from_table
-from guidance.prompts import Prompt
-from guidance.ranking import rank
-from guidance.regularisers import Saturation, Smoothness
-from guidance.technique import Arrangement, Technique
+from guidance.objective.prompted import Objective
+from guidance.objective.regularisers import Saturation, Smoothness
+from guidance.prompts.grammar import Prompt
+from guidance.score.ranking import rank
+from guidance.step.loop import Step
 
 
 def diffuse(prompt: str, **options: object) -> Iterator[Step]:

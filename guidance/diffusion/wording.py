@@ -9,7 +9,7 @@ import torch
 from guidance.images import as_tensor
 from guidance.models.conditions import Condition
 from guidance.models.denoiser import Denoiser
-from guidance.prompts import Prompt
+from guidance.prompts.grammar import Prompt
 
 
 class Wording:

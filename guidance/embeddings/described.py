@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from guidance.errors import FileError, InputError, unknown
-from guidance.files import write
+from guidance.files.writing import write
 
 FILE = "model.json"
 

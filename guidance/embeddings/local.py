@@ -20,16 +20,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from guidance.clip.scorer import ClipScorer
 from guidance.conventions import check_count
 from guidance.converting import shown
+from guidance.embeddings.prefetch import ahead
 from guidance.embeddings.progress import bar
 from guidance.embeddings.reading import Embedded as Embedded
 from guidance.embeddings.reading import Item, Reader, items, with_key
 from guidance.embeddings.store import EmbeddingStore
 from guidance.errors import FileError, InputError, unknown
 from guidance.images import ImageLike, hide_warnings
-from guidance.prefetch import ahead
-from guidance.scorer import ClipScorer
 
 ENGINES = ("local", "ray")
 FLUSH = 4096  # vectors that wait at most before they are written to the store

@@ -30,7 +30,7 @@ from guidance.errors import GuidanceError, InputError, line
 from guidance.images import ImageLike
 
 if TYPE_CHECKING:
-    from guidance.scorer import ClipScorer
+    from guidance.clip.scorer import ClipScorer
 
 GROUP = 16  # batches that an actor takes at once, at most; it is what is done again if one dies
 FAILED = -1  # the index of a row that tells of an error

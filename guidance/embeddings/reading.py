@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from guidance.clip.scorer import ClipScorer
 from guidance.conventions import check_images
 from guidance.embeddings.keys import content_key
 from guidance.errors import FileError, InputError
 from guidance.images import ImageLike, as_tensor, load_image
-from guidance.scorer import ClipScorer
 
 # Files are shrunk by a whole factor, by the JPEG decoder where there is one, to no less than this
 # many times CLIP's input before the exact resize. On photo mosaics that moved scores of the mini

@@ -35,7 +35,7 @@ from guidance.embeddings.keys import as_keys, key_list
 from guidance.embeddings.keys import content_key as content_key
 from guidance.embeddings.parts import DamagedError
 from guidance.errors import FileError, InputError
-from guidance.files import atomic, make_folder
+from guidance.files.writing import atomic, make_folder
 
 PART_BYTES = 128 << 20  # of the vectors of a file that `compact` writes
 STALE = 3600  # seconds after which a hidden file is taken for the rest of a killed process

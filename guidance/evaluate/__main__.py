@@ -2,7 +2,7 @@
 
 import sys
 
-from guidance.cli import choose, main
+from guidance.command.cli import choose, main
 from guidance.evaluate import clip, diffusion, vqgan
 
 COMMANDS = {

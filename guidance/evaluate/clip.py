@@ -14,9 +14,8 @@ from typing import Annotated, Any
 import torch
 from tqdm import tqdm
 
-from guidance import zero_shot
-from guidance.cli import Several, alias
 from guidance.clip import ClipModel, load_clip, parse_specs
+from guidance.command.cli import Several, alias
 from guidance.conventions import MAX_SEED, check_range, resolve_device
 from guidance.data import Samples
 from guidance.data.classes import labelled
@@ -27,9 +26,10 @@ from guidance.evaluate.embed import embed_images
 from guidance.evaluate.judges import check_judge, load_judge
 from guidance.evaluate.report import save
 from guidance.evaluate.retrieval import captioned, embed_pairs, recalls
-from guidance.tables import table
-from guidance.templates import templates
-from guidance.textfile import read_lines
+from guidance.files.tables import table
+from guidance.files.text import read_lines
+from guidance.score import zero_shot
+from guidance.score.templates import templates
 
 DEFAULT = ("openai80",)
 

@@ -22,16 +22,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 import guidance
-from guidance.artifacts import contact_sheet
-from guidance.cli import Several, alias
+from guidance.artefacts.run_folder import contact_sheet
+from guidance.command.cli import Several, alias
 from guidance.conventions import MAX_SEED, check_range, resolve_device
 from guidance.errors import FileError, InputError, unknown
 from guidance.evaluate.judges import Classifier, ClipJudge, check_judge, load_judge
 from guidance.evaluate.probe import PROMPTS
 from guidance.evaluate.report import save
+from guidance.files.tables import table
 from guidance.images import to_pil
 from guidance.models.diffusers_models import check_denoiser
-from guidance.tables import table
 
 # kind → what it changes in the options of a run; the defaults have both
 KINDS: dict[str, dict[str, Any]] = {

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 import guidance
-from guidance.artifacts import contact_sheet
+from guidance.artefacts.run_folder import contact_sheet
 from guidance.evaluate.judges import Classifier, ClipJudge
 from guidance.images import to_pil
 

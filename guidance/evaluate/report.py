@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from guidance.files import write
+from guidance.files.writing import write
 
 
 def save(path: Path, content: dict[str, Any]) -> None:

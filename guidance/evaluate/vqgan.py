@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from guidance.artifacts import contact_sheet
-from guidance.cli import Several, alias
+from guidance.artefacts.run_folder import contact_sheet
+from guidance.command.cli import Several, alias
 from guidance.conventions import check_range, resolve_device
 from guidance.data import Samples, read
 from guidance.data.shards import find
@@ -26,10 +26,10 @@ from guidance.evaluate.embed import on_white
 from guidance.evaluate.judges import check_judge, load_classifier
 from guidance.evaluate.perceptual import Perceptual
 from guidance.evaluate.report import save
+from guidance.files.tables import table
 from guidance.images import to_pil, to_tensor
 from guidance.models.latents import Latents
 from guidance.models.load import check_latents, load_latents
-from guidance.tables import table
 
 SHOWN = 8  # pairs in the contact sheet of each data set
 WINDOW = 11  # pixels, of the structural similarity

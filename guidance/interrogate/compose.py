@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from guidance.clip.scorer import ClipScorer
 from guidance.interrogate.phrases import START
-from guidance.scorer import ClipScorer
 
 # The best phrases of each list that are tried in a round. More of them raise the cosine further, by
 # words that please the model and say nothing of the picture.

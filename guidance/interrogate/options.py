@@ -7,8 +7,8 @@ from typing import Annotated
 
 import tyro
 
-from guidance.cli import alias
-from guidance.scoring_options import ScoringOptions
+from guidance.command.cli import alias
+from guidance.command.scoring import ScoringOptions
 
 
 @dataclass(frozen=True, kw_only=True)

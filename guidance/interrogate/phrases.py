@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from guidance.collect import is_hidden, missing, read_prompts
 from guidance.errors import FileError, InputError
+from guidance.images.collect import is_hidden, missing, read_prompts
 
 OURS = Path(__file__).with_name("lists")
 START = "subjects"  # the list whose phrases begin the words

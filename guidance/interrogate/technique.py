@@ -8,17 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from guidance import scoring_options
+from guidance.command import scoring as scoring_options
 from guidance.errors import FileError, InputError, counted
-from guidance.files import printable, write
+from guidance.files.writing import printable, write
 from guidance.interrogate.options import InterrogateOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from guidance.clip.scorer import ClipScorer
     from guidance.embeddings.local import Skipped
     from guidance.interrogate.compose import Phrase, Words
-    from guidance.scorer import ClipScorer
 
 
 def command(argv: Sequence[str] | None = None) -> int:
@@ -44,12 +44,12 @@ def interrogate(options: InterrogateOptions) -> int:
     # the rest of the imports takes seconds, and a usage error should not
     from tqdm import tqdm
 
-    from guidance.collect import collect
+    from guidance.clip.scorer import ClipScorer
+    from guidance.command.outputs import check_outputs, say_skipped, say_written
     from guidance.conventions import check_count
     from guidance.embeddings.local import embed_all
+    from guidance.images.collect import collect
     from guidance.interrogate.phrases import load_lists
-    from guidance.outputs import check_outputs, say_skipped, say_written
-    from guidance.scorer import ClipScorer
 
     check_count("length", options.length, 0, 50)
     check_count("top", options.top, 0)
@@ -87,7 +87,7 @@ def _answers(
     from tqdm import tqdm
 
     from guidance.interrogate.compose import CANDIDATES, compose, nearest
-    from guidance.zero_shot import mean_embeddings
+    from guidance.score.zero_shot import mean_embeddings
 
     flat = list(dict.fromkeys(p for phrases in lists.values() for p in phrases))
     place = {phrase: number for number, phrase in enumerate(flat)}

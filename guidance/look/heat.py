@@ -22,10 +22,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from guidance.clip.scorer import ClipScorer
 from guidance.clip.tokens import TokenTower, patch_embeddings
 from guidance.conventions import check_count, check_images
 from guidance.errors import InputError, unknown
-from guidance.scorer import ClipScorer
 
 SIDE = 192  # the longer side of a map, in cells
 WIDEST = 2  # zoom of the largest cut-outs of `windows`: a larger one is nearly the whole picture

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from guidance.characters import emptiness
-from guidance.cli import Several, alias
+from guidance.command.cli import Several, alias
+from guidance.command.scoring import ScoringOptions
 from guidance.errors import InputError
-from guidance.scoring_options import ScoringOptions
+from guidance.prompts.characters import emptiness
 
 Paths = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PATH...")]
 MAX_TEXTS = 40  # more cannot be told apart in one picture
@@ -44,7 +44,7 @@ class LookOptions(ScoringOptions):
         given = list(self.texts)
         check_texts(given)
         if self.texts_file is not None:
-            from guidance.collect import read_prompts  # takes torch along, and so seconds
+            from guidance.images.collect import read_prompts  # takes torch along, and so seconds
 
             given += read_prompts(self.texts_file)
         texts = list(dict.fromkeys(text.strip() for text in given))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guidance import scoring_options
+from guidance.command import scoring as scoring_options
 from guidance.errors import FileError, InputError, ModelError, counted, unknown
 from guidance.look.options import (
     HeatOptions,
@@ -21,7 +21,7 @@ from guidance.look.options import (
 if TYPE_CHECKING:
     from PIL import Image
 
-    from guidance.scorer import ClipScorer
+    from guidance.clip.scorer import ClipScorer
 
 MAX_IMAGES = {"matrix": 60, "heat": 24, "write": 24}  # that one picture can show
 TILE = 288  # pixels of the longer side of a picture in a sheet
@@ -55,8 +55,8 @@ def matrix(options: MatrixOptions) -> None:
     texts, files = _prepare("matrix", options, {"csv": options.csv})
     import torch
 
-    from guidance.late_interaction import LateScorer
     from guidance.look import draw
+    from guidance.score.late_interaction import LateScorer
 
     scorer = _scorer(options)
     images = [_load(f, scorer) for f in files]
@@ -113,14 +113,14 @@ def heat(options: HeatOptions) -> None:
 def write(options: WriteOptions) -> None:
     """Write a word on images, and draw the probabilities before, after and with text off."""
     from guidance.conventions import check_count
-    from guidance.text_off import WORDS, clouds, text_directions, write_on
+    from guidance.objective.text_off import WORDS, clouds, text_directions, write_on
 
     check_count("directions", options.directions, 0, len(WORDS))
     if not options.write.strip():
         raise InputError("a word is needed, as in: look write PATH... --write iPod --texts ...")
     texts, files = _prepare("write", options, {"json": options.json})
     from guidance.clip.registry import may_judge_alone
-    from guidance.collect import collect
+    from guidance.images.collect import collect
     from guidance.look import draw
     from guidance.look.written import chances_of, how_moved
 
@@ -158,7 +158,7 @@ def write(options: WriteOptions) -> None:
     if options.json is not None:
         import json
 
-        from guidance.files import write as write_file
+        from guidance.files.writing import write as write_file
 
         content = {"clip": options.clip, "write": options.write, "texts": texts, "images": found}
         write_file(options.json, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
@@ -176,8 +176,8 @@ def video(options: VideoOptions) -> None:
     texts, files = _prepare("video", options, {"csv": options.csv})
     from tqdm import tqdm
 
+    from guidance.artefacts.plot import line_chart
     from guidance.look.video import pool_attention, read_frames, score_frames
-    from guidance.plot import line_chart
 
     file = files[0]
     scorer = _scorer(options)
@@ -187,7 +187,7 @@ def video(options: VideoOptions) -> None:
         raise FileError(f"{file} holds no frames")
     pooled = pool_attention(scores, options.temperature).tolist()
     best = scores.argmax(dim=0).tolist()
-    from guidance.tables import table
+    from guidance.files.tables import table
 
     figures = {
         text: {
@@ -215,9 +215,9 @@ def _prepare(
         raise InputError(f"images or folders are needed, as in: look {kind} PATH... --texts ...")
     # the rest of the imports takes seconds, and a usage error should not
     from guidance.clip.registry import parse_specs
-    from guidance.collect import collect
+    from guidance.command.outputs import check_outputs, say_skipped
     from guidance.conventions import check_count
-    from guidance.outputs import check_outputs, say_skipped
+    from guidance.images.collect import collect
 
     check_count("batch", options.batch, 1, 65536)
     passed: Counter[str] = Counter()
@@ -233,7 +233,7 @@ def _prepare(
 
 
 def _scorer(options: LookOptions) -> ClipScorer:
-    from guidance.scorer import ClipScorer
+    from guidance.clip.scorer import ClipScorer
 
     return ClipScorer(options.clip, device=options.device, precision=options.precision)
 
@@ -263,8 +263,8 @@ def _load(file: Path, scorer: ClipScorer) -> Image.Image:
 
 
 def _table(texts: list[str], rows: list[tuple[str, list[float]]], title: str = "") -> None:
-    from guidance.files import printable
-    from guidance.tables import table
+    from guidance.files.tables import table
+    from guidance.files.writing import printable
 
     figures = {
         printable(name): dict(zip(map(printable, texts), values, strict=True))
@@ -276,15 +276,15 @@ def _table(texts: list[str], rows: list[tuple[str, list[float]]], title: str = "
 def _write_csv(path: str | None, head: list[str], rows) -> None:
     if path is None:
         return
-    from guidance.tables import write_csv
+    from guidance.files.tables import write_csv
 
     lines = ([first, *(f"{v:.6f}" for v in values)] for first, values in rows)
     write_csv(path, [head, *lines])
 
 
 def _save(options: LookOptions, picture: Image.Image, *others: str | None) -> None:
-    from guidance.files import atomic
-    from guidance.outputs import say_written
+    from guidance.command.outputs import say_written
+    from guidance.files.writing import atomic
 
     quality = {} if options.sheet.lower().endswith(".png") else {"quality": 92}
     with atomic(options.sheet) as temporary:

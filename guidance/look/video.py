@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from guidance.clip.scorer import ClipScorer
 from guidance.conventions import check_range
 from guidance.images import to_tensor
 from guidance.images.films import animation_frames, is_animation, video_frames
-from guidance.scorer import ClipScorer
 
 SHRINK = 3  # frames are reduced to no less than this many times CLIP's input
 

@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from guidance.clip.scorer import ClipScorer
 from guidance.images import to_tensor
-from guidance.scorer import ClipScorer
-from guidance.text_off import without_direction
+from guidance.objective.text_off import without_direction
 
 
 def chances_of(

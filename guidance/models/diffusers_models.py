@@ -30,8 +30,6 @@ from guidance.errors import (
     nearest,
     unknown,
 )
-from guidance.foreign import SUFFIXES, read_state
-from guidance.hub import reached
 from guidance.models.components import (
     check_libraries,
     load_network,
@@ -46,7 +44,9 @@ from guidance.models.load import check_latents, latents_factor, load_latents
 from guidance.models.offload import check_offload
 from guidance.models.pipelines import Part, Plan, Shape, read_plan, shape
 from guidance.models.repository import download
-from guidance.packaged import packaged
+from guidance.pretrained.foreign import SUFFIXES, read_state
+from guidance.pretrained.hub import reached
+from guidance.pretrained.packaged import packaged
 
 MINI, AUTO = "mini", "auto"
 LARGE_TEXT_SCALE = 5.0  # as in Stable Diffusion XL's own pipeline

@@ -32,12 +32,12 @@ from guidance.errors import (
     nearest,
     unknown,
 )
-from guidance.foreign import SUFFIXES
-from guidance.hub import reached
 from guidance.models.architecture import read_config
 from guidance.models.folder import Fetch, in_folder, read_json
 from guidance.models.latents import Latents, cell_side, wrap
-from guidance.packaged import packaged, pretrained
+from guidance.pretrained.foreign import SUFFIXES
+from guidance.pretrained.hub import reached
+from guidance.pretrained.packaged import packaged, pretrained
 
 if TYPE_CHECKING:
     from torch import nn

@@ -22,7 +22,7 @@ from guidance.models.latents import Latents
 from guidance.models.load import load_latents
 from guidance.models.noise_aware import NoiseAware
 from guidance.models.pipelines import shape
-from guidance.packaged import packaged, pretrained
+from guidance.pretrained.packaged import packaged, pretrained
 
 BASE, UPSAMPLER, NOISE_AWARE = "mini-diffusion", "mini-upsampler", "mini-noise-aware"
 CLIP = "mini-guide"  # whose embeddings the networks have learned

@@ -21,7 +21,6 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
 from guidance.errors import ModelError
-from guidance.foreign import read_state
 from guidance.models.fit import faults
 from guidance.models.openai_architecture import (
     HEAD_CHANNELS,
@@ -31,6 +30,7 @@ from guidance.models.openai_architecture import (
     published,
 )
 from guidance.models.openai_names import openai_names, own_rows, wanted_shapes
+from guidance.pretrained.foreign import read_state
 
 GROUPS, EPSILON = 32, 1e-5  # of every group norm
 _FIRST, _TIME = "input_blocks.0.0.weight", "time_embed.0.weight"

@@ -18,9 +18,9 @@ from diffusers.models.autoencoders.vq_model import VQEncoderOutput
 from torch import Tensor, nn
 
 from guidance.errors import ModelError
-from guidance.foreign import read_state
 from guidance.models.architecture import GROUPS, Architecture, infer, read_config
 from guidance.models.fit import faults
+from guidance.pretrained.foreign import read_state
 
 # parts of a training that a picture does not need
 _IGNORED = ("loss.", "model_ema.", "colorize", "temperature_scheduler.", "quantize.used")

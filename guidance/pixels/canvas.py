@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from guidance.regularisers import nearest_colors
+from guidance.objective.regularisers import nearest_colors
 
 # Brightness, red-blue and green-magenta, the axes along which the colours of photographs are about
 # uncorrelated (Ohta et al. 1980, "Color information for region segmentation"), as unit rows times

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from guidance.generator import Generator
 from guidance.pixels.canvas import Art, Canvas
+from guidance.step.generator import Generator
 
 LAST = 0.1  # the learning rate falls to this fraction of the first: late steps only refine
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
-from guidance.cli import Several, alias
+from guidance.command.cli import Several, alias
+from guidance.command.options import GuidedOptions, check_files
 from guidance.conventions import MIN_SIDE, check_range, check_size
 from guidance.errors import InputError
-from guidance.fitting import canvas_of, shape_of, tell_crop
-from guidance.options import GuidedOptions, check_files
-from guidance.parse import parse_palette
+from guidance.images.fitting import canvas_of, shape_of, tell_crop
+from guidance.images.parse import parse_palette
 
 
 class Defaults(NamedTuple):

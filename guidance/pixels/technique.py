@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import torch
 
-from guidance.canvas import load_picture
+from guidance.command.options import from_table
+from guidance.command.technique import Technique
 from guidance.conventions import derive_seed, make_generator
-from guidance.loop import Step
-from guidance.objective import Objective
-from guidance.options import from_table
+from guidance.images.canvas import load_picture
+from guidance.objective.prompted import Objective
+from guidance.objective.regularisers import Smoothness
 from guidance.pixels.canvas import Art, Canvas, Fourier, Rgb
 from guidance.pixels.generator import Pixels
 from guidance.pixels.options import PixelsOptions
-from guidance.regularisers import Smoothness
-from guidance.technique import Technique
+from guidance.step.loop import Step
 
 NOISE = 0.02  # spread of the first values: enough to be no two starts alike, too faint to be seen
 

@@ -9,10 +9,10 @@ import torch
 
 from guidance.clip.features import project
 from guidance.clip.registry import load_clip
-from guidance.collect import collect
+from guidance.command.outputs import say_skipped, say_written
 from guidance.conventions import resolve_device
 from guidance.errors import InputError
-from guidance.outputs import say_skipped, say_written
+from guidance.images.collect import collect
 from guidance.probe import report
 from guidance.probe.head import load
 from guidance.probe.options import ProbeOptions

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from guidance.clip.model import ClipModel
 from guidance.errors import FileError, ModelError, line
-from guidance.files import atomic
+from guidance.files.writing import atomic
 from guidance.probe.logistic import Linear
 from guidance.probe.methods import Learned
 from guidance.probe.options import METHODS

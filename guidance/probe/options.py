@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from guidance.cli import Several, alias
+from guidance.command.cli import Several, alias
+from guidance.command.scoring import ScoringOptions
 from guidance.errors import InputError
-from guidance.scoring_options import ScoringOptions
 
 METHODS = ("linear", "coop", "cocoop")
 MAX_SHOTS = 100_000

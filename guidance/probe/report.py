@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from guidance import tables
 from guidance.errors import InputError
-from guidance.files import atomic, printable, write
+from guidance.files import tables
+from guidance.files.writing import atomic, printable, write
 from guidance.probe.curve import Point
 
 
@@ -58,7 +58,7 @@ def write_json(path: str | os.PathLike, points: Sequence[Point], facts: Mapping[
 
 def write_plot(path: str | os.PathLike, points: Sequence[Point], title: str) -> None:
     """Draw accuracy against shots with bands of one deviation; zero-shot is a level line."""
-    from guidance.plot import line_chart
+    from guidance.artefacts.plot import line_chart
 
     few = [p for p in points if p.shots]
     if not few:  # unreadable pictures may leave a class with fewer than the first number of shots

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guidance import scoring_options
+from guidance.command import scoring as scoring_options
 from guidance.errors import InputError, counted
-from guidance.files import check_place
+from guidance.files.writing import check_place
 from guidance.probe.options import ProbeOptions
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from guidance.probe.curve import Point
     from guidance.probe.data import Bank, Pictures
     from guidance.probe.methods import Learned
-    from guidance.ranking import Skipped
+    from guidance.score.ranking import Skipped
 
 SUFFIXES = {
     "plot": (".png", ".jpg", ".jpeg", ".webp"),
@@ -49,10 +49,10 @@ def probe(options: ProbeOptions) -> int:
         return apply(options)
     # the rest of the imports takes seconds, and a usage error should not
     from guidance.clip.registry import load_clip
+    from guidance.command.outputs import say_skipped, say_written
     from guidance.conventions import resolve_device
-    from guidance.outputs import say_skipped, say_written
     from guidance.probe import data
-    from guidance.templates import templates
+    from guidance.score.templates import templates
 
     sentences = templates(options.template or ["photo"])
     pictures = data.read(
@@ -109,7 +109,7 @@ def _zero_shot(
 ) -> Point:
     from guidance.probe.curve import Point
     from guidance.probe.methods import zero_shot
-    from guidance.zero_shot import class_embeddings
+    from guidance.score.zero_shot import class_embeddings
 
     if pictures.captions and not options.template:
         classes = class_embeddings(clip, pictures.captions, ["{}"])
@@ -126,7 +126,7 @@ def _learn(
 
     from tqdm import tqdm
 
-    from guidance.files import printable
+    from guidance.files.writing import printable
     from guidance.probe.curve import Point, few_shot, possible, with_all
     from guidance.probe.methods import learner
 

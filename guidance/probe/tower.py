@@ -12,11 +12,11 @@ from torch import Tensor
 from guidance.clip.features import features
 from guidance.clip.fingerprint import combine
 from guidance.clip.model import ClipModel
+from guidance.clip.scorer import ClipScorer
 from guidance.embeddings.local import Embedded, embed
 from guidance.embeddings.store import EmbeddingStore
 from guidance.errors import FileError, counted
-from guidance.ranking import Skipped
-from guidance.scorer import ClipScorer
+from guidance.score.ranking import Skipped
 
 
 class _Tower:

@@ -60,7 +60,7 @@ def combine(columns: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tens
         columns: criterion → scores ``[N]``.
         weights: criterion → weight, as of `parse_by`.
     """
-    from guidance.statistics import standardised
+    from guidance.score.statistics import standardised
 
     counting = {name: weight for name, weight in weights.items() if weight}
     if len(counting) == 1 and (one := next(iter(counting))) and counting[one] > 0:

@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from guidance import tables
 from guidance.conventions import check_count, derive_seed
 from guidance.errors import InputError
-from guidance.files import atomic
+from guidance.files import tables
+from guidance.files.writing import atomic
 
 RESAMPLES = 1000  # for the band; fewer of very many scores
 WORK = 20_000_000  # scores to sort for it, about 2 seconds
@@ -115,7 +115,7 @@ def write_gain(path: str | os.PathLike, curves: dict[str, Curve], *, unit: str, 
     if Path(path).suffix.lower() == ".csv":
         tables.write_csv(path, _rows(curves))
         return
-    from guidance.plot import line_chart
+    from guidance.artefacts.plot import line_chart
 
     lines, bands = {}, {}
     for name, curve in curves.items():

@@ -19,10 +19,10 @@ from pathlib import Path
 from PIL import Image
 
 from guidance.errors import FileError, counted
-from guidance.files import printable, write
+from guidance.files.writing import printable, write
 from guidance.images import load_image
-from guidance.packaged import packaged
-from guidance.ranking import Ranked
+from guidance.pretrained.packaged import packaged
+from guidance.score.ranking import Ranked
 
 GALLERY_IMAGES = 500  # a page of more is slow to open
 SIDES = ((60, 512), (200, 384), (GALLERY_IMAGES, 256))  # up to so many images, pixels a side

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from guidance.statistics import spearman, standardised
+from guidance.score.statistics import spearman, standardised
 
 FEWEST = 8  # images; of fewer, agreement and disagreement look alike
 # The judge should grant the best at least this share of the lead the first scorer gives them. For

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import tyro
 
-from guidance.cli import Several, alias
-from guidance.collect import read_prompts
+from guidance.command.cli import Several, alias
+from guidance.command.scoring import ScoringOptions
 from guidance.errors import InputError
+from guidance.images.collect import read_prompts
 from guidance.rerank.criteria import parse_by
-from guidance.scoring_options import ScoringOptions
 
 NEAR = 0.95  # cosine of near-duplicates, for --unique alone
 

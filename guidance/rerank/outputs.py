@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from guidance import outputs, sheet, tables
+from guidance.artefacts import sheet
+from guidance.command import outputs
 from guidance.errors import counted
-from guidance.files import atomic, make_folder, printable, write
-from guidance.prompts import Prompt
-from guidance.ranking import Ranked, Ranking
+from guidance.files import tables
+from guidance.files.writing import atomic, make_folder, printable, write
+from guidance.prompts.grammar import Prompt
 from guidance.rerank.options import RerankOptions
+from guidance.score.ranking import Ranked, Ranking
 
 OUTPUTS = ("csv", "json", "sheet", "gallery", "gain")
 

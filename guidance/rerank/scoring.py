@@ -1,7 +1,7 @@
 """Files → their scores by every criterion, and their order.
 
 Without a need for the embeddings of all images at once, files are streamed through
-`guidance.ranking`; otherwise the embeddings are held, 4 D bytes an image.
+`guidance.score.ranking`; otherwise the embeddings are held, 4 D bytes an image.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from guidance.aesthetic import AestheticHead
+from guidance.clip.scorer import ClipScorer
 from guidance.embeddings import topk
-from guidance.prompts import Prompt
-from guidance.ranking import Ranked, Ranking, Skipped, rank, targets
+from guidance.prompts.grammar import Prompt
 from guidance.rerank.criteria import combine, parse_by
 from guidance.rerank.judge import judge_column
 from guidance.rerank.options import RerankOptions
-from guidance.scorer import ClipScorer
+from guidance.score.aesthetic import AestheticHead
+from guidance.score.ranking import Ranked, Ranking, Skipped, rank, targets
 
 
 @dataclass(frozen=True)

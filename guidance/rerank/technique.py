@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guidance import scoring_options
+from guidance.command import scoring as scoring_options
 from guidance.errors import FileError, InputError, counted
-from guidance.files import printable
+from guidance.files.writing import printable
 from guidance.rerank.options import RerankOptions
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ def rerank(options: RerankOptions) -> int:
     options.check()
     prompts, paths = options.split()
     # the rest of the imports takes seconds, and a usage error should not
-    from guidance.aesthetic import load_head
-    from guidance.collect import collect
+    from guidance.command.outputs import say_skipped
     from guidance.conventions import check_count
-    from guidance.outputs import say_skipped
-    from guidance.ranking import prompts_for_ranking
+    from guidance.images.collect import collect
     from guidance.rerank.outputs import check_outputs
+    from guidance.score.aesthetic import load_head
+    from guidance.score.ranking import prompts_for_ranking
 
     check_count("top", options.top, 0)
     options.check_embedding()

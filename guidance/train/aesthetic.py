@@ -1,4 +1,4 @@
-"""Rated pictures → a linear head on CLIP that rates others (`guidance.aesthetic`).
+"""Rated pictures → a linear head on CLIP that rates others (`guidance.score.aesthetic`).
 
 ``FOLDER/ratings.csv`` has a row a picture and the columns ``image``, relative to the folder, and
 ``rating``, a number in any unit. The head is the ridge regression of the ratings on the image
@@ -21,12 +21,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from guidance.aesthetic import AestheticHead, check_out, save_head
 from guidance.conventions import check_count, check_range, derive_seed, make_generator
 from guidance.errors import FileError, InputError, counted, unknown
-from guidance.statistics import pearson, spearman
-from guidance.tables import plain
-from guidance.textfile import decode
+from guidance.files.tables import plain
+from guidance.files.text import decode
+from guidance.score.aesthetic import AestheticHead, check_out, save_head
+from guidance.score.statistics import pearson, spearman
 
 NAME = "ratings.csv"
 COLUMNS = ("image", "rating")
@@ -96,8 +96,8 @@ def train(options: AestheticOptions) -> None:
     check_count("batch", options.batch, 1, 65536)
     check_count("workers", options.workers, 0, 64)
     files, ratings = read_ratings(options.data)
+    from guidance.clip.scorer import ClipScorer
     from guidance.embeddings.local import embed_all
-    from guidance.scorer import ClipScorer
 
     scorer = ClipScorer(options.clip, device=options.device, precision=options.precision)
     vectors, _, skipped = embed_all(
@@ -200,6 +200,6 @@ def read_ratings(folder: Path) -> tuple[list[Path], Tensor]:
 
 
 if __name__ == "__main__":
-    from guidance.cli import main
+    from guidance.command.cli import main
 
     raise SystemExit(main(AestheticOptions, train, prog="python -m guidance.train.aesthetic"))

@@ -27,7 +27,7 @@ from guidance.clip.context import cut
 from guidance.conventions import resolve_device
 from guidance.data import shards
 from guidance.errors import FileError
-from guidance.files import atomic, make_folder
+from guidance.files.writing import atomic, make_folder
 from guidance.train import model, student
 from guidance.train.adversarial import Fooling, attack
 from guidance.train.config import ClipOptions, take_config
@@ -294,7 +294,7 @@ def train(options: ClipOptions) -> None:
 
 
 if __name__ == "__main__":
-    from guidance.cli import main
+    from guidance.command.cli import main
 
     name = "python -m guidance.train.clip"
     raise SystemExit(main(ClipOptions, train, prog=name, base=take_config, taken=["--config"]))

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from guidance.cli import Several, take_option
+from guidance.command.cli import Several, take_option
+from guidance.command.options import from_table
 from guidance.conventions import MAX_SEED, check_range, resolve_device
 from guidance.errors import FileError, InputError, unknown
-from guidance.options import from_table
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -30,11 +30,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from guidance.cli import Several
+from guidance.command.cli import Several
 from guidance.data import Sample, Samples, shards
 from guidance.data.shards import ShardWriter, encode
 from guidance.errors import FileError, InputError
-from guidance.files import make_folder, write
+from guidance.files.writing import make_folder, write
 from guidance.train import duplicates, flora, names, painterly, scenes, sources
 from guidance.train.prompts import made_up
 from guidance.train.sources import SIDE
@@ -285,6 +285,6 @@ def _built(folder: Path, name: str) -> Samples:
 
 
 if __name__ == "__main__":
-    from guidance.cli import main
+    from guidance.command.cli import main
 
     raise SystemExit(main(DataOptions, build, prog="python -m guidance.train.data"))

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from guidance.conventions import derive_seed, make_generator, resolve_device
 from guidance.errors import FileError, InputError, line
-from guidance.files import atomic, make_folder
+from guidance.files.writing import atomic, make_folder
 from guidance.models.folder import read_json
 from guidance.models.latent_unet import LatentUNet
 from guidance.train.diffusion_options import DiffusionTraining
@@ -213,6 +213,6 @@ def train(options: DiffusionTraining) -> None:
 
 
 if __name__ == "__main__":
-    from guidance.cli import main
+    from guidance.command.cli import main
 
     raise SystemExit(main(DiffusionTraining, train, prog="python -m guidance.train.diffusion"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from guidance.cli import Several
+from guidance.command.cli import Several
 from guidance.conventions import check_range
 from guidance.errors import InputError
 from guidance.train.run_options import RunOptions

@@ -21,12 +21,12 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from guidance.cli import Several
 from guidance.clip import ClipModel, load_clip
+from guidance.command.cli import Several
 from guidance.conventions import check_range, resolve_device
 from guidance.data import Samples, read
 from guidance.errors import FileError, InputError, counted
-from guidance.files import atomic
+from guidance.files.writing import atomic
 from guidance.models.latent_unet import enlarge
 from guidance.models.latents import Latents
 from guidance.models.load import check_latents, load_latents
@@ -197,6 +197,6 @@ def prepare(options: LatentsOptions) -> None:
 
 
 if __name__ == "__main__":
-    from guidance.cli import main
+    from guidance.command.cli import main
 
     raise SystemExit(main(LatentsOptions, prepare, prog="python -m guidance.train.latents"))

@@ -15,7 +15,7 @@ from guidance.clip.published import published
 from guidance.clip.registry import parse_specs
 from guidance.clip.tokenizers import build_tokenizer
 from guidance.errors import InputError, ModelError, unknown
-from guidance.files import atomic, make_folder, write
+from guidance.files.writing import atomic, make_folder, write
 from guidance.models.folder import read_json
 
 CONFIGS = Path(__file__).parents[1] / "clip" / "configs"

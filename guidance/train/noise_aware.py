@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from guidance.cli import Several
+from guidance.command.cli import Several
 from guidance.conventions import (
     check_range,
     derive_seed,
@@ -26,7 +26,7 @@ from guidance.conventions import (
     resolve_device,
 )
 from guidance.errors import InputError
-from guidance.files import atomic, make_folder
+from guidance.files.writing import atomic, make_folder
 from guidance.models.folder import read_json
 from guidance.models.latent_unet import LatentUNet
 from guidance.models.noise_aware import NoiseAware
@@ -119,6 +119,6 @@ def train(options: NoiseAwareTraining) -> None:
 
 
 if __name__ == "__main__":
-    from guidance.cli import main
+    from guidance.command.cli import main
 
     raise SystemExit(main(NoiseAwareTraining, train, prog="python -m guidance.train.noise_aware"))

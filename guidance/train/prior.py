@@ -21,15 +21,15 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from torch import Tensor
 
-from guidance.cli import Several
 from guidance.clip import ClipModel, load_clip
 from guidance.clip.classifier import image_classifier
 from guidance.clip.prior import Prior, remember
+from guidance.command.cli import Several
 from guidance.data import Samples, read
 from guidance.errors import InputError
 from guidance.evaluate.embed import embed_images, on_white
 from guidance.evaluate.retrieval import embed_pairs
-from guidance.files import write
+from guidance.files.writing import write
 from guidance.images import as_tensor
 from guidance.train.moments import class_images
 from guidance.train.names import with_article
@@ -135,6 +135,6 @@ def train(options: PriorOptions) -> None:
 
 
 if __name__ == "__main__":
-    from guidance.cli import main
+    from guidance.command.cli import main
 
     raise SystemExit(main(PriorOptions, train, prog="python -m guidance.train.prior"))

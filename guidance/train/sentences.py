@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from guidance.errors import FileError, InputError, counted
-from guidance.files import atomic, write
+from guidance.files.writing import atomic, write
 
 
 @dataclass(frozen=True)

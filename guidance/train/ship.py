@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Literal
 
 from guidance.errors import InputError
-from guidance.files import write
-from guidance.packaged import HASHES
+from guidance.files.writing import write
+from guidance.pretrained.packaged import HASHES
 from guidance.train import model
 
 # option → the weights in the folder it names
@@ -75,6 +75,6 @@ def list_hash(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    from guidance.cli import main
+    from guidance.command.cli import main
 
     raise SystemExit(main(ShipOptions, ship, prog="python -m guidance.train.ship"))

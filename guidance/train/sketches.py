@@ -18,16 +18,16 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from guidance.aims import SCALE, SHARPEN, TEXT_SHARE
 from guidance.clip.prior import OTHER
 from guidance.clipdraw.generator import REFERENCE, points_factor, random_scene
-from guidance.clipdraw.raster import render
-from guidance.clipdraw.scene import Scene
-from guidance.objective import spherical_distance
+from guidance.objective.aims import SCALE, SHARPEN, TEXT_SHARE
+from guidance.objective.prompted import spherical_distance
 from guidance.train.augment import guided
 from guidance.train.config import TURNS
 from guidance.train.loader import ROOM, Batch
 from guidance.train.parallel import Chunks
+from guidance.vector.raster import render
+from guidance.vector.scene import Scene
 
 MOVES = 2  # steps of a drawing when it is its turn
 STROKES = 256
@@ -146,7 +146,7 @@ class Sketches:
     def aims(self, rows: Tensor, subjects: Subjects) -> tuple[Tensor, Tensor]:
         """Return what the drawings `rows` are aimed at, and which classes they contrast with.
 
-        As `guidance.aims` has it: unit embeddings ``[n, D]``, and a mask ``[n, C]``.
+        As `guidance.objective.aims` has it: unit embeddings ``[n, D]``, and a mask ``[n, C]``.
         """
         own = self.state["class"][rows].to(subjects.images.device)
         shown = (own < 0)[:, None]
@@ -161,8 +161,7 @@ class Sketches:
     ) -> tuple[Tensor, Tensor]:
         """Take the drawings `rows` one step further; return the views, clean and as seen.
 
-        The loss is that of the guidance loop (`guidance.objective.PromptObjective`), for one view
-        of each.
+        The loss is that of the guidance loop (`PromptObjective`), for one view of each.
         """
         leaves = {key: self.state[key][rows].requires_grad_() for key in RATES}
         targets, rivals = self.aims(rows, subjects)

@@ -15,9 +15,9 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image, ImageOps
 
-from guidance.collect import is_hidden
 from guidance.data import Sample
 from guidance.images import load_image
+from guidance.images.collect import is_hidden
 from guidance.train import names
 
 SIDE = 144  # pixels; the training sees random crops of this canvas

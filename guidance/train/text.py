@@ -25,12 +25,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from guidance.cli import Several
 from guidance.clip.context import cut
+from guidance.command.cli import Several
 from guidance.data import shards
 from guidance.errors import InputError
-from guidance.files import make_folder
-from guidance.textfile import read_lines
+from guidance.files.text import read_lines
+from guidance.files.writing import make_folder
 from guidance.train import model as mini
 from guidance.train.names import with_article
 from guidance.train.parallel import Chunks
@@ -236,7 +236,7 @@ def agreement(text: torch.nn.Module, tokens: Tensor, target: Tensor) -> float:
 
 
 if __name__ == "__main__":
-    from guidance.cli import choose, main
+    from guidance.command.cli import choose, main
 
     COMMANDS = {"embed": (EmbedOptions, embed), "distil": (DistilOptions, distil)}
     PROG = "python -m guidance.train.text"

@@ -27,7 +27,7 @@ from guidance.conventions import derive_seed, make_generator, resolve_device
 from guidance.data import shards
 from guidance.errors import FileError, line
 from guidance.evaluate.perceptual import Perceptual
-from guidance.files import atomic, make_folder, write
+from guidance.files.writing import atomic, make_folder, write
 from guidance.models.folder import read_json
 from guidance.train.codebook import Codebook, perplexity
 from guidance.train.parallel import Chunks
@@ -273,6 +273,6 @@ def train(options: VqganTraining) -> None:
 
 
 if __name__ == "__main__":
-    from guidance.cli import main
+    from guidance.command.cli import main
 
     raise SystemExit(main(VqganTraining, train, prog="python -m guidance.train.vqgan"))

@@ -2,7 +2,7 @@
 
 import sys
 
-from guidance.runner import command
+from guidance.command.runner import command
 from guidance.vqgan.technique import VQGAN
 
 if __name__ == "__main__":

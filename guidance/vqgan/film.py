@@ -18,13 +18,13 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from guidance.canvas import load_picture
-from guidance.collect import is_hidden
 from guidance.conventions import check_count, check_range
 from guidance.errors import FileError, InputError
 from guidance.images import is_image_path, load_image
+from guidance.images.canvas import load_picture
+from guidance.images.collect import is_hidden
 from guidance.images.films import film_facts, film_frames
-from guidance.objective import Evaluation, Objective
+from guidance.objective.prompted import Evaluation, Objective
 from guidance.vqgan.generator import Camera, Painting
 
 

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from guidance.canvas import scale
 from guidance.conventions import check_range, check_shape, derive_seed, make_generator
 from guidance.errors import InputError, unknown
-from guidance.fitting import check_multiple
-from guidance.generator import Generator
+from guidance.images.canvas import scale
+from guidance.images.fitting import check_multiple
 from guidance.models.latents import Latents
 from guidance.models.quantize import clamp_channels
+from guidance.step.generator import Generator
 
 OPTIMIZERS = {
     "adam": torch.optim.Adam,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from guidance.cli import alias
+from guidance.command.cli import alias
+from guidance.command.options import GuidedOptions
 from guidance.conventions import check_range
 from guidance.errors import InputError
-from guidance.objective import Objective
-from guidance.options import GuidedOptions
+from guidance.objective.prompted import Objective
 from guidance.vqgan.camera import Move, Zoom
 from guidance.vqgan.film import Facts, Film, LikeFilm, Reader, Source
 

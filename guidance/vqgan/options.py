@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from guidance.cli import Several, alias
+from guidance.command.cli import Several, alias
+from guidance.command.options import GuidedOptions, check_files
 from guidance.conventions import MAX_SIDE, check_range, check_size
-from guidance.cutouts import CutoutOptions
 from guidance.errors import InputError, unknown
-from guidance.fitting import Size, canvas_of, check_mask, check_multiple, shape_of, tell_crop
+from guidance.images.fitting import Size, canvas_of, check_mask, check_multiple, shape_of, tell_crop
 from guidance.images.masks import read_mask
+from guidance.images.parse import Rgb, parse_canvas, parse_palette
 from guidance.models.load import check_latents, is_local, latents_factor
-from guidance.options import GuidedOptions, check_files
-from guidance.parse import Rgb, parse_canvas, parse_palette
-from guidance.prompts import Prompt as ParsedPrompt
+from guidance.objective.cutouts import CutoutOptions
+from guidance.prompts.grammar import Prompt as ParsedPrompt
 from guidance.vqgan.generator import check_optimizer
 from guidance.vqgan.motion_options import MotionOptions
 

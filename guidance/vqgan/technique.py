@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from guidance.canvas import load_mask, load_picture
+from guidance.command.technique import Technique
 from guidance.conventions import derive_seed, make_generator
-from guidance.loop import Step
+from guidance.images.canvas import load_mask, load_picture
 from guidance.models.latents import Latents
 from guidance.models.load import load_latents
-from guidance.objective import Objective
-from guidance.regularisers import Likeness, PaletteDistance, Saturation, Smoothness
-from guidance.technique import Technique
+from guidance.objective.prompted import Objective
+from guidance.objective.regularisers import Likeness, PaletteDistance, Saturation, Smoothness
+from guidance.step.loop import Step
 from guidance.vqgan.generator import Painting
 from guidance.vqgan.noise import noise_image
 from guidance.vqgan.options import VqganOptions
@@ -40,7 +40,7 @@ def paint(prompt: str, **options: object) -> Iterator[Step]:
         0 (1, 3, 64, 96)
         1 (1, 3, 64, 96)
     """
-    from guidance.options import from_table
+    from guidance.command.options import from_table
 
     return VQGAN.steps(from_table(VqganOptions, {"prompt": prompt, **options}, "paint"))
 

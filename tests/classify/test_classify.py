@@ -13,7 +13,7 @@ from PIL import Image
 from tiny_clip import build_tiny
 
 from guidance.classify.technique import Classified, command
-from guidance.scorer import ClipScorer
+from guidance.clip.scorer import ClipScorer
 
 LABELS = ("an astronaut", "a cat", "a cup of coffee", "a rocket", "a dog")
 PHOTOS = {ASTRONAUT: "an astronaut", CAT: "a cat", COFFEE: "a cup of coffee", ROCKET: "a rocket"}

@@ -14,7 +14,7 @@ from tiny_clip import build_tiny
 from guidance.clip import load_clip
 from guidance.clip.model import ClipModel
 from guidance.clip.registry import load_network
-from guidance.scorer import ClipScorer
+from guidance.clip.scorer import ClipScorer
 
 RESNET = {"layers": [1, 1, 1, 1], "width": 8}
 

@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from guidance import hub
 from guidance.clip import load_clip, parse_specs
 from guidance.errors import InputError, ModelError
+from guidance.pretrained import hub
 
 
 def test_names_of_files_that_cannot_be_read(tmp_path):

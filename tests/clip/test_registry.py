@@ -16,7 +16,7 @@ from tiny_clip import TINY, build_tiny
 
 from guidance.clip import ClipSpec, load_clip, parse_specs
 from guidance.errors import InputError, ModelError
-from guidance.hub import local
+from guidance.pretrained.hub import local
 
 WEIGHTS = "open_clip_model.safetensors"
 

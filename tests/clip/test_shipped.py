@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from guidance.clip import load_clip, shipped
-from guidance.packaged import pretrained
+from guidance.pretrained.packaged import pretrained
 
 
 @pytest.mark.parametrize("name", sorted({f for s in shipped.SHIPPED.values() for f in s[1:] if f}))

@@ -10,8 +10,8 @@ from guidance.clipdraw import ClipDrawOptions, Scene, from_svg, render
 from guidance.clipdraw.generator import Drawing, random_scene, take_colors
 from guidance.clipdraw.technique import build
 from guidance.errors import InputError
-from guidance.loop import run
-from guidance.regularisers import Likeness
+from guidance.objective.regularisers import Likeness
+from guidance.step.loop import run
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from guidance.data import read
 from guidance.errors import FileError, InputError
-from guidance.tables import write_csv
+from guidance.files.tables import write_csv
 
 TWO = {"a.png": ("a red dot",), "b.png": ("a blue field",)}
 

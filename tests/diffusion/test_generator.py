@@ -10,7 +10,6 @@ import tiny_diffusion
 import torch
 from diffusing import TARGET, finish, make, pictures
 
-from guidance.canvas import tile
 from guidance.conventions import derive_seed, make_generator
 from guidance.diffusion import DiffusionOptions
 from guidance.diffusion.sampler import Sampler
@@ -18,10 +17,11 @@ from guidance.diffusion.technique import DIFFUSION
 from guidance.diffusion.wording import Wording
 from guidance.errors import DivergedError, InputError
 from guidance.images import to_pil
-from guidance.loop import fast_matmul, run
+from guidance.images.canvas import tile
 from guidance.models.diffusers_models import load_denoiser
-from guidance.prompts import parse_prompts
-from guidance.regularisers import Likeness, Smoothness
+from guidance.objective.regularisers import Likeness, Smoothness
+from guidance.prompts.grammar import parse_prompts
+from guidance.step.loop import fast_matmul, run
 
 
 def noise(model, seeds=(0, 1), what=("start",)) -> torch.Tensor:

@@ -7,7 +7,6 @@ import tiny_vqgan
 import torch
 from diffusing import TARGET, finish, make
 
-from guidance import checkpoint
 from guidance.clip import ClipModel
 from guidance.diffusion.wording import Wording
 from guidance.errors import InputError
@@ -17,8 +16,9 @@ from guidance.models.latent_unet import LatentUNet
 from guidance.models.latents import wrap
 from guidance.models.mini_diffusion import ClipReader, MiniDenoiser, Upsampler
 from guidance.models.noise_aware import NoiseAware
-from guidance.prompts import parse_prompts
-from guidance.regularisers import Likeness
+from guidance.objective.regularisers import Likeness
+from guidance.prompts.grammar import parse_prompts
+from guidance.step import checkpoint
 
 SCHEDULE = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction",
             "clip_sample": False, "num_train_timesteps": 1000}  # fmt: skip

@@ -7,12 +7,12 @@ import dataclasses
 import pytest
 import torch
 
+from guidance.command.options import from_table
 from guidance.diffusion import DiffusionOptions
 from guidance.diffusion.edit import Frame
 from guidance.diffusion.technique import arrange, regularisers
 from guidance.errors import InputError
 from guidance.models.pipelines import Shape
-from guidance.options import from_table
 
 
 def options(**values: object) -> DiffusionOptions:

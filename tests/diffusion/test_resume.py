@@ -8,11 +8,11 @@ from diffusing import TARGET, finish, make
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from guidance import checkpoint
 from guidance.diffusion.sampler import SAMPLERS
 from guidance.errors import CheckpointError
-from guidance.loop import run
-from guidance.regularisers import Likeness
+from guidance.objective.regularisers import Likeness
+from guidance.step import checkpoint
+from guidance.step.loop import run
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

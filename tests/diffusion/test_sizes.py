@@ -14,19 +14,19 @@ from PIL import Image
 from reference.slow_adm import Layout, entries, random_state
 from runs import pixels
 
-from guidance import runner
+from guidance.artefacts.manifest import read_manifest
+from guidance.command import runner
+from guidance.command.runner import command
 from guidance.diffusion.edit import Frame, Margins
 from guidance.diffusion.options import DiffusionOptions
 from guidance.diffusion.technique import DIFFUSION
 from guidance.errors import InputError
 from guidance.images import to_pil, to_tensor
-from guidance.loop import Step
-from guidance.manifest import read_manifest
 from guidance.models.denoiser import Denoiser
 from guidance.models.diffusers_models import denoiser_shape, load_denoiser
 from guidance.models.pipelines import Shape
-from guidance.regularisers import Smoothness
-from guidance.runner import command
+from guidance.objective.regularisers import Smoothness
+from guidance.step.loop import Step
 
 DEEP = {  # four levels whose ways back cannot be told how many cells there were
     "block_out_channels": (8, 16, 16, 16),

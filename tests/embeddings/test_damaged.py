@@ -21,9 +21,9 @@ import pytest
 import skimage.data
 from PIL import Image, ImageOps
 
+from guidance.clip.scorer import ClipScorer
 from guidance.embeddings import reading
-from guidance.ranking import rank
-from guidance.scorer import ClipScorer
+from guidance.score.ranking import rank
 
 COUNT = 1000
 ORIENTATION = 0x0112

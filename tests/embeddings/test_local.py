@@ -12,11 +12,11 @@ from PIL import Image
 from tiny_clip import build_tiny
 
 from guidance.clip import load_clip
+from guidance.clip.scorer import ClipScorer
 from guidance.embeddings import local, reading
 from guidance.embeddings.local import Skipped, check_store, embed, embed_all, store_for
 from guidance.embeddings.store import content_key
 from guidance.errors import FileError, InputError
-from guidance.scorer import ClipScorer
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
+from guidance.clip.scorer import ClipScorer
 from guidance.embeddings.local import embed, embed_all, store_for
 from guidance.embeddings.ray_engine import _Actor, _place, _results
 from guidance.errors import GuidanceError, InputError
-from guidance.ranking import rank
-from guidance.scorer import ClipScorer
+from guidance.score.ranking import rank
 
 pytest.importorskip("ray.data", exc_type=ImportError)
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of Ray are not ours to mend

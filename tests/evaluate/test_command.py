@@ -14,7 +14,7 @@ from PIL import Image
 from tars import write_tar
 from tiny_clip import build_tiny
 
-from guidance.cli import main
+from guidance.command.cli import main
 from guidance.evaluate import judges, probe
 from guidance.evaluate.clip import ClipEvaluation, run
 from guidance.evaluate.embed import on_white

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from tiny_clip import build_tiny
 
-from guidance.cli import main
+from guidance.command.cli import main
 from guidance.evaluate import judges
 from guidance.evaluate.diffusion import KINDS, DiffusionEvaluation, judged, run, sample, summary
 from guidance.evaluate.probe import PROMPTS

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from guidance.evaluate.report import save
 from guidance.evaluate.retrieval import recalls
-from guidance.tables import table
+from guidance.files.tables import table
 
 
 def test_recalls_count_places():

@@ -11,7 +11,7 @@ import torch
 from diffusers import VQModel
 from PIL import Image
 
-from guidance.cli import main
+from guidance.command.cli import main
 from guidance.evaluate.vqgan import VqganEvaluation, compare, run
 
 

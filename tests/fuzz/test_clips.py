@@ -16,7 +16,7 @@ from tiny_clip import TINY
 
 from guidance.clip.registry import load_network
 from guidance.errors import GuidanceError
-from guidance.foreign import read_state
+from guidance.pretrained.foreign import read_state
 
 MOST_SECONDS = 2
 VALUES = (None, True, -1, 0, 1, 7, 1e9, 1e400, float("nan"), 2**70, "", "x", "../x", "a" * 10**5,

@@ -16,14 +16,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from guidance import checkpoint
 from guidance.clipdraw.technique import CLIPDRAW
+from guidance.command.options import from_table
+from guidance.command.runner import command
 from guidance.errors import CheckpointError, DivergedError
-from guidance.generator import Generator
-from guidance.loop import run
-from guidance.options import from_table
-from guidance.regularisers import Smoothness
-from guidance.runner import command
+from guidance.objective.regularisers import Smoothness
+from guidance.step import checkpoint
+from guidance.step.generator import Generator
+from guidance.step.loop import run
 
 MANIFESTS, CHECKPOINTS = 120, 120
 SECONDS = 2.0  # of CPU time to refuse one

@@ -15,10 +15,10 @@ from PIL import Image
 import guidance
 from guidance.clip.registry import parse_specs
 from guidance.clipdraw.technique import CLIPDRAW
+from guidance.command.technique import Technique
 from guidance.diffusion.technique import DIFFUSION
 from guidance.errors import GuidanceError, InputError
 from guidance.pixels.technique import PIXELS, evolve
-from guidance.technique import Technique
 from guidance.vqgan.technique import VQGAN
 
 TECHNIQUES = (CLIPDRAW, DIFFUSION, PIXELS, VQGAN)

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from guidance.errors import InputError
-from guidance.prompts import format_prompts, parse_prompts
-from guidance.slug import run_name
-from guidance.story import cross_fade, tell
-from guidance.subject import with_subjects
+from guidance.prompts.grammar import format_prompts, parse_prompts
+from guidance.prompts.slug import run_name
+from guidance.prompts.story import cross_fade, tell
+from guidance.prompts.subject import with_subjects
 
 LENGTH = 100_000  # characters of the long ones
 SLOWEST = 2.0  # seconds of CPU time; a quadratic pattern takes minutes

@@ -11,10 +11,10 @@ import numpy as np
 import resvg_py
 from PIL import Image
 
-from guidance.clipdraw.raster import render
-from guidance.clipdraw.scene import Scene
-from guidance.clipdraw.svg import from_svg
 from guidance.errors import GuidanceError
+from guidance.vector.raster import render
+from guidance.vector.scene import Scene
+from guidance.vector.svg.drawing import from_svg
 
 PLAIN = 150  # drawings that resvg knows wholly, too
 ODD = 350

@@ -12,8 +12,8 @@ import warnings
 import pytest
 
 from guidance.clipdraw.options import ClipDrawOptions
-from guidance.clipdraw.svg import from_svg
 from guidance.errors import FileError, GuidanceError, InputError
+from guidance.vector.svg.drawing import from_svg
 
 CPU_SECONDS = 2.0
 RECT = '<rect x="20" y="20" width="40" height="30" fill="red"/>'

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageFilter
 from skimage.data import astronaut
 
-from guidance.canvas import load_mask
 from guidance.errors import InputError
+from guidance.images.canvas import load_mask
 from guidance.images.masks import read_mask
 
 Y, X = np.mgrid[0:64, 0:80]

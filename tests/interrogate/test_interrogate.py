@@ -10,11 +10,11 @@ from photos import CAMERA, CAT, COFFEE
 from PIL import Image
 from tiny_clip import unit
 
+from guidance.clip.scorer import ClipScorer
 from guidance.errors import FileError, InputError
 from guidance.interrogate import compose as search
 from guidance.interrogate.phrases import OURS, START, load_lists
 from guidance.interrogate.technique import command
-from guidance.scorer import ClipScorer
 
 
 @pytest.fixture(autouse=True)

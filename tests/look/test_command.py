@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from tiny_clip import build_tiny
 
+from guidance.clip.scorer import ClipScorer
 from guidance.look import draw
 from guidance.look.technique import command
-from guidance.scorer import ClipScorer
-from guidance.text_off import write_on
+from guidance.objective.text_off import write_on
 
 TEXTS = ("--texts", "a fox", "a boat")
 
@@ -71,7 +71,7 @@ def test_matrix(call, photos, tmp_path, tiny_clip, values):
     elif values == "probability":
         want = scorer.probabilities(files, ["a fox", "a boat"])
     else:
-        from guidance.late_interaction import LateScorer
+        from guidance.score.late_interaction import LateScorer
 
         want = LateScorer(scorer).similarity(files, ["a fox", "a boat"])
     torch.testing.assert_close(found, want, atol=2e-6, rtol=0)

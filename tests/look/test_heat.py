@@ -8,10 +8,10 @@ from PIL import Image
 from tiny_clip import build_tiny
 
 from guidance.clip import load_clip
+from guidance.clip.scorer import ClipScorer
 from guidance.errors import InputError
 from guidance.images import to_tensor
 from guidance.look.heat import METHODS, SIDE, heat_maps, integrated_gradients, squares
-from guidance.scorer import ClipScorer
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from torch import nn
 
 from guidance.clip.model import ClipModel
 from guidance.clip.preprocess import Preprocess
+from guidance.clip.scorer import ClipScorer
 from guidance.clip.tokens import TokenTower, patch_embeddings
 from guidance.errors import ModelError
 from guidance.look.technique import _method
-from guidance.scorer import ClipScorer
 
 TEXT = {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
 VIT = {"depth": 1, "embed_dim": 64, "num_heads": 2}

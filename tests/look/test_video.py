@@ -6,9 +6,9 @@ import skimage.data
 import torch
 from PIL import Image
 
+from guidance.clip.scorer import ClipScorer
 from guidance.errors import FileError, InputError
 from guidance.look.video import pool_attention, read_frames, score_frames
-from guidance.scorer import ClipScorer
 
 COLOURS = ("red", "lime", "blue", "white")
 

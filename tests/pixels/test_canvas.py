@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from guidance.objective.regularisers import nearest_colors
 from guidance.pixels import Art, Fourier, Rgb
-from guidance.regularisers import nearest_colors
 
 PALETTE = torch.tensor([[1.0, 0, 0], [0, 0, 1], [1, 1, 1]])
 

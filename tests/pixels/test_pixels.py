@@ -10,15 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
+from guidance.artefacts.manifest import read_manifest
+from guidance.command.runner import command
 from guidance.errors import InputError
 from guidance.images import to_pil, to_tensor
-from guidance.loop import run
-from guidance.manifest import read_manifest
+from guidance.objective.regularisers import Likeness, Smoothness
 from guidance.pixels import Pixels, PixelsOptions, evolve, technique
 from guidance.pixels.options import DEFAULTS
 from guidance.pixels.technique import PIXELS, build
-from guidance.regularisers import Likeness, Smoothness
-from guidance.runner import command
+from guidance.step.loop import run
 
 CPU = torch.device("cpu")
 KINDS = ("fourier", "rgb", "art")

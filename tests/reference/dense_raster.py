@@ -7,12 +7,12 @@ package, because that number decides which polygon stands for a curve.
 import torch
 from torch import Tensor
 
-from guidance.clipdraw.flatten import count_pieces
-from guidance.clipdraw.scene import Scene
+from guidance.vector.flatten import count_pieces
+from guidance.vector.scene import Scene
 
 
 def dense_render(scene: Scene, height: int, width: int, background: Tensor) -> Tensor:
-    """Return ``[1, 3, H, W]``; the arguments are those of `guidance.clipdraw.raster.render`."""
+    """Return ``[1, 3, H, W]``; the arguments are those of `guidance.vector.raster.render`."""
     image = background.reshape(3, 1, 1).expand(3, height, width)
     for s in range(len(scene)):
         cover = shape_coverage(scene, s, height, width)

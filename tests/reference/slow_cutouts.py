@@ -1,4 +1,4 @@
-"""Cutouts one at a time and pixel by pixel: what `guidance.cutouts` does, without its atlas."""
+"""Cutouts one at a time, pixel by pixel: what `objective.cutouts` does, without its atlas."""
 
 import math
 
@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from guidance.cutouts import Cuts
+from guidance.objective.cutouts import Cuts
 
 
 def slow_cuts(images: Tensor, cuts: Cuts, size: int) -> Tensor:

@@ -12,12 +12,12 @@ from PIL import Image
 from tiny_clip import build_tiny
 
 from guidance import ClipScorer
-from guidance.aesthetic import AestheticHead, save_head
 from guidance.embeddings.local import embed_all
-from guidance.ranking import rank
 from guidance.rerank.judge import verdict
 from guidance.rerank.outputs import groups_text
 from guidance.rerank.technique import command
+from guidance.score.aesthetic import AestheticHead, save_head
+from guidance.score.ranking import rank
 
 CAT = ("chelsea.png", "cropped.png", "mirrored.png", "small.jpg")
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from guidance.collect import read_prompts
+from guidance.command.scoring import flags_of, options_first
 from guidance.errors import FileError, InputError
+from guidance.images.collect import read_prompts
 from guidance.rerank.options import RerankOptions
-from guidance.scoring_options import flags_of, options_first
 
 
 def test_flags_are_the_options_without_a_value():

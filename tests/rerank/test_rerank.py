@@ -16,9 +16,9 @@ import pytest
 from picture_files import bomb, half
 from PIL import Image
 
-from guidance.ranking import rank
+from guidance.artefacts.sheet import SHEET_IMAGES
 from guidance.rerank.technique import command
-from guidance.sheet import SHEET_IMAGES
+from guidance.score.ranking import rank
 
 NAMES = ("a.png", "b.jpg", "c.webp", "d.png", "e.jpg")
 

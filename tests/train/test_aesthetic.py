@@ -10,8 +10,8 @@ import torch
 from PIL import Image, ImageFilter
 from tiny_clip import unit
 
-from guidance.aesthetic import load_head
-from guidance.cli import main
+from guidance.command.cli import main
+from guidance.score.aesthetic import load_head
 from guidance.train.aesthetic import AestheticOptions, fit_ridge, read_ratings, train
 
 

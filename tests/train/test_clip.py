@@ -12,8 +12,8 @@ import pytest
 import torch
 from emoji import NAMES, emoji, write_emoji
 
-from guidance.cli import main
 from guidance.clip import load_clip
+from guidance.command.cli import main
 from guidance.data import read
 from guidance.errors import InputError
 from guidance.evaluate.retrieval import embed_pairs, recalls

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from guidance.cli import main
+from guidance.command.cli import main
 from guidance.errors import FileError, InputError
 from guidance.train import config
 from guidance.train.config import ClipOptions, read_config, take_config

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_clip import unit
 
-from guidance.cli import main
+from guidance.command.cli import main
 from guidance.data.shards import Sample, ShardWriter, encode
 from guidance.errors import FileError, InputError
 from guidance.models.latent_unet import LatentUNet

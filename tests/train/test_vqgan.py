@@ -9,7 +9,7 @@ import torch
 from emoji import COLOURS, SHAPES, emoji
 from PIL import Image
 
-from guidance.cli import main
+from guidance.command.cli import main
 from guidance.data import shards
 from guidance.data.shards import Sample, ShardWriter, encode
 from guidance.errors import FileError, InputError

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from guidance.errors import InputError
-from guidance.generator import Generator
-from guidance.loop import run
 from guidance.models.latents import wrap
-from guidance.objective import Evaluation, Objective
+from guidance.objective.prompted import Evaluation, Objective
+from guidance.step.generator import Generator
+from guidance.step.loop import run
 from guidance.vqgan import Painting
 from guidance.vqgan.camera import Move, Zoom
 

@@ -11,11 +11,11 @@ import tiny_vqgan
 import torch
 from PIL import Image
 
-from guidance import runner
+from guidance.artefacts.manifest import read_manifest
+from guidance.command import runner
+from guidance.command.runner import command
 from guidance.errors import FileError, InputError
-from guidance.manifest import read_manifest
 from guidance.models.latents import wrap
-from guidance.runner import command
 from guidance.vqgan import Painting, VqganOptions
 from guidance.vqgan.film import Film, LikeFilm, Reader, Source
 from guidance.vqgan.technique import VQGAN

@@ -7,9 +7,9 @@ import torch
 
 import guidance
 from guidance.conventions import make_generator
-from guidance.loop import run
 from guidance.models.load import load_latents
-from guidance.regularisers import Likeness
+from guidance.objective.regularisers import Likeness
+from guidance.step.loop import run
 from guidance.vqgan.generator import Painting
 
 SIDE = 64

@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 import torch
 
+from guidance.command.options import from_table
 from guidance.errors import InputError
 from guidance.images import to_pil
-from guidance.options import from_table
 from guidance.vqgan import VqganOptions
 from guidance.vqgan.options import AUGMENT, CUT_METHODS
 from guidance.vqgan.technique import regularisers

@@ -6,11 +6,11 @@ import pytest
 import tiny_vqgan
 import torch
 
-from guidance import checkpoint
 from guidance.errors import InputError
-from guidance.loop import run
 from guidance.models import wrap
-from guidance.regularisers import Likeness
+from guidance.objective.regularisers import Likeness
+from guidance.step import checkpoint
+from guidance.step.loop import run
 from guidance.vqgan.generator import OPTIMIZERS, Camera, Painting
 
 SIZE = (16, 24)

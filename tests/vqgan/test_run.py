@@ -13,9 +13,9 @@ from PIL import Image
 from runs import assert_same_when_killed, pixels
 
 import guidance
+from guidance.artefacts.manifest import read_manifest
+from guidance.command.runner import command
 from guidance.images import to_pil
-from guidance.manifest import read_manifest
-from guidance.runner import command
 from guidance.vqgan.technique import VQGAN
 
 SMALL = ["--size", "32", "--cuts", "4", "--video", "none"]

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from runs import pixels
 
+from guidance.artefacts.manifest import read_manifest
+from guidance.command.runner import command
 from guidance.errors import InputError
 from guidance.images import load_image, to_tensor
-from guidance.manifest import read_manifest
-from guidance.runner import command
 from guidance.vqgan.options import VqganOptions
 from guidance.vqgan.technique import VQGAN, build
 

@@ -1,0 +1,1 @@
+"""Step → files: the run folder with all that is in it, contact sheets, plots."""

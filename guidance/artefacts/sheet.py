@@ -1,0 +1,80 @@
+"""Image files → one contact sheet that shows them with a line of text each."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from guidance.artefacts.run_folder import contact_sheet
+from guidance.errors import FileError, InputError
+from guidance.files.writing import atomic
+from guidance.images import load_image
+from guidance.images.read import open_image
+
+SHEET_IMAGES = 400  # more cannot be told apart on one sheet
+SHEET_SIDE = 8000  # pixels
+EXIF_SOFTWARE = 0x0131
+SOFTWARE = "guidance.artefacts.sheet"  # marks a contact sheet, which later runs may overwrite
+
+
+def write_sheet(path: str | os.PathLike, entries: Iterable[tuple[Path, str]]) -> int:
+    """Draw the first `SHEET_IMAGES` files with their labels; return how many the sheet shows.
+
+    Files that cannot be read any more are passed over.
+
+    Args:
+        path: a PNG, JPEG or WebP file.
+        entries: files and labels.
+
+    Raises:
+        FileError: none of them can be read, or the sheet cannot be written.
+    """
+    chosen = list(itertools.islice(entries, SHEET_IMAGES))
+    columns = max(1, round(len(chosen) ** 0.5 + 0.4))
+    tile = min(256, SHEET_SIDE // columns - 16)
+    images, labels = [], []
+    for source, label in chosen:
+        try:
+            image = load_image(source, min_side=tile)
+        except FileError:
+            continue  # it was there when it was scored
+        image.thumbnail((tile, tile), Image.Resampling.LANCZOS)
+        images.append(image)
+        labels.append(label)
+    if not images:
+        raise FileError(f"none of the images for {path} can be read any more")
+    tile = min(tile, max(96, *(max(i.size) for i in images)))  # small images are not enlarged
+    exif = Image.Exif()
+    exif[EXIF_SOFTWARE] = SOFTWARE
+    quality = {} if Path(path).suffix.lower() == ".png" else {"quality": 92}
+    with atomic(path) as temporary:
+        sheet = contact_sheet(images, labels, tile=tile, columns=columns)
+        sheet.save(temporary, exif=exif, **quality)
+    return len(images)
+
+
+def without_sheet(files: Sequence[Path], sheet: str | None) -> list[Path]:
+    """Return `files` without the file `sheet`, if that is a contact sheet of an earlier run.
+
+    Raises:
+        InputError: there is no other.
+    """
+    if sheet is None or not _is_sheet(Path(sheet)):
+        return list(files)
+    earlier = os.path.realpath(sheet)
+    others = [f for f in files if os.path.realpath(f) != earlier]
+    if not others:
+        raise InputError("there are no images besides an earlier contact sheet")
+    return others
+
+
+def _is_sheet(path: Path) -> bool:
+    try:
+        with open_image(path, str(path)) as image:
+            return image.getexif().get(EXIF_SOFTWARE) == SOFTWARE
+    except Exception:  # any of the decoders' errors
+        return False

@@ -1,0 +1,1 @@
+"""Options → a run: command lines, shared options, what a technique is, resume and replay."""

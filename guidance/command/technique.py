@@ -1,0 +1,101 @@
+"""What a technique is: its options, how its generator and objective are built from them.
+
+The runner, the stream of steps in Python and the manifest of a run all go by this one record.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from guidance.clip.scorer import ClipScorer
+from guidance.command.options import GuidedOptions
+from guidance.conventions import resolve_device
+from guidance.objective.prompted import Objective, PromptObjective
+from guidance.step.generator import Generator
+from guidance.step.loop import Step, run
+
+O = TypeVar("O", bound=GuidedOptions)  # noqa: E741
+
+# these do not change the picture, so a resumed run may differ in them
+NOT_IN_FINGERPRINT = frozenset(
+    ("output", "quiet", "video", "video_size", "fps", "frame_every", "save_every")
+)
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """The order in which the pictures of a run are saved, and what is known of them.
+
+    Attributes:
+        order: their numbers; the first becomes ``image.png``, the others ``image-2.png``, …
+        labels: one a picture in this order, for a contact sheet ``sheet.png``; none for no sheet.
+        facts: lists with an entry a picture in this order, for the manifest and the PNG.
+    """
+
+    order: Sequence[int]
+    labels: Sequence[str] = ()
+    facts: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+
+def as_made(options: GuidedOptions, images: Tensor) -> Arrangement:
+    """Arrange pictures in the order in which they were made."""
+    return Arrangement(range(len(images)))
+
+
+@dataclass(frozen=True)
+class Technique(Generic[O]):
+    """A technique that is guided by prompts.
+
+    Attributes:
+        name: of its sub-package.
+        options: its dataclass.
+        build: makes the generator on a device; loads no CLIP.
+        final_size: height and width of ``image.png``; None for the generator's own.
+        regularisers: what is added to the prompts' objective, None for nothing.
+        arrange: puts the finished pictures ``[B, 3, H, W]`` of a run in order.
+    """
+
+    name: str
+    options: type[O]
+    build: Callable[[O, torch.device], Generator]
+    final_size: Callable[[O], tuple[int, int] | None]
+    regularisers: Callable[[O, torch.device], Objective | None] = lambda options, device: None
+    arrange: Callable[[O, Tensor], Arrangement] = as_made
+
+    def steps(self, options: O) -> Iterator[Step]:
+        """Check `options`, build everything and return the stream of steps."""
+        options.check()
+        generator, objective = self.prepare(options)
+        return run(generator, objective, options.total())
+
+    def prepare(self, options: O) -> tuple[Generator, Objective]:
+        """Build the generator and the objective of checked options."""
+        device = resolve_device(options.device)
+        generator = self.build(options, device)
+        scorer = ClipScorer(options.clip, device=device, precision=options.precision, guide=True)
+        objective = PromptObjective(
+            scorer,
+            options.prompts(),
+            options.cutouts(),
+            seed=options.seed,
+            cuts_per_batch=options.cuts_at_once(),
+            prior=options.prior,
+            text_off=options.text_off,
+        )
+        extra = self.regularisers(options, device)
+        return generator, objective if extra is None else objective + extra
+
+    def fingerprint(self, options: O) -> str:
+        """Return a hash of all options that decide the picture."""
+        table = dataclasses.asdict(options)
+        kept = {k: v for k, v in table.items() if k not in NOT_IN_FINGERPRINT}
+        text = json.dumps([self.name, kept], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Image → loss: cutouts, what prompts ask of them, aims, regularisers."""

@@ -1,0 +1,1 @@
+"""Words → `Prompt`: the grammar, its numbers and schedules, stories, the subject of a prompt."""

@@ -1,0 +1,1 @@
+"""Embeddings → answers: ranking, zero-shot classes, templates, aesthetics, late interaction."""

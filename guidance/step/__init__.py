@@ -1,0 +1,1 @@
+"""Generator and objective → step: the contract of generators, the one loop, checkpoints."""

@@ -1,0 +1,1 @@
+"""Strokes ↔ pixels: scenes, rasterisers, SVG in and out."""

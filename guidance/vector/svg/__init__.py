@@ -1,0 +1,1 @@
+"""SVG ↔ scene: what a file means, resolved down to strokes and areas."""

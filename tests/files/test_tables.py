@@ -1,0 +1,62 @@
+"""Tables for the terminal, and CSV that a spreadsheet shows rather than computes."""
+
+import csv
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+import guidance
+from guidance.files.tables import plain, write_csv
+
+
+def cells(path):
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return [cell for row in csv.reader(file) for cell in row]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '=HYPERLINK("http://x","y")', "+1+2", "-1+2", "@SUM(A1)", "\t=1", "\r=1", " =1", "\n=1",
+        "＝1", "－1＋2", "-a fox.png", "=1",
+    ],
+)  # fmt: skip
+def test_formulas_are_written_as_text(tmp_path, text):
+    write_csv(tmp_path / "a.csv", [["file", text]])
+    assert cells(tmp_path / "a.csv") == ["file", "'" + text]
+    assert plain("'" + text) == text
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        (-0.25, "-0.25"), ("-0.250000", "-0.250000"), ("+3", "+3"), ("-1e-5", "-1e-5"),
+        ("-inf", "-inf"), ("nan", "nan"), (-3, "-3"), (None, ""), ("a = b", "a = b"),
+        ("'tis", "'tis"), ("", ""), ("\udcff.png", "\udcff.png"),
+    ],
+)  # fmt: skip
+def test_numbers_and_other_texts_stay_as_they_are(tmp_path, cell, written):
+    write_csv(tmp_path / "a.csv", [["file", cell]])
+    assert cells(tmp_path / "a.csv") == ["file", written]
+    assert plain(written) == written
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    rng = random.Random(0)
+    texts = [
+        "".join(rng.choices("'=+-@\t\r\n a1.,;\"＝é", k=rng.randint(0, 6))) for _ in range(800)
+    ]
+    write_csv(tmp_path / "a.csv", [["x", text] for text in texts])
+    assert [plain(c) for c in cells(tmp_path / "a.csv")[1::2]] == texts
+
+
+def test_every_csv_of_texts_is_written_here():
+    """``steps.csv`` holds numbers alone."""
+    writers = {
+        path.name
+        for path in Path(guidance.__file__).parent.rglob("*.py")
+        if re.search(r"csv\.(Dict)?[wW]riter", path.read_text(encoding="utf-8"))
+    }
+    assert writers == {"tables.py", "rows.py"}
