@@ -22,11 +22,15 @@ from torch import Tensor
 
 from guidance.conventions import check_count, check_images, check_range
 from guidance.errors import InputError, unknown
-
-AUGMENTATIONS = ("perspective", "affine", "flip", "colour", "noise", "erase")
-# the two-letter codes of VQGAN-CLIP's -aug, and the other spelling
-ALIASES = {"Pe": "perspective", "Af": "affine", "Ro": "affine", "Hf": "flip", "Ji": "colour",
-           "Gn": "noise", "Er": "erase", "color": "colour"}  # fmt: skip
+from guidance.objective.augmentations import (
+    ALIASES,
+    AUGMENTATIONS,
+    Changes,
+    Dice,
+    apply_changes,
+    sample_changes,
+    sample_warps,
+)
 
 
 @dataclass(frozen=True)
@@ -71,34 +75,18 @@ class Cuts:
     Attributes:
         homographies: ``[N, 3, 3]``, output square [-1, 1]² → canvas in units of its shorter side.
         sides: ``[N]`` side of each crop as a fraction of the shorter side.
-        colours: ``[N, 3, 4]`` colour matrix and offset.
-        noise: ``[N]`` standard deviation of the noise.
-        erase: ``[N, 4]`` left, top, right, bottom of the erased box in [0, 1]; empty if left=right.
-        fill: ``[N]`` grey level of the erased box.
-        seeds: one noise seed a cut, so that batching does not change the noise.
+        changes: what happens to their pixels.
     """
 
     homographies: Tensor
     sides: Tensor
-    colours: Tensor
-    noise: Tensor
-    erase: Tensor
-    fill: Tensor
-    seeds: tuple[int, ...]
+    changes: Changes
 
     def __len__(self) -> int:
         return len(self.sides)
 
     def __getitem__(self, part: slice) -> Cuts:
-        return Cuts(
-            self.homographies[part],
-            self.sides[part],
-            self.colours[part],
-            self.noise[part],
-            self.erase[part],
-            self.fill[part],
-            self.seeds[part],
-        )
+        return Cuts(self.homographies[part], self.sides[part], self.changes[part])
 
 
 def sample_cuts(
@@ -109,37 +97,17 @@ def sample_cuts(
     Args:
         generator: on the CPU, so that every device gets the same cuts for the same seed.
     """
-    n, k = options.cuts, options.strength
+    dice = Dice(options.cuts, generator)
+    strength = {n: options.strength if n in options.augment else 0.0 for n in AUGMENTATIONS}
     short = min(height, width)
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(n, *shape, generator=generator)
-
-    def on(name: str) -> float:
-        return k if name in options.augment else 0.0
-
-    sides = options.min_cut + (1 - options.min_cut) * uniform(0, 1) ** options.cut_power
+    sides = options.min_cut + (1 - options.min_cut) * dice(0, 1) ** options.cut_power
     sides[: options.overview] = 1.0
     extent = torch.tensor([width / short, height / short])
-    centres = sides[:, None] / 2 + uniform(0, 1, 2) * (extent - sides[:, None])
-    matrices = _place(sides, centres)
-    matrices = matrices @ _affine(
-        angles=uniform(-1, 1) * math.radians(15) * on("affine"),
-        scales=1 + uniform(-0.1, 0.1) * on("affine"),
-        shears=uniform(-0.1, 0.1) * on("affine"),
-        shifts=uniform(-0.05, 0.05, 2) * on("affine"),
-        flips=torch.where(uniform(0, 1) * bool(on("flip")) > 0.5, -1.0, 1.0),
-    )
-    # beyond 0.9 corners would cross
-    jitter = (uniform(-0.3, 0.3, 4, 2) * on("perspective")).clamp(-0.9, 0.9)
-    if on("perspective"):
-        matrices = matrices @ _perspective(jitter)
-    colours = _colour_matrices(uniform(-1, 1, 4) * on("colour"))
-    boxes = _boxes(uniform(0, 1, 5), on("erase"))
-    noise = uniform(0, 0.1) * on("noise")
-    fill = uniform(0, 1)
-    seeds = torch.randint(2**62, (n,), generator=generator).tolist()
-    return Cuts(matrices, sides, colours, noise, boxes, fill, tuple(seeds))
+    centres = sides[:, None] / 2 + dice(0, 1, 2) * (extent - sides[:, None])
+    homographies = _place(sides, centres)
+    for warp in sample_warps(dice, strength):
+        homographies = homographies @ warp
+    return Cuts(homographies, sides, sample_changes(dice, strength))
 
 
 def apply_cuts(images: Tensor, cuts: Cuts, size: int) -> Tensor:
@@ -156,13 +124,7 @@ def apply_cuts(images: Tensor, cuts: Cuts, size: int) -> Tensor:
     check_images("images", images)
     if len(cuts) == 0:
         raise InputError("cuts must not be empty")
-    out = _resample(images, cuts, size)  # [B, 3, N, S, S]
-    matrix = cuts.colours.to(out)
-    out = torch.einsum("ndc,bcnhw->bndhw", matrix[..., :3], out) + matrix[:, :, 3, None, None]
-    if cuts.noise.any():
-        out = out + _noise(cuts, size, out) * cuts.noise.to(out).view(-1, 1, 1, 1)
-    if (cuts.erase[:, 0] < cuts.erase[:, 2]).any():
-        out = _erase(out, cuts)
+    out = apply_changes(_resample(images, cuts, size), cuts.changes)
     return out.flatten(0, 1).clamp(0, 1)
 
 
@@ -225,75 +187,6 @@ def _place(sides: Tensor, centres: Tensor) -> Tensor:
     matrices = torch.diag_embed(torch.stack([sides / 2, sides / 2, torch.ones_like(sides)], -1))
     matrices[:, :2, 2] = centres
     return matrices
-
-
-def _affine(
-    angles: Tensor, scales: Tensor, shears: Tensor, shifts: Tensor, flips: Tensor
-) -> Tensor:
-    """Return ``[N, 3, 3]``: rotation · shear · scale · flip, then a shift, all per cut."""
-    matrices = torch.eye(3).repeat(len(angles), 1, 1)
-    cos, sin = angles.cos() * scales, angles.sin() * scales
-    matrices[:, 0, 0], matrices[:, 0, 1] = cos * flips, cos * shears - sin
-    matrices[:, 1, 0], matrices[:, 1, 1] = sin * flips, sin * shears + cos
-    matrices[:, :2, 2] = shifts
-    return matrices
-
-
-def _perspective(jitter: Tensor) -> Tensor:
-    """Return ``[N, 3, 3]`` moving the corners of [-1, 1]² by `jitter` ``[N, 4, 2]``."""
-    from kornia.geometry.transform import get_perspective_transform
-
-    corners = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-    corners = corners.expand(len(jitter), -1, -1)
-    return get_perspective_transform(corners, corners + jitter)
-
-
-def _colour_matrices(u: Tensor) -> Tensor:
-    """Return ``[N, 3, 4]`` from `u` ``[N, 4]`` in [-1, 1]: brightness, contrast, saturation, hue.
-
-    Saturation blends with the luma (Rec. 601), hue turns the chroma plane of YIQ, contrast
-    stretches about mid grey: linear forms of the usual adjustments, so that they compose.
-    """
-    brightness, contrast, saturation = (1 + 0.15 * u[:, :3]).unbind(-1)
-    hue = 0.1 * math.pi * u[:, 3]
-    to_yiq = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])  # fmt: skip  # noqa: E501
-    chroma = torch.zeros(len(u), 3, 3)
-    chroma[:, 0, 0] = 1
-    chroma[:, 1, 1] = chroma[:, 2, 2] = saturation * hue.cos()
-    chroma[:, 1, 2], chroma[:, 2, 1] = -saturation * hue.sin(), saturation * hue.sin()
-    matrix = torch.linalg.inv(to_yiq) @ chroma @ to_yiq
-    matrix = matrix * (brightness * contrast)[:, None, None]
-    offset = (0.5 * (1 - contrast))[:, None, None].expand(-1, 3, 1)
-    return torch.cat([matrix, offset], dim=-1)
-
-
-def _boxes(u: Tensor, strength: float) -> Tensor:
-    """Return erased boxes ``[N, 4]`` from uniform `u` ``[N, 5]``; half of the cuts have one."""
-    area, log_ratio = (0.05 + 0.2 * u[:, 0]) * strength, (u[:, 1] * 2 - 1) * math.log(2)
-    size = (area[:, None] * torch.stack([log_ratio.exp(), (-log_ratio).exp()], -1)).sqrt()
-    size = size.clamp(max=0.8) * (u[:, 4:] < 0.5)
-    corner = u[:, 2:4] * (1 - size)
-    return torch.cat([corner, corner + size], dim=-1)
-
-
-def _noise(cuts: Cuts, size: int, like: Tensor) -> Tensor:
-    """Return ``[N, 3, S, S]`` Gaussian noise; the same for the same cut in any batch."""
-    generator = torch.Generator(device=like.device)
-    planes = []
-    for seed in cuts.seeds:
-        generator.manual_seed(seed)
-        planes.append(torch.randn(3, size, size, generator=generator, device=like.device))
-    return torch.stack(planes).to(like)
-
-
-def _erase(out: Tensor, cuts: Cuts) -> Tensor:
-    """Replace the box of each cut in ``[B, N, 3, S, S]`` by its grey level."""
-    axis = (torch.arange(out.shape[-1], device=out.device) + 0.5) / out.shape[-1]
-    left, top, right, bottom = cuts.erase.to(out)[:, :, None].unbind(1)  # [N, 1] each
-    inside_x = (axis >= left) & (axis < right)
-    inside_y = (axis >= top) & (axis < bottom)
-    mask = (inside_y[:, :, None] & inside_x[:, None, :])[:, None]  # [N, 1, S, S]
-    return torch.where(mask, cuts.fill.to(out).view(-1, 1, 1, 1), out)
 
 
 def batches(cuts: Cuts, per_batch: int | None) -> Sequence[Cuts]:

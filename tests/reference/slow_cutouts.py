@@ -18,17 +18,17 @@ def slow_cuts(images: Tensor, cuts: Cuts, size: int) -> Tensor:
 def slow_cut(image: Tensor, cuts: Cuts, index: int, size: int) -> Tensor:
     """Return cut `index` of one image ``[3, H, W]``: warp, colour, noise, erase, clip."""
     out = _warp(image, cuts, index, size)
-    matrix = cuts.colours[index].to(out)
+    matrix = cuts.changes.colours[index].to(out)
     out = torch.stack(
         [sum(matrix[d, c] * out[c] for c in range(3)) + matrix[d, 3] for d in range(3)]
     )
-    seeded = torch.Generator().manual_seed(cuts.seeds[index])
-    out = out + cuts.noise[index] * torch.randn(3, size, size, generator=seeded)
-    left, top, right, bottom = cuts.erase[index].tolist()
+    seeded = torch.Generator().manual_seed(cuts.changes.seeds[index])
+    out = out + cuts.changes.noise[index] * torch.randn(3, size, size, generator=seeded)
+    left, top, right, bottom = cuts.changes.erase[index].tolist()
     for y in range(size):
         for x in range(size):
             if left <= (x + 0.5) / size < right and top <= (y + 0.5) / size < bottom:
-                out[:, y, x] = cuts.fill[index]
+                out[:, y, x] = cuts.changes.fill[index]
     return out.clamp(0, 1)
 
 
