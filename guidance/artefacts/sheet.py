@@ -18,7 +18,7 @@ from guidance.images.read import open_image
 SHEET_IMAGES = 400  # more cannot be told apart on one sheet
 SHEET_SIDE = 8000  # pixels
 EXIF_SOFTWARE = 0x0131
-SOFTWARE = "guidance.artefacts.sheet"  # marks a contact sheet, which later runs may overwrite
+SOFTWARE = "guidance.sheet"  # marks a contact sheet of any version, which later runs may overwrite
 
 
 def write_sheet(path: str | os.PathLike, entries: Iterable[tuple[Path, str]]) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor
 from guidance.errors import FileError, InputError, ModelError, line
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
-FORMAT = "guidance.score.aesthetic"  # in the metadata of our files
+FORMAT = "guidance.aesthetic"  # in the metadata of our files, and so stays as it is
 # Numbers of the linear layers inside LAION's improved predictor, whose dropouts count as well.
 # Its weights "linearMSE" were trained with the activations commented out, "reluMSE" with them.
 ONE, LINEAR, RELU = (0,), (0, 2, 4, 6, 7), (0, 3, 6, 9, 11)

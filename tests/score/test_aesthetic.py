@@ -84,6 +84,14 @@ def test_ours_come_back_with_their_clip(tmp_path):
         save_head(tmp_path / "deep.safetensors", deep)
 
 
+def test_heads_of_earlier_versions_still_know_their_clip(tmp_path):
+    tensors = {"weight": torch.ones(1, 8), "bias": torch.ones(1)}
+    about = {"format": "guidance.aesthetic", "clip": "mini", "fingerprint": "ab"}
+    save_file(tensors, tmp_path / "head.safetensors", metadata=about)
+    head = load_head(tmp_path / "head.safetensors")
+    assert (head.clip, head.fingerprint) == ("mini", "ab")
+
+
 class Evil:
     """Pickled code that would leave a trace."""
 
