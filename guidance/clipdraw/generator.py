@@ -16,7 +16,7 @@ from guidance.errors import InputError
 from guidance.step.generator import Generator
 from guidance.vector.raster import render
 from guidance.vector.scene import Scene
-from guidance.vector.svg.drawing import to_svg
+from guidance.vector.svg.writer import to_svg
 
 REFERENCE = 224  # CLIPDraw's canvas; its learning rates and widths are pixels of it
 RADIUS = 0.1  # spread of a new stroke's control points, as in CLIPDraw

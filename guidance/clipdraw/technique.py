@@ -15,7 +15,7 @@ from guidance.images.canvas import load_picture
 from guidance.images.parse import parse_color
 from guidance.step.loop import Step
 from guidance.vector.scene import Scene
-from guidance.vector.svg.drawing import from_svg
+from guidance.vector.svg.reader import from_svg
 
 # Widths move by a tenth of a pixel a step. CLIPDraw starts all at 1 pixel and takes 1,000 steps to
 # cover the paper; starting up to here gets there in a third of them.

@@ -9,40 +9,16 @@ Throughout: `vertices` [V, 2] in pixels, `first` [N] the first vertex of each se
 [S + 1] the segments of each shape, `top` the strip's first row, `low` and `high` [rows] the
 columns a shape has touched. Arithmetic is in float64, storage in the scene's dtype.
 
-All kernels are in one file because numba's cache notices changes to a function's own file only.
+What paints is in one file because numba's cache notices changes to a function's own file only.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 
-import numba
 import numpy as np
 
-# Sums may be reordered for vector units; infinities and NaN keep their meaning.
-OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
-
-
-def kernel(function):
-    """Compile `function` to run without the interpreter's lock, cached on disk where possible."""
-    try:
-        compiled = numba.njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:  # numba found no folder it may write its cache to
-        return numba.njit(**OPTIONS)(function)
-    save = compiled._cache.save_overload
-
-    def save_if_possible(*overload):
-        with contextlib.suppress(OSError):  # a full disk costs the cache, not the drawing
-            save(*overload)
-
-    compiled._cache.save_overload = save_if_possible
-    return compiled
-
-
-def helper(function):
-    """Compile `function` as a part of kernels only, which takes less time."""
-    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
+from guidance.vector.compiled import clipped, crossing, helper, kernel
 
 
 @kernel
@@ -61,12 +37,6 @@ def shape_rows(vertices, first, offsets, radii, closed, height, width):
         rows[s, 0] = height if beside else clipped(math.floor(y_low - margin), 0, height)
         rows[s, 1] = clipped(math.floor(y_high + margin), -1, height - 1)
     return rows
-
-
-@helper
-def clipped(x, low, high):
-    """Return `x` limited to [low, high] as an integer, whatever the size of `x`."""
-    return int(min(max(x, low), high))
 
 
 @kernel
@@ -235,16 +205,6 @@ def _trace_fill(vertices, first, begin, end, top, winding, low, high):
                 winding[k, x] += area - before
                 before = area
             winding[k, max(x_last + 1, x_first)] += height - before
-
-
-@helper
-def crossing(a, b, low):
-    """Return from where to where, t0 <= t1 in [0, 1], ``a + t (b - a)`` is in [low, low + 1]."""
-    run = b - a
-    if run == 0:
-        return 0.0, 1.0
-    enter, leave = (low - a) / run, (low + 1 - a) / run
-    return min(max(min(enter, leave), 0.0), 1.0), min(max(max(enter, leave), 0.0), 1.0)
 
 
 @helper

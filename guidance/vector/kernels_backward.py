@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from guidance.vector.kernels import clipped, crossing, helper, kernel
+from guidance.vector.compiled import clipped, crossing, helper, kernel
 
 
 @kernel

@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
+from guidance.vector.compiled import clipped, helper, kernel
 from guidance.vector.flatten import MAX_COORDINATE, MAX_PIECES, MIN_PIECES, TOLERANCE
-from guidance.vector.kernels import clipped, helper, kernel
 
 
 @kernel

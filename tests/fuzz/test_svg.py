@@ -14,7 +14,7 @@ from PIL import Image
 from guidance.errors import GuidanceError
 from guidance.vector.raster import render
 from guidance.vector.scene import Scene
-from guidance.vector.svg.drawing import from_svg
+from guidance.vector.svg.reader import from_svg
 
 PLAIN = 150  # drawings that resvg knows wholly, too
 ODD = 350

@@ -13,7 +13,7 @@ import pytest
 
 from guidance.clipdraw.options import ClipDrawOptions
 from guidance.errors import FileError, GuidanceError, InputError
-from guidance.vector.svg.drawing import from_svg
+from guidance.vector.svg.reader import from_svg
 
 CPU_SECONDS = 2.0
 RECT = '<rect x="20" y="20" width="40" height="30" fill="red"/>'

@@ -7,7 +7,7 @@ import resvg_py
 from PIL import Image
 
 from guidance.vector.raster import render
-from guidance.vector.svg.drawing import from_svg
+from guidance.vector.svg.reader import from_svg
 
 RED = (1.0, 0.0, 0.0)
 BOX = '<rect x="20" y="20" width="40" height="30" fill="red"/>'

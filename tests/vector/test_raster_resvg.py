@@ -11,7 +11,7 @@ from scenes import make_scene
 
 from guidance.vector.raster import render
 from guidance.vector.scene import Scene
-from guidance.vector.svg.drawing import to_svg
+from guidance.vector.svg.writer import to_svg
 
 BACKGROUND = (0.9, 0.95, 1.0)
 

@@ -17,10 +17,9 @@ from guidance.vector.svg.paint import RGBA, Paints
 from guidance.vector.svg.regions import Pen, Region, TooComplex
 from guidance.vector.svg.source import Source
 from guidance.vector.svg.style import Styles
-from guidance.vector.svg.values import IDENTITY, is_even, length, measure, scale_of
+from guidance.vector.svg.values import BACKGROUND_ID, IDENTITY, is_even, length, measure, scale_of
 from guidance.vector.svg.walk import Place, Size
 
-BACKGROUND_ID = "background"  # of the rectangle that stands for the background, not for a shape
 MAX_POINTS = 2**22  # of the padded scene: shapes × points of the longest shape
 
 

@@ -15,6 +15,7 @@ from tinycss2.color4 import parse_color
 
 Matrix = tuple[float, float, float, float, float, float]  # x' = a x + c y + e, y' = b x + d y + f
 
+BACKGROUND_ID = "background"  # of the rectangle that stands for the background, not for a shape
 IDENTITY: Matrix = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _LENGTH = re.compile(rf"\s*({_NUMBER})\s*(%|[A-Za-z]*)\s*")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from drawings import BOX, box, check, ours, svg
 
-from guidance.vector.svg.drawing import from_svg
+from guidance.vector.svg.reader import from_svg
 
 ACCENT = svg(f"<title>café</title>{BOX}")
 

@@ -1,4 +1,4 @@
-"""Scene ↔ SVG. `to_svg` is exact to a millionth of the canvas; `from_svg` reads any drawing."""
+"""Scene → SVG, exact to a millionth of the canvas."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from torch import Tensor
 from guidance.conventions import check_range
 from guidance.errors import DivergedError, InputError
 from guidance.vector.scene import Scene
-from guidance.vector.svg.canvas import BACKGROUND_ID
-from guidance.vector.svg.reader import from_svg
-
-__all__ = ["from_svg", "to_svg"]
+from guidance.vector.svg.values import BACKGROUND_ID
 
 
 def to_svg(
