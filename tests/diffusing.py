@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from guidance.diffusion import DiffusionOptions
+from guidance.diffusion.build import start
 from guidance.diffusion.generator import Denoising
-from guidance.diffusion.technique import start
 from guidance.models.denoiser import Denoiser
 from guidance.objective.prompted import Objective
 from guidance.objective.regularisers import Likeness

@@ -30,11 +30,11 @@ def main() -> None:
     """Serve jobs until stdin ends."""
     import torch
 
-    import guidance.command.runner  # noqa: F401
+    import guidance.command.run  # noqa: F401
 
     torch.set_num_threads(1)
     for name in TECHNIQUES:
-        importlib.import_module(f"guidance.{name}.technique")
+        importlib.import_module(f"guidance.{name}.build")
     for module in ("imageio", "imageio_ffmpeg", "open_clip", "tyro", "tqdm"):
         importlib.import_module(module)
     print("ready", flush=True)

@@ -1,25 +1,16 @@
-"""CLIPDraw as a technique: options → generator, and `draw` for Python."""
+"""CLIPDraw as a technique: its record, and `draw` for Python."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import torch
-
-from guidance.clipdraw.generator import REFERENCE, Drawing, random_scene, take_colors
 from guidance.clipdraw.options import ClipDrawOptions
-from guidance.command.technique import Technique
-from guidance.conventions import derive_seed, make_generator
-from guidance.images.canvas import load_picture
-from guidance.images.parse import parse_color
-from guidance.step.loop import Step
-from guidance.vector.scene import Scene
-from guidance.vector.svg.reader import from_svg
+from guidance.command.technique import Technique, later
+from guidance.converting import from_table
 
-# Widths move by a tenth of a pixel a step. CLIPDraw starts all at 1 pixel and takes 1,000 steps to
-# cover the paper; starting up to here gets there in a third of them.
-START_WIDTH = 8.0
+if TYPE_CHECKING:
+    from guidance.step.loop import Step
 
 
 def draw(prompt: str, **options: object) -> Iterator[Step]:
@@ -42,46 +33,9 @@ def draw(prompt: str, **options: object) -> Iterator[Step]:
         0 (1, 3, 224, 224)
         1 (1, 3, 224, 224)
     """
-    from guidance.command.options import from_table
-
     return CLIPDRAW.steps(from_table(ClipDrawOptions, {"prompt": prompt, **options}, "draw"))
 
 
-def build(options: ClipDrawOptions, device: torch.device) -> Drawing:
-    """Return the drawing that `options` start with."""
-    drawing = Drawing(
-        _start(options).to(device),
-        options.canvas(),
-        background=parse_color("background", options.background),
-        width_range=tuple(w / REFERENCE for w in options.width),
-        palette=torch.tensor(options.colors()) if options.palette else None,
-        ink=options.black,
-        lr=(options.points_lr / REFERENCE, options.width_lr / REFERENCE, options.color_lr),
-        export_size=options.final(),
-        title=options.prompt,
-    )
-    drawing.notes = options.notes()
-    return drawing
-
-
-def _start(options: ClipDrawOptions) -> Scene:
-    if options.init_is_svg():
-        return from_svg(options.init)
-    low, high = options.width
-    scene = random_scene(
-        options.strokes,
-        options.segments,
-        closed=options.closed,
-        width=(low / REFERENCE, max(low, min(high, START_WIDTH)) / REFERENCE),
-        opacity=options.opacity,
-        generator=make_generator(derive_seed(options.seed, "strokes")),
-    )
-    if options.init is not None:
-        picture = load_picture(options.init, options.canvas())
-        scene = replace(scene, colors=take_colors(scene, picture))
-    if options.black:
-        scene = replace(scene, colors=torch.tensor([0.0, 0, 0, 1]).repeat(len(scene), 1))
-    return scene
-
-
-CLIPDRAW = Technique("clipdraw", ClipDrawOptions, build, ClipDrawOptions.final)
+CLIPDRAW = Technique(
+    "clipdraw", ClipDrawOptions, later("guidance.clipdraw.build:build"), ClipDrawOptions.final
+)

@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from guidance.artefacts.run_folder import RunFolder
 from guidance.command.options import GuidedOptions
+
+if TYPE_CHECKING:
+    from guidance.artefacts.run_folder import RunFolder
 
 O = TypeVar("O", bound=GuidedOptions)  # noqa: E741
 

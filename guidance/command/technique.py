@@ -1,26 +1,28 @@
 """What a technique is: its options, how its generator and objective are built from them.
 
-The runner, the stream of steps in Python and the manifest of a run all go by this one record.
+The runner, the stream of steps in Python and the manifest of a run all go by this one record. It
+is read for a mere ``--help`` too, so PyTorch is imported only when a run begins.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import torch
-from torch import Tensor
-
-from guidance.clip.scorer import ClipScorer
 from guidance.command.options import GuidedOptions
-from guidance.conventions import resolve_device
-from guidance.objective.prompted import Objective, PromptObjective
-from guidance.step.generator import Generator
-from guidance.step.loop import Step, run
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from guidance.objective.prompted import Objective
+    from guidance.step.generator import Generator
+    from guidance.step.loop import Step
 
 O = TypeVar("O", bound=GuidedOptions)  # noqa: E741
 
@@ -50,12 +52,29 @@ def as_made(options: GuidedOptions, images: Tensor) -> Arrangement:
     return Arrangement(range(len(images)))
 
 
+def later(reference: str) -> Callable[..., Any]:
+    """Return a function that imports the one at ``module:name`` when it is called.
+
+    So the record of a technique needs nothing that takes long to import.
+
+    Example:
+        >>> later("math:hypot")(3, 4)
+        5.0
+    """
+    module, _, name = reference.partition(":")
+
+    def call(*arguments: Any) -> Any:
+        return getattr(importlib.import_module(module), name)(*arguments)
+
+    return call
+
+
 @dataclass(frozen=True)
 class Technique(Generic[O]):
     """A technique that is guided by prompts.
 
     Attributes:
-        name: of its sub-package.
+        name: of its command; lower-case letters, digits and hyphens.
         options: its dataclass.
         build: makes the generator on a device; loads no CLIP.
         final_size: height and width of ``image.png``; None for the generator's own.
@@ -66,18 +85,24 @@ class Technique(Generic[O]):
     name: str
     options: type[O]
     build: Callable[[O, torch.device], Generator]
-    final_size: Callable[[O], tuple[int, int] | None]
+    final_size: Callable[[O], tuple[int, int] | None] = lambda options: None
     regularisers: Callable[[O, torch.device], Objective | None] = lambda options, device: None
     arrange: Callable[[O, Tensor], Arrangement] = as_made
 
     def steps(self, options: O) -> Iterator[Step]:
         """Check `options`, build everything and return the stream of steps."""
+        from guidance.step.loop import run
+
         options.check()
         generator, objective = self.prepare(options)
         return run(generator, objective, options.total())
 
     def prepare(self, options: O) -> tuple[Generator, Objective]:
         """Build the generator and the objective of checked options."""
+        from guidance.clip.scorer import ClipScorer
+        from guidance.conventions import resolve_device
+        from guidance.objective.prompted import PromptObjective
+
         device = resolve_device(options.device)
         generator = self.build(options, device)
         scorer = ClipScorer(options.clip, device=device, precision=options.precision, guide=True)

@@ -7,8 +7,8 @@ import torch
 
 import guidance
 from guidance.clipdraw import ClipDrawOptions, Scene, from_svg, render
+from guidance.clipdraw.build import build
 from guidance.clipdraw.generator import Drawing, random_scene, take_colors
-from guidance.clipdraw.technique import build
 from guidance.errors import InputError
 from guidance.objective.regularisers import Likeness
 from guidance.step.loop import run

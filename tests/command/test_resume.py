@@ -31,7 +31,7 @@ def runs(tiny_clip_path, tmp_path_factory) -> Path:
     """
     from PIL import Image
 
-    from guidance.command import runner
+    from guidance.command import run as runner
 
     root = tmp_path_factory.mktemp("runs")
     Image.linear_gradient("L").resize((32, 32)).save(root / "p.png")

@@ -9,8 +9,8 @@ import torch
 
 from guidance.command.options import from_table
 from guidance.diffusion import DiffusionOptions
+from guidance.diffusion.build import arrange, regularisers
 from guidance.diffusion.edit import Frame
-from guidance.diffusion.technique import arrange, regularisers
 from guidance.errors import InputError
 from guidance.models.pipelines import Shape
 

@@ -12,7 +12,8 @@ from runs import assert_same_when_killed, pixels
 import guidance
 from guidance import ClipScorer
 from guidance.artefacts.manifest import read_manifest
-from guidance.command.runner import command, execute
+from guidance.command.run import execute
+from guidance.command.runner import command
 from guidance.diffusion.options import DiffusionOptions
 from guidance.diffusion.technique import DIFFUSION
 from guidance.images import to_pil
@@ -105,7 +106,7 @@ def test_killed_and_resumed_is_the_uninterrupted_run(tmp_path, folders, tiny_cli
 @pytest.mark.parametrize("sampler", ["pndm", "unipc", "heun"])
 def test_a_run_that_stops_anywhere_goes_on(tmp_path, folders, tiny_clip_path, sampler, monkeypatch):
     """Stopped after every step in turn, in one process."""
-    import guidance.command.runner as runner
+    import guidance.command.run as runner
 
     class Stop(Exception):
         pass

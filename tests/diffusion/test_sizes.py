@@ -15,7 +15,7 @@ from reference.slow_adm import Layout, entries, random_state
 from runs import pixels
 
 from guidance.artefacts.manifest import read_manifest
-from guidance.command import runner
+from guidance.command import run as runner
 from guidance.command.runner import command
 from guidance.diffusion.edit import Frame, Margins
 from guidance.diffusion.options import DiffusionOptions

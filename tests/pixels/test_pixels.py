@@ -16,8 +16,9 @@ from guidance.errors import InputError
 from guidance.images import to_pil, to_tensor
 from guidance.objective.regularisers import Likeness, Smoothness
 from guidance.pixels import Pixels, PixelsOptions, evolve, technique
+from guidance.pixels.build import build
 from guidance.pixels.options import DEFAULTS
-from guidance.pixels.technique import PIXELS, build
+from guidance.pixels.technique import PIXELS
 from guidance.step.loop import run
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from guidance.artefacts.manifest import read_manifest
-from guidance.command import runner
+from guidance.command import run as runner
 from guidance.command.runner import command
 from guidance.errors import FileError, InputError
 from guidance.models.latents import wrap

@@ -11,8 +11,8 @@ from guidance.command.options import from_table
 from guidance.errors import InputError
 from guidance.images import to_pil
 from guidance.vqgan import VqganOptions
+from guidance.vqgan.build import regularisers
 from guidance.vqgan.options import AUGMENT, CUT_METHODS
-from guidance.vqgan.technique import regularisers
 
 CPU = torch.device("cpu")
 

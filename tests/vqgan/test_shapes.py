@@ -15,8 +15,9 @@ from guidance.artefacts.manifest import read_manifest
 from guidance.command.runner import command
 from guidance.errors import InputError
 from guidance.images import load_image, to_tensor
+from guidance.vqgan.build import build
 from guidance.vqgan.options import VqganOptions
-from guidance.vqgan.technique import VQGAN, build
+from guidance.vqgan.technique import VQGAN
 
 CPU = torch.device("cpu")
 

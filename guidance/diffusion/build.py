@@ -1,0 +1,133 @@
+"""Options → pictures of noise; what is added to the objective; the order of finished pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from guidance.command.technique import Arrangement
+from guidance.diffusion.edit import Edit
+from guidance.diffusion.generator import Denoising
+from guidance.diffusion.options import DiffusionOptions
+from guidance.diffusion.sampler import Sampler
+from guidance.diffusion.wording import Wording
+from guidance.models.denoiser import Denoiser
+from guidance.models.diffusers_models import load_denoiser
+from guidance.models.pipelines import Shape
+from guidance.objective.prompted import Objective
+from guidance.objective.regularisers import Saturation, Smoothness
+from guidance.prompts.grammar import Prompt
+from guidance.score.ranking import rank
+
+
+def build(options: DiffusionOptions, device: torch.device) -> Denoising:
+    """Return the pictures that `options` start with, noise or a noisy image."""
+    denoiser = load_denoiser(
+        options.model,
+        device=device,
+        precision=options.precision,
+        decoder=options.decoder,
+        offload=options.offload,
+        attention_slicing=options.attention_slicing,
+        accept=options.accept,
+    )
+    return start(options, denoiser)
+
+
+def start(options: DiffusionOptions, denoiser: Denoiser) -> Denoising:
+    """Return the pictures that `options` start with, of a loaded network; its name is not asked.
+
+    Raises:
+        InputError: options that this network cannot follow.
+        FileError: the init image or the mask cannot be read.
+    """
+    sampler = Sampler(
+        options.sampler,
+        denoiser.schedule,
+        options.steps,
+        eta=options.eta,
+        karras=options.karras,
+        device=denoiser.device,
+        skip=options.steps - options.levels(),
+    )
+    shape = Shape(denoiser.size, denoiser.factor)
+    options.accept(shape)
+    frame = options.frame(shape)
+    size, source = frame.size, options.source(frame)
+
+    def load(factor: int) -> Edit | None:
+        if source is None:
+            return None
+        sides = (factor * size[0], factor * size[1])
+        # half a cell: the ramp is narrower than what one cell paints
+        return source.load(sides, factor=factor, feather=factor * denoiser.factor // 2)
+
+    made = Denoising(
+        denoiser,
+        sampler,
+        size,
+        options.seeds(),
+        guide=options.guide(),
+        wording=Wording(denoiser, options.told()),
+        cfg=options.cfg,
+        cfg_rescale=options.cfg_rescale,
+        threshold=options.threshold,
+        edit=load(1),
+        pure=options.share() == 1,
+        enlarge=load if options.upsample == "auto" else None,
+        recurrence=options.recurrence,
+        batch=options.batch,
+        joint=not options.offload,
+    )
+    made.notes = options.notes(frame)
+    return made
+
+
+def regularisers(options: DiffusionOptions, device: torch.device) -> Objective | None:
+    """Return what is added to the prompts' objective, None for nothing."""
+    parts: list[Objective] = []
+    if options.smoothness:
+        parts.append(options.smoothness * Smoothness())
+    if options.saturation:
+        parts.append(options.saturation * Saturation())
+    return sum(parts[1:], parts[0]) if parts else None
+
+
+def arrange(options: DiffusionOptions, images: Tensor) -> Arrangement:
+    """Put finished pictures in the order of their CLIP scores.
+
+    They are judged by the positive prompts that apply at the end of the run, and by the image tower
+    that ranks rather than by the one that guides. What is pushed away from has done its work by
+    then: as in `Step.score`, it takes nothing from how well a picture fits.
+    """
+    seeds = options.seeds()
+    prompts = _wanted_at(options.prompts(), options.total() - 1)
+    order, scores = list(range(len(images))), []
+    if len(images) > 1 and options.rerank and prompts:
+        ranking = rank(
+            images,
+            prompts,
+            clip=options.clip,
+            device=options.device,
+            precision=options.precision,
+            on_error="skip",
+        )
+        order = [r.index for r in ranking] + [s.index for s in ranking.skipped]
+        scores = [round(r.score, 6) for r in ranking] + [float("nan")] * len(ranking.skipped)
+    facts: dict[str, list] = {"seed": [seeds[k] for k in order]}
+    labels = [f"seed {seed}" for seed in facts["seed"]] if len(images) > 1 else []
+    if scores:
+        facts["score"] = scores
+        labels = [f"{label}   {s:.3f}" for label, s in zip(labels, scores, strict=True)]
+    return Arrangement(order, labels, facts)
+
+
+def _wanted_at(prompts: tuple[Prompt, ...], step: int) -> list[Prompt]:
+    """Return the texts and images to come close to at a step, as prompts without a schedule."""
+    return [
+        replace(p, weight=weight, start=0, end=None, rise=0, fall=0)
+        for p in prompts
+        if (weight := p.weight_at(step)) > 0 and p.kind in ("text", "image")
+    ]

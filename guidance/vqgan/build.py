@@ -1,0 +1,80 @@
+"""Options → painting, and what is added to the prompts' objective."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from guidance.conventions import derive_seed, make_generator
+from guidance.images.canvas import load_mask, load_picture
+from guidance.models.latents import Latents
+from guidance.models.load import load_latents
+from guidance.objective.prompted import Objective
+from guidance.objective.regularisers import Likeness, PaletteDistance, Saturation, Smoothness
+from guidance.vqgan.generator import Painting
+from guidance.vqgan.noise import noise_image
+from guidance.vqgan.options import VqganOptions
+
+
+def build(options: VqganOptions, device: torch.device) -> Painting:
+    """Return the painting that `options` start with."""
+    options.accept()
+    latents = load_latents(
+        options.vqgan, options.vqgan_config, device=device, precision=options.precision
+    )
+    size = options.canvas()
+    mask = original = None
+    if options.mask is not None:
+        original = load_picture(options.init, size)
+        # half a cell: the ramp is narrower than what one code paints
+        mask = load_mask(options.mask, size, feather=latents.factor // 2)
+    painting = Painting(
+        latents,
+        _start(options, latents),
+        size,
+        lr=options.lr,
+        levels=options.levels,
+        lr_end=options.lr_end,
+        optimizer=options.optimizer,
+        ema=options.ema,
+        mask=mask,
+        original=original,
+        temperature=options.gumbel,
+        seed=options.seed,
+        camera=options.camera(size),
+    )
+    painting.notes = options.notes()
+    return painting
+
+
+def regularisers(options: VqganOptions, device: torch.device) -> Objective | None:
+    """Return what is added to the prompts' objective, None for nothing."""
+    size = options.canvas()
+    parts: list[Objective] = []
+    if options.init_weight:
+        mask = None if options.mask is None else load_mask(options.mask, size).to(device)
+        target = load_picture(options.init, size).to(device)
+        parts.append(options.init_weight * Likeness(target, mask))
+    film = options.like_film(size)
+    if film is not None:
+        parts.append(film)
+    if options.smoothness:
+        parts.append(options.smoothness * Smoothness())
+    if options.saturation:
+        parts.append(options.saturation * Saturation())
+    if options.palette and options.palette_weight:
+        palette = torch.tensor(options.colors(), device=device)
+        parts.append(options.palette_weight * PaletteDistance(palette))
+    return sum(parts[1:], parts[0]) if parts else None
+
+
+def _start(options: VqganOptions, latents: Latents) -> Tensor:
+    """Return the first latents: of the init image, of noise, or random codes."""
+    height, width = options.canvas()
+    generator = make_generator(derive_seed(options.seed, "start"))
+    if options.init is not None:
+        return latents.encode(load_picture(options.init, (height, width)))
+    kind = options.init_noise or "perlin"
+    if kind != "none":
+        return latents.encode(noise_image(kind, height, width, generator))
+    return latents.random(height // latents.factor, width // latents.factor, generator)
