@@ -1,4 +1,4 @@
-"""Real processes that share an embedding store; used by tests/embeddings/test_store.py."""
+"""Real processes that share an embedding store, and what the store is then asserted to hold."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from guidance.embeddings import parts
 from guidance.embeddings.store import EmbeddingStore, content_key
 
 DIM = 24
@@ -63,3 +64,29 @@ def die_before_the_move(root: Path, first: int, last: int) -> None:
 
     Path.replace = kill
     store(root).add(*content(first, last))
+
+
+def files(shared: EmbeddingStore) -> list[Path]:
+    """Return the files of a store by name."""
+    return sorted(shared.folder.glob("part-*.parquet"))
+
+
+def parts_by_age(shared: EmbeddingStore) -> list[Path]:
+    """Return the files of a store, oldest first."""
+    return [shared.folder / name for name in parts.listing(shared.folder)]
+
+
+def assert_holds(shared: EmbeddingStore, last: int, first: int = 0) -> None:
+    """Assert that the images `first` to `last`, and no others, are there and right."""
+    keys, vectors, sources = content(first, last)
+    places, found = shared.find(keys)
+    assert places == list(range(last - first))
+    assert torch.equal(found, vectors)
+    expected = {k: (s, v.tolist()) for k, s, v in zip(keys, sources, vectors, strict=True)}
+    given = [
+        (k, s, v.tolist())
+        for batch in shared.batches(37)
+        for k, s, v in zip(batch.keys, batch.sources, batch.vectors, strict=True)
+    ]
+    assert len(given) == len(shared) == last - first
+    assert {k: (s, v) for k, s, v in given} == expected

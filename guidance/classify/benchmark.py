@@ -18,7 +18,8 @@ from guidance.command.outputs import check_outputs, say_skipped, say_written
 from guidance.conventions import check_count
 from guidance.data import Samples
 from guidance.data.classes import labelled
-from guidance.embeddings.local import Skipped, embed
+from guidance.embeddings.embed import embed
+from guidance.embeddings.results import Skipped
 from guidance.errors import FileError, InputError, counted
 from guidance.score import zero_shot
 from guidance.score.templates import templates

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from guidance.classify import matrix
-from guidance.embeddings.local import Skipped
+from guidance.embeddings.results import Skipped
 from guidance.errors import counted
 from guidance.files import tables
 from guidance.files.tables import table

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from guidance.artefacts import sheet
-from guidance.embeddings.local import Skipped
+from guidance.embeddings.results import Skipped
 from guidance.files import tables
 from guidance.files.writing import printable, write
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from guidance.clip.scorer import ClipScorer
-    from guidance.embeddings.local import Skipped
+    from guidance.embeddings.results import Skipped
 
 PROG = "python -m guidance.classify"
 CHUNK = 1024  # images whose probabilities are held at once
@@ -70,7 +70,7 @@ def classify(options: ClassifyOptions) -> int:
     from guidance.clip.scorer import ClipScorer
     from guidance.command.outputs import check_outputs, say_skipped
     from guidance.conventions import check_count
-    from guidance.embeddings.local import embed_all
+    from guidance.embeddings.embed import embed_all
     from guidance.images.collect import collect
     from guidance.score.templates import templates
     from guidance.score.zero_shot import class_embeddings

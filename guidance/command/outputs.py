@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from guidance.embeddings.local import Skipped
+from guidance.embeddings.results import Skipped
 from guidance.errors import InputError, counted
 from guidance.files.writing import check_place, printable
 from guidance.images.collect import passed_over

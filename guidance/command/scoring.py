@@ -44,17 +44,17 @@ class ScoringOptions:
 
     def check_embedding(self) -> None:
         """Raise `InputError` or `FileError` for what `embedding` could not use; load nothing."""
-        from guidance.embeddings.local import check_all
+        from guidance.embeddings.check import check_all
 
         check_all([], self.batch, self.workers, self.store, self.engine)
 
     def embedding(self, scorer: ClipScorer) -> dict[str, object]:
-        """Return these options as `guidance.embeddings.local.embed` takes them.
+        """Return these options as `guidance.embeddings.embed.embed` takes them.
 
         Raises:
             FileError: the store is a file, or cannot be read.
         """
-        from guidance.embeddings.local import store_for
+        from guidance.embeddings.embed import store_for
 
         return {
             "batch": self.batch,

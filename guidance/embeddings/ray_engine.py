@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from guidance.embeddings.local import embed, length
+from guidance.embeddings.encoder import length
+from guidance.embeddings.local import embed_local
 from guidance.embeddings.progress import bar
-from guidance.embeddings.reading import Embedded
+from guidance.embeddings.results import Embedded
 from guidance.embeddings.store import EmbeddingStore
 from guidance.errors import GuidanceError, InputError, line
 from guidance.images import ImageLike
@@ -48,7 +49,7 @@ def embed_ray(
     progress: bool = False,
     address: str | None = None,
 ) -> Iterator[list[Embedded]]:
-    """Embed files as `guidance.embeddings.local.embed` does, on a cluster.
+    """Embed files as `guidance.embeddings.embed.embed` does, on a cluster.
 
     Args:
         images: paths; all are read before the work begins.
@@ -129,7 +130,7 @@ class _Actor:
         places = rows["index"].tolist()
         files = [Path(os.fsdecode(path)) for path in rows["path"].tolist()]
         try:
-            with contextlib.closing(embed(files, self.scorer, **self.options)) as stream:
+            with contextlib.closing(embed_local(files, self.scorer, **self.options)) as stream:
                 done = [e for part in stream for e in part]
         except GuidanceError as error:  # Ray would do it again, then show its own stack traces
             done, places = [Embedded(0, None, reason=str(error))], [FAILED]

@@ -16,6 +16,7 @@ from torch import Tensor
 from guidance.clip.scorer import ClipScorer
 from guidance.conventions import check_images
 from guidance.embeddings.keys import content_key
+from guidance.embeddings.results import Embedded
 from guidance.errors import FileError, InputError
 from guidance.images import ImageLike, as_tensor, load_image
 
@@ -24,23 +25,6 @@ from guidance.images import ImageLike, as_tensor, load_image
 # model by 0.0014 at most, and a factor of 2 here by 0.0033.
 SHRINK = 3
 MAX_ASPECT = 100  # resizing the shorter side of a thinner image would fill the memory
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """What became of one image: a vector or else a reason.
-
-    Attributes:
-        index: place in the input, from 0; of a batch of tensors each image counts.
-        source: the file, or None for an image that was given as such.
-        vector: ``[D]`` float32 on the CPU, unit length.
-        reason: why there is none, to follow the name of the file.
-    """
-
-    index: int
-    source: Path | None
-    vector: Tensor | None = None
-    reason: str | None = None
 
 
 @dataclass(frozen=True)

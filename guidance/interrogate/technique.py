@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from guidance.clip.scorer import ClipScorer
-    from guidance.embeddings.local import Skipped
+    from guidance.embeddings.results import Skipped
     from guidance.interrogate.compose import Phrase, Words
 
 
@@ -47,7 +47,7 @@ def interrogate(options: InterrogateOptions) -> int:
     from guidance.clip.scorer import ClipScorer
     from guidance.command.outputs import check_outputs, say_skipped, say_written
     from guidance.conventions import check_count
-    from guidance.embeddings.local import embed_all
+    from guidance.embeddings.embed import embed_all
     from guidance.images.collect import collect
     from guidance.interrogate.phrases import load_lists
 

@@ -196,7 +196,7 @@ def _check(options: ProbeOptions) -> list[int]:
     # from here on imports take seconds
     from guidance.clip.registry import parse_specs
     from guidance.conventions import MAX_SEED, check_count, check_range, resolve_device
-    from guidance.embeddings.local import check_store
+    from guidance.embeddings.check import check_store
 
     check_count("batch", options.batch, 1, 65536)
     check_count("workers", options.workers, 0, 64)

@@ -13,7 +13,8 @@ from guidance.clip.features import features
 from guidance.clip.fingerprint import combine
 from guidance.clip.model import ClipModel
 from guidance.clip.scorer import ClipScorer
-from guidance.embeddings.local import Embedded, embed
+from guidance.embeddings.embed import embed
+from guidance.embeddings.results import Embedded
 from guidance.embeddings.store import EmbeddingStore
 from guidance.errors import FileError, counted
 from guidance.score.ranking import Skipped

@@ -184,7 +184,7 @@ def _streamed(ranking: Ranking) -> Candidates:
 
 
 def _embedded(options, files, prompts, head) -> Candidates:
-    from guidance.embeddings.local import embed_all
+    from guidance.embeddings.embed import embed_all
 
     scorer = ClipScorer(options.clip, device=options.device, precision=options.precision)
     goals = targets(prompts, scorer).cpu() if prompts else None

@@ -1,7 +1,7 @@
 """Images × prompts → ordered list: the flow without a step.
 
 Each image becomes the cosine to every prompt, ``[N, P]``, and their weighted mean is its score.
-`guidance.embeddings.local` streams the images; what is kept of each is its scores.
+`guidance.embeddings` streams the images; what is kept of each is its scores.
 """
 
 from __future__ import annotations
@@ -17,14 +17,11 @@ from torch import Tensor
 
 from guidance.clip.scorer import ClipScorer
 from guidance.converting import shown
-from guidance.embeddings.local import (
-    Embedded,
-    check_all,
-    embed,
-    store_for,
-)
-from guidance.embeddings.local import Skipped as Skipped
+from guidance.embeddings.check import check_all
+from guidance.embeddings.embed import embed, store_for
 from guidance.embeddings.reading import MAX_ASPECT as MAX_ASPECT
+from guidance.embeddings.results import Embedded
+from guidance.embeddings.results import Skipped as Skipped
 from guidance.errors import FileError, InputError
 from guidance.images import ImageLike
 from guidance.prompts.grammar import Prompt, parse_prompts

@@ -97,7 +97,7 @@ def train(options: AestheticOptions) -> None:
     check_count("workers", options.workers, 0, 64)
     files, ratings = read_ratings(options.data)
     from guidance.clip.scorer import ClipScorer
-    from guidance.embeddings.local import embed_all
+    from guidance.embeddings.embed import embed_all
 
     scorer = ClipScorer(options.clip, device=options.device, precision=options.precision)
     vectors, _, skipped = embed_all(

@@ -14,7 +14,9 @@ from tiny_clip import build_tiny
 from guidance.clip import load_clip
 from guidance.clip.scorer import ClipScorer
 from guidance.embeddings import local, reading
-from guidance.embeddings.local import Skipped, check_store, embed, embed_all, store_for
+from guidance.embeddings.check import check_store
+from guidance.embeddings.embed import embed, embed_all, store_for
+from guidance.embeddings.results import Skipped
 from guidance.embeddings.store import content_key
 from guidance.errors import FileError, InputError
 

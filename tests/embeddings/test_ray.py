@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from guidance.clip.scorer import ClipScorer
-from guidance.embeddings.local import embed, embed_all, store_for
+from guidance.embeddings.embed import embed, embed_all, store_for
 from guidance.embeddings.ray_engine import _Actor, _place, _results
 from guidance.errors import GuidanceError, InputError
 from guidance.score.ranking import rank

@@ -12,7 +12,7 @@ from PIL import Image
 from tiny_clip import build_tiny
 
 from guidance import ClipScorer
-from guidance.embeddings.local import embed_all
+from guidance.embeddings.embed import embed_all
 from guidance.rerank.judge import verdict
 from guidance.rerank.outputs import groups_text
 from guidance.rerank.technique import command
