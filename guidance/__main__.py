@@ -1,54 +1,81 @@
-"""``python -m guidance``: list the techniques."""
+"""``python -m guidance`` and ``clip-guidance``: list the commands, run the one that is named."""
 
 import ast
+import importlib
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
+from guidance.command.program import called_as, command_name
 from guidance.errors import unknown
+
+_HERE = Path(__file__).parent
 
 
 def techniques() -> dict[str, str]:
     """Return the first line of the docstring of every technique, by name."""
     found = {}
-    for main in sorted(Path(__file__).parent.glob("*/__main__.py")):
+    for main in sorted(_HERE.glob("*/__main__.py")):
         source = (main.parent / "__init__.py").read_text(encoding="utf-8")
         found[main.parent.name] = (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
     return found
 
 
-def _trainings() -> str:
+def trainings() -> list[str]:
     """Return the names of the commands of `guidance.train`."""
-    files = sorted((Path(__file__).parent / "train").glob("*.py"))
+    files = sorted((_HERE / "train").glob("*.py"))
     commands = [f for f in files if 'if __name__ == "__main__"' in f.read_text(encoding="utf-8")]
-    return ", ".join(f.stem for f in commands)
+    return [f.stem for f in commands]
 
 
-def main(argv: Sequence[str] = ()) -> int:
-    """Print the table; say how a technique that is named is run."""
-    known = techniques()
-    name = next(iter(argv), "--help")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that `argv` begins with, or list all; return the exit code.
+
+    Args:
+        argv: by default what the user has typed.
+    """
+    name, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     if name == "--version":
-        from guidance.command.record import versions  # takes torch along
-
-        print(f"guidance {versions()['guidance']}")
+        print(f"guidance {metadata.version('clip-guidance')}")
+        return 0
+    if name in ("-h", "--help"):
+        print(_listing())
         return 0
     if name == "train":
-        said = f"write python -m guidance.train.NAME: {_trainings()}"
-        print(f"guidance: error: {said}", file=sys.stderr)
-        return 2
+        return _run_training(*rest)
+    known = techniques()
+    if name not in known:
+        return _refuse(unknown("technique", name, known))
+    return importlib.import_module(f"guidance.{name}.__main__").main(rest)
+
+
+def _run_training(name: str = "", *rest: str) -> int:
+    """Run a training, list all, or tell that there is none of a name."""
+    known = trainings()
     if name in known:
-        print(f"guidance: error: write python -m guidance.{name}", file=sys.stderr)
-        return 2
-    if name not in ("-h", "--help"):
-        print(f"guidance: error: {unknown('technique', name, known)}", file=sys.stderr)
-        return 2
-    print("Techniques of guidance; each has --help.\n")
-    for name, line in known.items():
-        print(f"  python -m guidance.{name:<11} {line}")
-    print(f"\nTrainings, python -m guidance.train.NAME: {_trainings()}")
-    return 0
+        return importlib.import_module(f"guidance.train.{name}").main(rest)
+    listed = f"{called_as('train.NAME')}: {', '.join(known)}"
+    if name in ("-h", "--help"):
+        print(f"Trainings, {listed}; each has --help")
+        return 0
+    if not name:
+        return _refuse(f"which training? {listed}")
+    return _refuse(unknown("training", name, known))
+
+
+def _refuse(said: str) -> int:
+    """Tell what is wrong with the name of a command."""
+    print(f"{command_name(called_as())}: error: {said}", file=sys.stderr)
+    return 2
+
+
+def _listing() -> str:
+    """Return a line for each command."""
+    lines = [f"  {called_as(name):<31} {line}" for name, line in techniques().items()]
+    trained = f"Trainings, {called_as('train.NAME')}: {', '.join(trainings())}"
+    return "\n".join(["Techniques of guidance; each has --help.\n", *lines, "", trained])
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -35,7 +35,7 @@ def test_techniques_are_listed(capsys):
     from guidance.__main__ import main, techniques
 
     assert set(techniques()) >= {"clipdraw", "diffusion", "pixels", "vqgan", *SCORING}
-    assert main() == 0
+    assert main([]) == 0
     printed = capsys.readouterr().out
     for name in techniques():
         assert f"python -m guidance.{name}" in printed

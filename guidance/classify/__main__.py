@@ -2,7 +2,7 @@
 
 import sys
 
-from guidance.classify.technique import command
+from guidance.classify.technique import command as main
 
 if __name__ == "__main__":
-    sys.exit(command())
+    sys.exit(main())

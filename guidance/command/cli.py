@@ -23,6 +23,7 @@ import tyro
 
 from guidance.command.arguments import HELP, check_arguments, is_option, table
 from guidance.command.interrupts import raised
+from guidance.command.program import command_name
 from guidance.errors import GuidanceError, InputError, unknown
 from guidance.files.writing import printable
 
@@ -47,6 +48,7 @@ def main(
     *,
     prog: str,
     argv: Sequence[str] | None = None,
+    begin: Callable[[T], object] = lambda options: None,
     base: Callable[[list[str]], T | None] = lambda argv: None,
     taken: Sequence[str] = (),
 ) -> int:
@@ -57,6 +59,8 @@ def main(
         execute: does the work; returns the exit code, None for 0.
         prog: shown in the usage line and before messages.
         argv: without the program's name; None means `sys.argv`.
+        begin: checks the options and imports what `execute` needs; meanwhile Ctrl-C ends the
+            process at once, for an exception out of the middle of an import may be swallowed.
         base: may take arguments such as ``--from FILE`` out of the list and return the options
             that are the defaults of this call.
         taken: the names of these arguments.
@@ -78,6 +82,7 @@ def main(
             parsed = _parse(options, prog, arguments, base(arguments), taken)
             if getattr(parsed, "quiet", False):
                 notes.setLevel(logging.WARNING)
+            begin(parsed)
             with raised():
                 code = execute(parsed) or 0
             sys.stdout.flush()
@@ -104,16 +109,6 @@ def main(
                 raise
             _say(name, f"error: out of memory{_memory_hint(options)}")
             return 1
-
-
-def command_name(prog: str) -> str:
-    """Return what stands before every message of a program.
-
-    Example:
-        >>> command_name("python -m guidance.look heat"), command_name("python recipes/restyle.py")
-        ('guidance.look heat', 'recipes/restyle.py')
-    """
-    return prog.removeprefix("python ").removeprefix("-m ")
 
 
 def choose(commands: Iterable[str], prog: str, argv: Sequence[str]) -> str | int:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
+
+from guidance.command.program import is_starting, name_so_far
 
 EXIT = 130
 
@@ -27,24 +28,20 @@ class _Leave:
         with contextlib.suppress(Exception):
             if self._tidy is not None:
                 self._tidy()
-            name = next((a for a in sys.orig_argv if a.startswith("guidance.")), "guidance")
-            os.write(2, f"\n{name}: interrupted\n".encode())
+            os.write(2, f"\n{name_so_far()}: interrupted\n".encode())
         os._exit(EXIT)
 
 
-_program = False  # whether this process is `python -m guidance…`
+_program = False  # whether this process is `python -m guidance…` or `clip-guidance`
 
 
 def begin() -> None:
-    """Let Ctrl-C end the process if Python is importing the package for ``python -m guidance…``.
+    """Let Ctrl-C end the process if Python is importing the package to run a command of it.
 
     Where somebody else handles Ctrl-C, or it is ignored, that stays so.
     """
     global _program
-    asked = sys.argv[:1] == ["-m"] and any(
-        a == "guidance" or a.startswith(("guidance.", "-mguidance")) for a in sys.orig_argv[1:]
-    )
-    if asked and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if is_starting() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         _program = True
         signal.signal(signal.SIGINT, _Leave())
 

@@ -15,6 +15,7 @@ from guidance.artefacts.manifest import read_manifest
 from guidance.artefacts.run_folder import RunFolder
 from guidance.command.interrupts import Interrupts
 from guidance.command.options import GuidedOptions
+from guidance.command.program import called_as, command_name
 from guidance.command.record import Record, option_table, versions, where_started
 from guidance.command.technique import Technique
 from guidance.errors import DivergedError, FileError, GuidanceError, counted
@@ -87,6 +88,7 @@ class _Run(Generic[O]):
         self._technique, self._options, self._folder = technique, options, folder
         self._resumed = earlier is not None
         self._record = Record(technique.name, options, folder, earlier)
+        self._called = command_name(called_as(technique.name))
         self._total = options.total()
         self._done = 0
         self._generator: Generator
@@ -127,7 +129,7 @@ class _Run(Generic[O]):
             self._record.save("running")
         self._generator, self._objective = self._technique.prepare(self._options)
         for note in () if self._options.quiet else self._generator.notes:
-            print(printable(f"guidance.{self._technique.name}: {note}"), file=sys.stderr)
+            print(printable(f"{self._called}: {note}"), file=sys.stderr)
         if self._resumed:
             if os.path.lexists(folder.checkpoint):
                 self._done = checkpoint.load(
@@ -148,7 +150,7 @@ class _Run(Generic[O]):
                     if interrupts.asked and self._done < self._total:
                         return "interrupted"
             except DivergedError as error:
-                print(f"guidance.{self._technique.name}: error: {error}", file=sys.stderr)
+                print(f"{self._called}: error: {error}", file=sys.stderr)
                 return "diverged"
         return "finished"
 

@@ -6,6 +6,7 @@ Shared by all guided techniques; a technique gives its options and how to build 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from guidance.artefacts.manifest import read_manifest
 from guidance.command import cli
 from guidance.command.options import GuidedOptions, from_table
+from guidance.command.program import called_as
 from guidance.command.record import anchored
 from guidance.command.technique import Technique
 from guidance.errors import InputError
@@ -45,9 +47,12 @@ def command(technique: Technique, argv: Sequence[str] | None = None) -> int:
             options = anchored(options, table)
         return dataclasses.replace(options, output=None, quiet=False)
 
-    def work(options: GuidedOptions) -> int:
+    def begin(options: GuidedOptions) -> None:
         if not resumed:  # what is refused is told before anything that takes long is imported
             options.check()
+        importlib.import_module("guidance.command.run")
+
+    def work(options: GuidedOptions) -> int:
         from guidance.command.run import execute
 
         return execute(technique, options, resume=resumed[0] if resumed else None)
@@ -55,8 +60,9 @@ def command(technique: Technique, argv: Sequence[str] | None = None) -> int:
     return cli.main(
         technique.options,
         work,
-        prog=f"python -m guidance.{technique.name}",
+        prog=called_as(technique.name),
         argv=argv,
+        begin=begin,
         base=base,
         taken=("--resume", "--from"),
     )

@@ -2,20 +2,21 @@
 
 import sys
 
-from guidance.command.cli import choose, main
-from guidance.evaluate import clip, diffusion, vqgan
+from guidance.command.launch import Command, Commands
+from guidance.evaluate.clip import ClipEvaluation
+from guidance.evaluate.diffusion import DiffusionEvaluation
+from guidance.evaluate.vqgan import VqganEvaluation
 
-COMMANDS = {
-    "clip": (clip.ClipEvaluation, clip.run),
-    "diffusion": (diffusion.DiffusionEvaluation, diffusion.run),
-    "vqgan": (vqgan.VqganEvaluation, vqgan.run),
-}
-
-PROG = "python -m guidance.evaluate"
+main = Commands(
+    "evaluate",
+    {
+        "clip": Command("evaluate clip", ClipEvaluation, "guidance.evaluate.clip:run"),
+        "diffusion": Command(
+            "evaluate diffusion", DiffusionEvaluation, "guidance.evaluate.diffusion:run"
+        ),
+        "vqgan": Command("evaluate vqgan", VqganEvaluation, "guidance.evaluate.vqgan:run"),
+    },
+)
 
 if __name__ == "__main__":
-    name = choose(COMMANDS, PROG, sys.argv[1:])
-    if isinstance(name, int):
-        sys.exit(name)
-    chosen, work = COMMANDS[name]
-    sys.exit(main(chosen, work, prog=f"{PROG} {name}", argv=sys.argv[2:]))
+    sys.exit(main())

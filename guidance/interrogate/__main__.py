@@ -2,7 +2,7 @@
 
 import sys
 
-from guidance.interrogate.technique import command
+from guidance.interrogate.technique import command as main
 
 if __name__ == "__main__":
-    sys.exit(command())
+    sys.exit(main())

@@ -21,6 +21,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from guidance.command.launch import Command
 from guidance.conventions import check_count, check_range, derive_seed, make_generator
 from guidance.errors import FileError, InputError, counted, unknown
 from guidance.files.tables import plain
@@ -199,7 +200,7 @@ def read_ratings(folder: Path) -> tuple[list[Path], Tensor]:
     return files, torch.tensor(ratings, dtype=torch.float64)
 
 
-if __name__ == "__main__":
-    from guidance.command.cli import main
+main = Command("train.aesthetic", AestheticOptions, train)
 
-    raise SystemExit(main(AestheticOptions, train, prog="python -m guidance.train.aesthetic"))
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from guidance.clip.context import cut
+from guidance.command.launch import Command
 from guidance.conventions import resolve_device
 from guidance.data import shards
 from guidance.errors import FileError
@@ -293,8 +294,7 @@ def train(options: ClipOptions) -> None:
     Trainer(options).run()
 
 
-if __name__ == "__main__":
-    from guidance.command.cli import main
+main = Command("train.clip", ClipOptions, train, base=take_config, taken=["--config"])
 
-    name = "python -m guidance.train.clip"
-    raise SystemExit(main(ClipOptions, train, prog=name, base=take_config, taken=["--config"]))
+if __name__ == "__main__":
+    raise SystemExit(main())

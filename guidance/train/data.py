@@ -31,6 +31,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from guidance.command.cli import Several
+from guidance.command.launch import Command
 from guidance.data import Sample, Samples, shards
 from guidance.data.shards import ShardWriter, encode
 from guidance.errors import FileError, InputError
@@ -284,7 +285,7 @@ def _built(folder: Path, name: str) -> Samples:
     return shards.read([str(p) for p in sorted(folder.glob(f"{name}-*.tar"))])
 
 
-if __name__ == "__main__":
-    from guidance.command.cli import main
+main = Command("train.data", DataOptions, build)
 
-    raise SystemExit(main(DataOptions, build, prog="python -m guidance.train.data"))
+if __name__ == "__main__":
+    raise SystemExit(main())

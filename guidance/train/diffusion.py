@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from guidance.command.launch import Command
 from guidance.conventions import derive_seed, make_generator, resolve_device
 from guidance.errors import FileError, InputError, line
 from guidance.files.writing import atomic, make_folder
@@ -212,7 +213,7 @@ def train(options: DiffusionTraining) -> None:
     Trainer(options).run()
 
 
-if __name__ == "__main__":
-    from guidance.command.cli import main
+main = Command("train.diffusion", DiffusionTraining, train)
 
-    raise SystemExit(main(DiffusionTraining, train, prog="python -m guidance.train.diffusion"))
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from guidance.clip import ClipModel, load_clip
 from guidance.command.cli import Several
+from guidance.command.launch import Command
 from guidance.conventions import check_range, resolve_device
 from guidance.data import Samples, read
 from guidance.errors import FileError, InputError, counted
@@ -196,7 +197,7 @@ def prepare(options: LatentsOptions) -> None:
     print(f"{options.out}: {counted(len(samples), 'picture')}, {counted(len(texts), 'caption')}")
 
 
-if __name__ == "__main__":
-    from guidance.command.cli import main
+main = Command("train.latents", LatentsOptions, prepare)
 
-    raise SystemExit(main(LatentsOptions, prepare, prog="python -m guidance.train.latents"))
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from guidance.command.cli import Several
+from guidance.command.launch import Command
 from guidance.conventions import (
     check_range,
     derive_seed,
@@ -118,7 +119,7 @@ def train(options: NoiseAwareTraining) -> None:
         save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, path)
 
 
-if __name__ == "__main__":
-    from guidance.command.cli import main
+main = Command("train.noise_aware", NoiseAwareTraining, train)
 
-    raise SystemExit(main(NoiseAwareTraining, train, prog="python -m guidance.train.noise_aware"))
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -25,6 +25,7 @@ from guidance.clip import ClipModel, load_clip
 from guidance.clip.classifier import image_classifier
 from guidance.clip.prior import Prior, remember
 from guidance.command.cli import Several
+from guidance.command.launch import Command
 from guidance.data import Samples, read
 from guidance.errors import InputError
 from guidance.evaluate.embed import embed_images, on_white
@@ -134,7 +135,7 @@ def train(options: PriorOptions) -> None:
             print(f"{pattern}: cosine of {name} and image {(given * images).sum(1).mean():.3f}")
 
 
-if __name__ == "__main__":
-    from guidance.command.cli import main
+main = Command("train.prior", PriorOptions, train)
 
-    raise SystemExit(main(PriorOptions, train, prog="python -m guidance.train.prior"))
+if __name__ == "__main__":
+    raise SystemExit(main())

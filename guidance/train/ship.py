@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from guidance.command.launch import Command
 from guidance.errors import InputError
 from guidance.files.writing import write
 from guidance.pretrained.packaged import HASHES
@@ -74,7 +75,7 @@ def list_hash(path: Path) -> None:
     write(sums, "".join(f"{known[name]}  {name}\n" for name in kept))
 
 
-if __name__ == "__main__":
-    from guidance.command.cli import main
+main = Command("train.ship", ShipOptions, ship)
 
-    raise SystemExit(main(ShipOptions, ship, prog="python -m guidance.train.ship"))
+if __name__ == "__main__":
+    raise SystemExit(main())

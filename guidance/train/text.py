@@ -15,7 +15,6 @@ divergence of the similarities within a batch (Hinton et al. 2015, arXiv:1503.02
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from torch import Tensor
 
 from guidance.clip.context import cut
 from guidance.command.cli import Several
+from guidance.command.launch import Command, Commands
 from guidance.data import shards
 from guidance.errors import InputError
 from guidance.files.text import read_lines
@@ -235,13 +235,13 @@ def agreement(text: torch.nn.Module, tokens: Tensor, target: Tensor) -> float:
     return torch.cat(parts).mean().item()
 
 
-if __name__ == "__main__":
-    from guidance.command.cli import choose, main
+main = Commands(
+    "train.text",
+    {
+        "embed": Command("train.text embed", EmbedOptions, embed),
+        "distil": Command("train.text distil", DistilOptions, distil),
+    },
+)
 
-    COMMANDS = {"embed": (EmbedOptions, embed), "distil": (DistilOptions, distil)}
-    PROG = "python -m guidance.train.text"
-    name = choose(COMMANDS, PROG, sys.argv[1:])
-    if isinstance(name, int):
-        raise SystemExit(name)
-    chosen, work = COMMANDS[name]
-    raise SystemExit(main(chosen, work, prog=f"{PROG} {name}", argv=sys.argv[2:]))
+if __name__ == "__main__":
+    raise SystemExit(main())

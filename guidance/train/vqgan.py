@@ -23,6 +23,7 @@ from diffusers import VQModel
 from torch import Tensor, nn
 
 from guidance.clip.classifier import image_classifier
+from guidance.command.launch import Command
 from guidance.conventions import derive_seed, make_generator, resolve_device
 from guidance.data import shards
 from guidance.errors import FileError, line
@@ -272,7 +273,7 @@ def train(options: VqganTraining) -> None:
     Trainer(options).run()
 
 
-if __name__ == "__main__":
-    from guidance.command.cli import main
+main = Command("train.vqgan", VqganTraining, train)
 
-    raise SystemExit(main(VqganTraining, train, prog="python -m guidance.train.vqgan"))
+if __name__ == "__main__":
+    raise SystemExit(main())
