@@ -11,16 +11,20 @@ Randomness    only through an explicit `torch.Generator`; device and dtype only 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from numbers import Integral
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from guidance.errors import InputError, line, nearest
 
+if TYPE_CHECKING:  # it takes seconds, and most of what is checked here needs none of it
+    import torch
+    from torch import Tensor
+
 MIN_SIDE, MAX_SIDE = 8, 8192  # pixels; a square of this side is 800 MB in float32
 MAX_SEED = 2**63 - 1
+PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 def check_shape(name: str, x: Tensor, shape: Sequence[str | int]) -> None:
@@ -29,6 +33,8 @@ def check_shape(name: str, x: Tensor, shape: Sequence[str | int]) -> None:
     Example:
         >>> check_shape("images", torch.zeros(2, 3, 8, 8), ["B", 3, "H", "W"])
     """
+    from torch import Tensor
+
     if not isinstance(x, Tensor):
         raise InputError(
             f"{name} must be a tensor of shape {_text(shape)} but is {type(x).__name__}"
@@ -84,6 +90,8 @@ def check_count(name: str, value: int, low: int, high: int | None = None) -> Non
 
 def make_generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
     """Return a `torch.Generator` on `device` seeded with `seed` (0 to 2^63 - 1)."""
+    import torch
+
     if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         raise InputError(f"seed must be between 0 and {MAX_SEED} but is {seed}")
     return torch.Generator(device=device).manual_seed(seed)
@@ -99,27 +107,32 @@ def derive_seed(seed: int, *parts: int | str) -> int:
     return int.from_bytes(digest, "big") & MAX_SEED
 
 
+def check_device(name: str) -> None:
+    """Raise `InputError` unless `name` is a device that is present.
+
+    PyTorch is imported only to look for a GPU.
+    """
+    _check_device_name(name)
+    if name not in ("auto", "cpu"):
+        resolve_device(name)
+
+
 def resolve_device(name: str = "auto") -> torch.device:
     """Return the device called `name`; ``"auto"`` means CUDA, then MPS, then CPU.
 
     Raises:
         InputError: the name is not a device or the device is not present.
     """
+    _check_device_name(name)
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        if device.type not in ("cpu", "cuda", "mps"):
-            raise RuntimeError(f"no support for {device.type}")
-    except (RuntimeError, TypeError) as error:
-        hint = nearest(str(name), ("auto", "cpu", "mps", "cuda"), n=1)
-        raise InputError(
-            f"device must be auto, cpu, mps, cuda or cuda:N but is {name!r}{hint}"
-        ) from error
-    reason = _absence(device)
-    try:
+        reason = _absence(device)
         if reason is None:
             torch.empty(0, device=device)
             return device
@@ -128,8 +141,25 @@ def resolve_device(name: str = "auto") -> torch.device:
     raise InputError(f"device {name!r} is not there: {reason}; auto takes what there is")
 
 
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise `InputError` unless `precision` is known and networks run in it on `device`."""
+    if precision not in PRECISIONS:
+        raise InputError(f"precision must be {', '.join(PRECISIONS)} but is {precision!r}")
+    if precision == "fp16" and device.type == "cpu":
+        raise InputError("precision fp16 needs a GPU; on the CPU use fp32 or bf16")
+
+
+def _check_device_name(name: str) -> None:
+    """Raise `InputError` unless `name` is one that devices have."""
+    if not isinstance(name, str) or not re.fullmatch(r"auto|(cpu|mps|cuda)(:[0-9]{1,3})?", name):
+        hint = nearest(str(name), ("auto", "cpu", "mps", "cuda"), n=1)
+        raise InputError(f"device must be auto, cpu, mps, cuda or cuda:N but is {name!r}{hint}")
+
+
 def _absence(device: torch.device) -> str | None:
     """Return why a device cannot be there, None if it can."""
+    import torch
+
     index = device.index or 0
     if device.type == "cuda":
         if torch.version.cuda is None and torch.version.hip is None:

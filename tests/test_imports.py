@@ -10,7 +10,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 TECHNIQUES = {p.parent.name for p in ROOT.glob("*/__main__.py")} - {"train", "evaluate"}
 # a room may import itself, rooms of its own layer and of the layers below it
 LAYERS = (
-    {"errors"},
+    {"errors", "exports"},
     {"conventions", "converting", "files", "pretrained"},
     {"images", "vector"},
     {"clip", "data", "prompts"},

@@ -21,7 +21,7 @@ from guidance.artefacts.lock import FolderLock
 from guidance.artefacts.rows import StepRows
 from guidance.errors import FileError, InputError
 from guidance.files.writing import atomic, make_folder, remove_leftovers, write
-from guidance.images import to_pil
+from guidance.images.tensors import to_pil
 
 MAIN = ("image.png", "steps.csv", "checkpoint.safetensors")  # what every run leaves
 SOME = ("drawing.svg", "progress.mp4", "progress.gif", "sheet.png")  # what some leave

@@ -1,4 +1,5 @@
 """Classify: which label fits a picture, with probabilities; or how often that is right."""
 
-from guidance.classify.options import ClassifyOptions as ClassifyOptions
-from guidance.classify.technique import classify as classify
+from guidance.exports import on_first_use
+
+__getattr__ = on_first_use(__name__, ClassifyOptions=".options", classify=".technique")

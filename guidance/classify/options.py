@@ -76,7 +76,7 @@ class ClassifyOptions(ScoringOptions):
         for empty in filter(None, (emptiness(label, "a label") for label in labels)):
             raise InputError(empty)
         if len(labels) < 2:
-            from guidance.clip.registry import may_judge_alone  # takes torch along
+            from guidance.clip.names import may_judge_alone  # takes torch along
 
             if not labels or self.softmax or not may_judge_alone(self.clip):
                 raise InputError(self.TOO_FEW)

@@ -18,8 +18,6 @@ from guidance.clip.text_tower import least_parameters, with_text_tower
 from guidance.clip.tokenizers import build_tokenizer
 from guidance.errors import ModelError, line
 
-CONFIG_NAME = "open_clip_config.json"
-
 
 class Parts(NamedTuple):
     """What a CLIP is made of: open_clip's network and tokenizer, and our preprocessing."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from guidance.errors import ModelError, line
 
+CONFIG_NAME = "open_clip_config.json"
 REPOSITORY = r"\w[\w.-]*(/\w[\w.-]*)?"  # in the hub; a path here begins with a dot or a slash
 MOST_BYTES = 2**20  # of the file; the largest of open_clip's has 1 KB
 _TOP = {"embed_dim": int, "quick_gelu": bool, "custom_text": bool, "init_logit_scale": float,

@@ -26,6 +26,7 @@ from guidance.clip.overflow import missing, padding, tokenize
 from guidance.clip.preprocess import Preprocess
 from guidance.clip.prior import Prior
 from guidance.conventions import check_images
+from guidance.conventions import check_precision as check_precision
 from guidance.errors import InputError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -174,14 +175,6 @@ class ClipModel(nn.Module):
     def _pad(self) -> int:
         """The token that fills up short texts."""
         return padding(self.tokenizer)
-
-
-def check_precision(precision: str, device: torch.device) -> None:
-    """Raise `InputError` unless `precision` is known and runs on `device`."""
-    if precision not in PRECISIONS:
-        raise InputError(f"precision must be {', '.join(PRECISIONS)} but is {precision!r}")
-    if precision == "fp16" and device.type == "cpu":
-        raise InputError("precision fp16 needs a GPU; on the CPU use fp32 or bf16")
 
 
 def _accelerate(network: nn.Module) -> bool:

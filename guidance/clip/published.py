@@ -14,12 +14,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from guidance.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NOTES = logging.getLogger("guidance")
 OPENAI_MARKS = ("input_resolution", "context_length", "vocab_size")  # only OpenAI saves these
@@ -126,6 +126,8 @@ def recognise(arch: str, path: Path, state: Mapping[str, Tensor]) -> tuple[str, 
 
 def _half_as_openai(state: Mapping[str, Tensor]) -> bool:
     """Return whether OpenAI's package had these weights on a GPU: all but norms and tables half."""
+    import torch
+
     half = {k for k, v in state.items() if v.dtype == torch.float16}
     full = {k for k, v in state.items() if v.dtype == torch.float32}
     table, projection = "token_embedding.weight", "text_projection"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,26 +10,19 @@ from torch import Tensor
 
 from guidance.clip import tokenizers
 from guidance.clip.build import (
-    CONFIG_NAME,
     Parts,
     build_network,
     load_config,
     preprocess_of,
 )
-from guidance.clip.config import read_config
+from guidance.clip.config import CONFIG_NAME, read_config
+from guidance.clip.names import HUB
 from guidance.clip.published import Training, of_file, published
 from guidance.clip.state import load_arrays, load_weights, read_weights
 from guidance.clip.text_tower import with_text_tower
-from guidance.errors import GuidanceError, InputError, ModelError, line
+from guidance.errors import GuidanceError, ModelError, line
 
-HUB = "hf-hub:"
 OFFLINE_HINT = "use --clip mini, which ships with the package, or a local file: --clip ARCH=FILE"
-
-
-def check_repository(name: str) -> None:
-    """Raise `InputError` unless `name` is ``hf-hub:OWNER/NAME``."""
-    if not re.fullmatch(r"hf-hub:[\w-][\w.-]*/[\w-][\w.-]*", name):
-        raise InputError(f"a CLIP of the hub is named hf-hub:OWNER/NAME but got {name!r}")
 
 
 def load_published(name: str, arch: str, tag: str | None) -> Parts:

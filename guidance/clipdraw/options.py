@@ -12,7 +12,8 @@ from guidance.conventions import check_range, check_size
 from guidance.errors import InputError
 from guidance.images.fitting import Size, canvas_of, cropped, shape_of, tell_crop
 from guidance.images.parse import parse_color, parse_palette
-from guidance.vector.svg.reader import shape_of_svg
+from guidance.prompts.grammar import parse_prompts
+from guidance.vector.svg.size import shape_of_svg
 
 # CLIPDraw's notebook pushes away from these two with a factor of 0.3 each
 CLIPDRAW_NEGATIVES = ("A badly drawn sketch.:0.3", "Many ugly, messy drawings.:0.3")
@@ -87,8 +88,6 @@ class ClipDrawOptions(GuidedOptions):
 
     def prompts(self) -> tuple:
         """Return the parsed prompts, with CLIPDraw's negatives if asked for."""
-        from guidance.prompts.grammar import parse_prompts
-
         extra = parse_prompts((), negative=CLIPDRAW_NEGATIVES) if self.clipdraw_negatives else ()
         return super().prompts() + extra
 

@@ -10,14 +10,19 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
-from guidance.clip.model import check_precision
-from guidance.clip.registry import parse_specs
+from guidance.clip.names import parse_specs
 from guidance.command.cli import Prompt, Several, alias, check_input_file
-from guidance.conventions import MAX_SEED, check_range, resolve_device
+from guidance.conventions import (
+    MAX_SEED,
+    check_device,
+    check_precision,
+    check_range,
+    resolve_device,
+)
 from guidance.converting import convert, hints_of, shown
 from guidance.converting import from_table as from_table
 from guidance.errors import FileError, InputError
-from guidance.objective.cutouts import CutoutOptions
+from guidance.objective.cutout_options import CutoutOptions
 from guidance.prompts.grammar import Prompt as ParsedPrompt
 from guidance.prompts.grammar import check_steps, parse_prompts
 from guidance.prompts.schedule import MAX_STEP
@@ -132,7 +137,9 @@ class GuidedOptions:
         prompts = self.prompts()
         self.cutouts()
         parse_specs(self.clip)
-        check_precision(self.precision, resolve_device(self.device))
+        check_device(self.device)
+        if self.precision == "fp16":
+            check_precision(self.precision, resolve_device(self.device))
         check_range("steps", self.steps, 1, 10_000_000)
         check_steps(prompts, self.total())
         check_range("seed", self.seed, 0, MAX_SEED)

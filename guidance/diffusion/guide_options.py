@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from guidance.clip.registry import parse_specs
+from guidance.clip.names import parse_specs
 from guidance.command.cli import alias
 from guidance.command.options import GuidedOptions
 from guidance.conventions import check_range
 from guidance.diffusion.guide import Guide
 from guidance.diffusion.schedule_text import Steps, parse_steps
 from guidance.errors import InputError
-from guidance.objective.cutouts import CutoutOptions
+from guidance.objective.cutout_options import CutoutOptions
 
 SCHEDULES = ("clip_scale", "cut_overview", "cut_innercut")
 MAX_CUTS = 4096

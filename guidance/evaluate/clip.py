@@ -14,7 +14,9 @@ from typing import Annotated, Any
 import torch
 from tqdm import tqdm
 
-from guidance.clip import ClipModel, load_clip, parse_specs
+from guidance.clip.model import ClipModel
+from guidance.clip.names import parse_specs
+from guidance.clip.registry import load_clip
 from guidance.command.cli import Several, alias
 from guidance.conventions import MAX_SEED, check_range, resolve_device
 from guidance.data import Samples

@@ -30,7 +30,7 @@ from guidance.evaluate.judges import Classifier, ClipJudge, check_judge, load_ju
 from guidance.evaluate.probe import PROMPTS
 from guidance.evaluate.report import save
 from guidance.files.tables import table
-from guidance.images import to_pil
+from guidance.images.tensors import to_pil
 from guidance.models.diffusers_models import check_denoiser
 
 # kind → what it changes in the options of a run; the defaults have both

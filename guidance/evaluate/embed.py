@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from guidance.clip import ClipModel
+from guidance.clip.model import ClipModel
 from guidance.data import Samples
-from guidance.images import as_tensor
+from guidance.images.tensors import as_tensor
 
 BATCH = 64
 

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from guidance.clip import load_clip, parse_specs
 from guidance.clip.classifier import image_classifier
+from guidance.clip.names import parse_specs
+from guidance.clip.registry import load_clip
 from guidance.clip.shipped import SHIPPED
 from guidance.errors import InputError, ModelError, unknown
 

@@ -17,7 +17,7 @@ from torch import Tensor
 import guidance
 from guidance.artefacts.run_folder import contact_sheet
 from guidance.evaluate.judges import Classifier, ClipJudge
-from guidance.images import to_pil
+from guidance.images.tensors import to_pil
 
 # prompt → index of its class among the 1,000 of ImageNet
 PROMPTS = {

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from guidance.clip import ClipModel
+from guidance.clip.model import ClipModel
 from guidance.data import Samples, read
 from guidance.errors import InputError
 from guidance.evaluate.embed import embed_images

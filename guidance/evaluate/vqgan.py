@@ -27,7 +27,7 @@ from guidance.evaluate.judges import check_judge, load_classifier
 from guidance.evaluate.perceptual import Perceptual
 from guidance.evaluate.report import save
 from guidance.files.tables import table
-from guidance.images import to_pil, to_tensor
+from guidance.images.tensors import to_pil, to_tensor
 from guidance.models.latents import Latents
 from guidance.models.load import check_latents, load_latents
 

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from guidance.conventions import check_count, check_images, check_shape
 from guidance.errors import InputError
-from guidance.images import load_image, to_tensor
+from guidance.images import load_image
 from guidance.images.fitting import cropped
 from guidance.images.masks import read_mask
+from guidance.images.tensors import to_tensor
 
 
 def load_picture(source: str | os.PathLike | Image.Image, size: tuple[int, int]) -> Tensor:

@@ -1,4 +1,5 @@
 """Interrogate: the words that fit a picture best, from lists of phrases."""
 
-from guidance.interrogate.options import InterrogateOptions as InterrogateOptions
-from guidance.interrogate.technique import interrogate as interrogate
+from guidance.exports import on_first_use
+
+__getattr__ = on_first_use(__name__, InterrogateOptions=".options", interrogate=".technique")

@@ -1,7 +1,12 @@
 """Look: pictures of what CLIP sees: similarity matrix, heat-map, written words, video over time."""
 
-from guidance.look.options import HeatOptions as HeatOptions
-from guidance.look.options import MatrixOptions as MatrixOptions
-from guidance.look.options import VideoOptions as VideoOptions
-from guidance.look.options import WriteOptions as WriteOptions
-from guidance.look.technique import command as command
+from guidance.exports import on_first_use
+
+__getattr__ = on_first_use(
+    __name__,
+    HeatOptions=".options",
+    MatrixOptions=".options",
+    VideoOptions=".options",
+    WriteOptions=".options",
+    command=".technique",
+)

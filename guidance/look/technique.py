@@ -82,7 +82,7 @@ def heat(options: HeatOptions) -> None:
     texts, files = _prepare("heat", options)
     from tqdm import tqdm
 
-    from guidance.images import to_tensor
+    from guidance.images.tensors import to_tensor
     from guidance.look import draw
     from guidance.look.heat import heat_maps
 
@@ -119,7 +119,7 @@ def write(options: WriteOptions) -> None:
     if not options.write.strip():
         raise InputError("a word is needed, as in: look write PATH... --write iPod --texts ...")
     texts, files = _prepare("write", options, {"json": options.json})
-    from guidance.clip.registry import may_judge_alone
+    from guidance.clip.names import may_judge_alone
     from guidance.images.collect import collect
     from guidance.look import draw
     from guidance.look.written import chances_of, how_moved
@@ -214,7 +214,7 @@ def _prepare(
     if not options.inputs:
         raise InputError(f"images or folders are needed, as in: look {kind} PATH... --texts ...")
     # the rest of the imports takes seconds, and a usage error should not
-    from guidance.clip.registry import parse_specs
+    from guidance.clip.names import parse_specs
     from guidance.command.outputs import check_outputs, say_skipped
     from guidance.conventions import check_count
     from guidance.images.collect import collect

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from guidance.clip import ClipModel, load_clip
+from guidance.clip.model import ClipModel
+from guidance.clip.registry import load_clip
 from guidance.conventions import check_images, derive_seed, make_generator
 from guidance.models.conditions import Condition, TextReader
 from guidance.models.denoiser import Denoiser, LatentSpace

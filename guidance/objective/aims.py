@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from guidance.clip import ClipModel
+from guidance.clip.model import ClipModel
 from guidance.prompts.grammar import Prompt
 
 TEXT_SHARE = 0.3  # of a prompt's text embedding beside the image embedding of a prior

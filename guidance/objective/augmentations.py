@@ -1,8 +1,8 @@
 """Augmentations of cutouts: how a cut is warped as it is taken, and how its pixels then change.
 
-To add one: its name in `AUGMENTATIONS`; a warp in `sample_warps`; a change of the pixels in
-`Changes`, `sample_changes` and `apply_changes`. Its random numbers are drawn after those that are
-there, so that the same seed still gives these the same ones.
+To add one: its name in `guidance.objective.cutout_options`; a warp in `sample_warps`; a change of
+the pixels in `Changes`, `sample_changes` and `apply_changes`. Its random numbers are drawn after
+those that are there, so that the same seed still gives these the same ones.
 """
 
 from __future__ import annotations
@@ -13,11 +13,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-AUGMENTATIONS = ("perspective", "affine", "flip", "colour", "noise", "erase")
-# the two-letter codes of VQGAN-CLIP's -aug, and the other spelling
-ALIASES = {"Pe": "perspective", "Af": "affine", "Ro": "affine", "Hf": "flip", "Ji": "colour",
-           "Gn": "noise", "Er": "erase", "color": "colour"}  # fmt: skip
 
 
 @dataclass(frozen=True)

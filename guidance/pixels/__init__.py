@@ -1,8 +1,13 @@
 """Pixels: free colours, a Fourier spectrum or pixel art, moved towards a prompt. Read it first."""
 
-from guidance.pixels.canvas import Art as Art
-from guidance.pixels.canvas import Fourier as Fourier
-from guidance.pixels.canvas import Rgb as Rgb
-from guidance.pixels.generator import Pixels as Pixels
-from guidance.pixels.options import PixelsOptions as PixelsOptions
-from guidance.pixels.technique import evolve as evolve
+from guidance.exports import on_first_use
+
+__getattr__ = on_first_use(
+    __name__,
+    Art=".canvas",
+    Fourier=".canvas",
+    Rgb=".canvas",
+    Pixels=".generator",
+    PixelsOptions=".options",
+    evolve=".technique",
+)

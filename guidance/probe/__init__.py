@@ -1,4 +1,5 @@
 """Probe: what a CLIP's features hold, by classifiers and prompts learned from a few pictures."""
 
-from guidance.probe.options import ProbeOptions as ProbeOptions
-from guidance.probe.technique import probe as probe
+from guidance.exports import on_first_use
+
+__getattr__ = on_first_use(__name__, ProbeOptions=".options", probe=".technique")

@@ -194,7 +194,7 @@ def _check(options: ProbeOptions) -> list[int]:
         if (value := getattr(options, name)) is not None:
             check_place(Path(value), f"--{name}", suffixes)
     # from here on imports take seconds
-    from guidance.clip.registry import parse_specs
+    from guidance.clip.names import parse_specs
     from guidance.conventions import MAX_SEED, check_count, check_range, resolve_device
     from guidance.embeddings.check import check_store
 

@@ -1,4 +1,5 @@
 """Rerank: order finished images by how well they fit a prompt, and keep the best."""
 
-from guidance.rerank.options import RerankOptions as RerankOptions
-from guidance.rerank.technique import rerank as rerank
+from guidance.exports import on_first_use
+
+__getattr__ = on_first_use(__name__, RerankOptions=".options", rerank=".technique")

@@ -85,7 +85,7 @@ def _check_copy_to(folder: str | None, paths: Sequence[str]) -> None:
 
 def _check_judge(options: RerankOptions) -> None:
     """Look at the names of both models before the first is loaded."""
-    from guidance.clip.registry import parse_specs
+    from guidance.clip.names import parse_specs
 
     own = {spec.name for spec in parse_specs(options.clip)}
     if options.judge is not None:

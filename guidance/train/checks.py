@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from guidance.clip import ClipModel
 from guidance.clip.build import assemble
+from guidance.clip.model import ClipModel
 
 
 def clip_model(config: dict[str, Any], state: dict[str, Tensor], device: torch.device) -> ClipModel:

@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from guidance.clip import ClipModel, load_clip
+from guidance.clip.model import ClipModel
+from guidance.clip.registry import load_clip
 from guidance.command.cli import Several
 from guidance.command.launch import Command
 from guidance.conventions import check_range, resolve_device

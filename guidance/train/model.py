@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from guidance.clip.build import build_network
+from guidance.clip.names import parse_specs
 from guidance.clip.published import published
-from guidance.clip.registry import parse_specs
 from guidance.clip.tokenizers import build_tokenizer
 from guidance.errors import InputError, ModelError, unknown
 from guidance.files.writing import atomic, make_folder, write

@@ -21,9 +21,10 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from torch import Tensor
 
-from guidance.clip import ClipModel, load_clip
 from guidance.clip.classifier import image_classifier
+from guidance.clip.model import ClipModel
 from guidance.clip.prior import Prior, remember
+from guidance.clip.registry import load_clip
 from guidance.command.cli import Several
 from guidance.command.launch import Command
 from guidance.data import Samples, read
@@ -31,7 +32,7 @@ from guidance.errors import InputError
 from guidance.evaluate.embed import embed_images, on_white
 from guidance.evaluate.retrieval import embed_pairs
 from guidance.files.writing import write
-from guidance.images import as_tensor
+from guidance.images.tensors import as_tensor
 from guidance.train.moments import class_images
 from guidance.train.names import with_article
 

@@ -1,6 +1,11 @@
 """VQGAN painting: the codes of a picture decoder, moved towards a prompt. Offline with "mini"."""
 
-from guidance.vqgan.generator import Painting as Painting
-from guidance.vqgan.noise import noise_image as noise_image
-from guidance.vqgan.options import VqganOptions as VqganOptions
-from guidance.vqgan.technique import paint as paint
+from guidance.exports import on_first_use
+
+__getattr__ = on_first_use(
+    __name__,
+    Painting=".generator",
+    noise_image=".noise",
+    VqganOptions=".options",
+    paint=".technique",
+)

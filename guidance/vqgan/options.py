@@ -13,7 +13,7 @@ from guidance.images.fitting import Size, canvas_of, check_mask, check_multiple,
 from guidance.images.masks import read_mask
 from guidance.images.parse import Rgb, parse_canvas, parse_palette
 from guidance.models.load import check_latents, is_local, latents_factor
-from guidance.objective.cutouts import CutoutOptions
+from guidance.objective.cutout_options import CutoutOptions
 from guidance.prompts.grammar import Prompt as ParsedPrompt
 from guidance.vqgan.generator import check_optimizer
 from guidance.vqgan.motion_options import MotionOptions

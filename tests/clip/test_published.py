@@ -16,8 +16,9 @@ from open_clip import factory
 from safetensors.torch import save_file
 
 from guidance.clip.build import build_network
+from guidance.clip.names import parse_specs
 from guidance.clip.published import of_file, published, recognise, tags
-from guidance.clip.registry import load_network, parse_specs
+from guidance.clip.registry import load_network
 from guidance.errors import InputError
 
 OPENAI = {

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from tiny_clip import build_tiny
 
 from guidance.clip import load_clip
-from guidance.clip.registry import may_judge_alone
+from guidance.clip.names import may_judge_alone
 from guidance.clip.scorer import ClipScorer
 from guidance.errors import FileError, InputError
 from guidance.images import to_pil, to_tensor

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import guidance
-from guidance.clip.registry import parse_specs
+from guidance.clip.names import parse_specs
 from guidance.clipdraw.technique import CLIPDRAW
 from guidance.command.technique import Technique
 from guidance.diffusion.technique import DIFFUSION

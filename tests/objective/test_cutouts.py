@@ -7,7 +7,7 @@ import torch
 from reference.slow_cutouts import slow_cuts
 
 from guidance.errors import InputError
-from guidance.objective.augmentations import AUGMENTATIONS
+from guidance.objective.cutout_options import AUGMENTATIONS
 from guidance.objective.cutouts import (
     CutoutOptions,
     apply_cuts,

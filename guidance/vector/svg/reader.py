@@ -23,12 +23,10 @@ from guidance.errors import InputError
 from guidance.vector.scene import Scene
 from guidance.vector.svg.canvas import Canvas
 from guidance.vector.svg.geometry import Shape
-from guidance.vector.svg.source import Source, load
+from guidance.vector.svg.size import size_of
+from guidance.vector.svg.source import load
 from guidance.vector.svg.style import Styles
-from guidance.vector.svg.values import ViewBox, length, measure
 from guidance.vector.svg.walk import Place
-
-MAX_SIDE = 1e9  # of the canvas, pixels; the least is the inverse
 
 
 def from_svg(source: str | Path, max_shapes: int = 10_000) -> Scene:
@@ -50,7 +48,7 @@ def from_svg(source: str | Path, max_shapes: int = 10_000) -> Scene:
     drawing = load(source)
     left_out: Counter[str] = Counter()
     styles = Styles(drawing, left_out)
-    size = _size(drawing, styles)
+    size = size_of(drawing, styles)
     canvas = Canvas(drawing, styles, left_out, size, max_shapes)
     with np.errstate(over="ignore", invalid="ignore"):  # is checked at the end
         canvas.visit(drawing.root, Place(view=size))
@@ -62,45 +60,6 @@ def from_svg(source: str | Path, max_shapes: int = 10_000) -> Scene:
     if listed:
         warnings.warn(f"{drawing.name}: left out {listed}", stacklevel=2)
     return _scene(canvas.shapes, size, drawing.name)
-
-
-def shape_of_svg(source: str | Path) -> tuple[int, int]:
-    """Return height and width of a drawing, in whole thousandths of the longer side.
-
-    Raises:
-        FileError, InputError: as `from_svg`.
-    """
-    drawing = load(source)
-    width, height = _size(drawing, Styles(drawing, Counter()))
-    unit = max(width, height) / 1000
-    return max(1, round(height / unit)), max(1, round(width / unit))
-
-
-def _size(source: Source, styles: Styles) -> tuple[float, float]:
-    """Return width and height of the canvas in pixels."""
-    root = source.root
-    style = styles.at(root)
-    box = ViewBox.parse(root.get("viewBox"), None)
-    sides: list[float | None] = []
-    for name in ("width", "height"):
-        text = style.get(name, "auto")
-        found = measure(text)
-        relative = found is None or found[1] == "%"  # of the window, which there is not
-        sides.append(None if relative else length(text, styles.font_size(style), 0.0))
-    width, height = sides
-    if box is None and (width is None or height is None):
-        raise source.refuse("state a viewBox or a width and height but has neither")
-    if box is not None and box.width > 0 and box.height > 0:
-        if width is None and height is None:
-            width, height = box.width, box.height
-        elif width is None:
-            width = height * box.width / box.height
-        elif height is None:
-            height = width * box.height / box.width
-    width, height = width or 0.0, height or 0.0
-    if not all(1 / MAX_SIDE <= side <= MAX_SIDE for side in (width, height)):
-        raise source.refuse(f"have a size above zero but is {width:g} × {height:g}")
-    return width, height
 
 
 def _scene(shapes: list[Shape], size: tuple[float, float], name: str) -> Scene:
