@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from guidance.objective.cutouts import CutoutOptions as CutoutOptions
     from guidance.objective.prompted import Objective as Objective
     from guidance.objective.prompted import PromptObjective as PromptObjective
+    from guidance.objective.recipe import guide as guide
     from guidance.prompts.grammar import Prompt as Prompt
     from guidance.prompts.grammar import parse_prompts as parse_prompts
     from guidance.score.ranking import Ranked as Ranked
@@ -54,6 +55,7 @@ _HOME = {
     "Step": "step.loop",
     "diffuse": "diffusion.technique",
     "draw": "clipdraw.technique",
+    "guide": "objective.recipe",
     "load_clip": "clip.registry",
     "paint": "vqgan.technique",
     "parse_prompts": "prompts.grammar",
@@ -73,6 +75,7 @@ __all__ = [
     "Step",
     "diffuse",
     "draw",
+    "guide",
     "load_clip",
     "paint",
     "parse_prompts",

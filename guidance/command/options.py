@@ -24,10 +24,8 @@ from guidance.converting import from_table as from_table
 from guidance.errors import FileError, InputError
 from guidance.objective.cutout_options import CutoutOptions
 from guidance.prompts.grammar import Prompt as ParsedPrompt
-from guidance.prompts.grammar import check_steps, parse_prompts
-from guidance.prompts.schedule import MAX_STEP
-from guidance.prompts.story import cross_fade, scene_steps, tell
-from guidance.prompts.subject import with_subjects
+from guidance.prompts.grammar import check_steps
+from guidance.prompts.wish import Wish
 
 MAX_NAME = 255  # characters of a file's name
 NAMES = frozenset(
@@ -132,8 +130,6 @@ class GuidedOptions:
 
     def check(self) -> None:
         """Raise `InputError` or `FileError` for any value that is not allowed; load nothing."""
-        check_range("subject", self.subject, 0, 100)
-        check_range("fade", self.fade, 0, MAX_STEP)
         prompts = self.prompts()
         self.cutouts()
         parse_specs(self.clip)
@@ -166,20 +162,17 @@ class GuidedOptions:
         """Return the frames a second of the video."""
         return 20.0 if self.fps is None else self.fps
 
+    def wish(self) -> Wish:
+        """Return what is wanted, in words."""
+        return Wish(**{f.name: getattr(self, f.name) for f in fields(Wish)})
+
     def scenes(self) -> str:
         """Return the prompt with all scenes of its story."""
-        return tell(self.prompt, self.story, prefix=self.scene_prefix, suffix=self.scene_suffix)
+        return self.wish().scenes()
 
     def prompts(self) -> tuple[ParsedPrompt, ...]:
         """Return the parsed prompts of all prompt options."""
-        text = self.scenes()
-        prompts = parse_prompts(
-            text,
-            negative=self.negative,
-            image=self.image_prompt,
-            every=scene_steps(text, self.total(), self.change_every),
-        )
-        return with_subjects(cross_fade(prompts, self.fade, self.total()), self.subject)
+        return self.wish().prompts(self.total())
 
     def cutouts(self) -> CutoutOptions | Callable[[int], CutoutOptions]:
         """Return how the image is cut, always or as a function of the step."""

@@ -99,21 +99,22 @@ class Technique(Generic[O]):
 
     def prepare(self, options: O) -> tuple[Generator, Objective]:
         """Build the generator and the objective of checked options."""
-        from guidance.clip.scorer import ClipScorer
         from guidance.conventions import resolve_device
-        from guidance.objective.prompted import PromptObjective
+        from guidance.objective.recipe import guide
 
         device = resolve_device(options.device)
         generator = self.build(options, device)
-        scorer = ClipScorer(options.clip, device=device, precision=options.precision, guide=True)
-        objective = PromptObjective(
-            scorer,
+        objective = guide(
             options.prompts(),
-            options.cutouts(),
-            seed=options.seed,
-            cuts_per_batch=options.cuts_at_once(),
+            options.total(),
+            clip=options.clip,
+            device=options.device,
+            precision=options.precision,
             prior=options.prior,
             text_off=options.text_off,
+            seed=options.seed,
+            cutouts=options.cutouts(),
+            cuts_per_batch=options.cuts_at_once(),
         )
         extra = self.regularisers(options, device)
         return generator, objective if extra is None else objective + extra

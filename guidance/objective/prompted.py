@@ -2,10 +2,11 @@
 
 Objectives are callables that add, subtract and scale with operators::
 
-    objective = PromptObjective(scorer, parse_prompts("a fox:2 | text:-0.3")) + 0.1 * Smoothness()
+    objective = guide("a fox:2 | text:-0.3") + 0.1 * Smoothness()
     objective(image).backward()
 
-The objectives that need no CLIP are in `guidance.objective.regularisers`.
+`guidance.objective.recipe.guide` makes the one that follows prompts as the commands do. The
+objectives that need no CLIP are in `guidance.objective.regularisers`.
 """
 
 from __future__ import annotations
@@ -103,6 +104,12 @@ class PromptObjective(Objective):
     The distance is the squared great-circle distance ``2·asin(‖a − b‖/2)²`` of VQGAN-CLIP (Crowson
     et al. 2022, section 3.1). For one prompt of weight w and stop s the term is
     ``|w| · mean(max(sign(w) · distance, s))``: no gradient once a cut is past the stop.
+
+    This is the bare distance. To be guided as the commands are, use
+    `guidance.objective.recipe.guide`: this class neither takes the towers made for gradients, which
+    is what ``ClipScorer("mini", guide=True)`` does, nor gives the subject of a prompt its extra
+    weight, nor lays a story out over the steps, nor checks that each step has a prompt. With
+    ``ClipScorer("mini")``, the tower for looking, pictures come out worse.
 
     Args:
         scorer: the CLIP models.

@@ -2,7 +2,7 @@
 
 They are added to the prompts' objective with a weight::
 
-    objective = PromptObjective(scorer, prompts) + 0.5 * Smoothness() - 0.1 * Saturation()
+    objective = guide("a fox at sunrise") + 0.5 * Smoothness() - 0.1 * Saturation()
 """
 
 from __future__ import annotations
