@@ -15,8 +15,7 @@ from torch import Tensor
 
 from guidance.errors import FileError
 from guidance.files.writing import atomic, is_regular, remove_leftovers, remove_whole
-from guidance.images import load_image
-from guidance.images.tensors import to_pil
+from guidance.images import load_image, to_pil
 
 FRAME = re.compile(r"(\d{6,9})\.jpg")
 

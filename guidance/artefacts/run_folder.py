@@ -12,16 +12,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from guidance.artefacts.frames import Frames
 from guidance.artefacts.lock import FolderLock
 from guidance.artefacts.rows import StepRows
-from guidance.errors import FileError, InputError
+from guidance.artefacts.sheet import contact_sheet
+from guidance.errors import FileError
 from guidance.files.writing import atomic, make_folder, remove_leftovers, write
-from guidance.images.tensors import to_pil
+from guidance.images import to_pil
 
 MAIN = ("image.png", "steps.csv", "checkpoint.safetensors")  # what every run leaves
 SOME = ("drawing.svg", "progress.mp4", "progress.gif", "sheet.png")  # what some leave
@@ -155,36 +155,6 @@ class RunFolder:
         import tomli_w
 
         write(self.manifest, tomli_w.dumps(_without_none(manifest)))
-
-
-def contact_sheet(
-    images: Sequence[Image.Image], labels: Sequence[str], *, tile: int = 224, columns: int = 0
-) -> Image.Image:
-    """Lay out images in a grid with a label under each.
-
-    Args:
-        tile: side of the square each image is fitted into, pixels.
-        columns: 0 means about as many as rows.
-    """
-    if not images or len(images) != len(labels):
-        raise InputError("a contact sheet needs at least one image and a label for each")
-    columns = columns or max(1, round(len(images) ** 0.5 + 0.4))
-    margin, strip = max(4, tile // 28), max(18, tile // 10)
-    font = ImageFont.load_default(size=strip * 0.62)
-    rows = -(-len(images) // columns)
-    step_x, step_y = tile + margin, tile + strip + margin
-    sheet = Image.new("RGB", (columns * step_x + margin, rows * step_y + margin), "white")
-    draw = ImageDraw.Draw(sheet)
-    for place, (image, label) in enumerate(zip(images, labels, strict=True)):
-        left = margin + place % columns * step_x
-        top = margin + place // columns * step_y
-        small = image.convert("RGB")
-        small.thumbnail((tile, tile), Image.Resampling.LANCZOS)
-        sheet.paste(small, (left + (tile - small.width) // 2, top + (tile - small.height) // 2))
-        while label and draw.textlength(label, font) > tile:
-            label = label[:-2] + "…" if len(label) > 2 else ""
-        draw.text((left, top + tile + strip * 0.1), label, "black", font)
-    return sheet
 
 
 def _png_text(metadata: Mapping[str, str]) -> PngInfo:

@@ -1,4 +1,4 @@
-"""Image files → one contact sheet that shows them with a line of text each."""
+"""Pictures → one contact sheet that shows them with a line of text each."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from guidance.artefacts.run_folder import contact_sheet
 from guidance.errors import FileError, InputError
 from guidance.files.writing import atomic
 from guidance.images import load_image
@@ -19,6 +18,36 @@ SHEET_IMAGES = 400  # more cannot be told apart on one sheet
 SHEET_SIDE = 8000  # pixels
 EXIF_SOFTWARE = 0x0131
 SOFTWARE = "guidance.sheet"  # marks a contact sheet of any version, which later runs may overwrite
+
+
+def contact_sheet(
+    images: Sequence[Image.Image], labels: Sequence[str], *, tile: int = 224, columns: int = 0
+) -> Image.Image:
+    """Lay out images in a grid with a label under each.
+
+    Args:
+        tile: side of the square each image is fitted into, pixels.
+        columns: 0 means about as many as rows.
+    """
+    if not images or len(images) != len(labels):
+        raise InputError("a contact sheet needs at least one image and a label for each")
+    columns = columns or max(1, round(len(images) ** 0.5 + 0.4))
+    margin, strip = max(4, tile // 28), max(18, tile // 10)
+    font = ImageFont.load_default(size=strip * 0.62)
+    rows = -(-len(images) // columns)
+    step_x, step_y = tile + margin, tile + strip + margin
+    sheet = Image.new("RGB", (columns * step_x + margin, rows * step_y + margin), "white")
+    draw = ImageDraw.Draw(sheet)
+    for place, (image, label) in enumerate(zip(images, labels, strict=True)):
+        left = margin + place % columns * step_x
+        top = margin + place // columns * step_y
+        small = image.convert("RGB")
+        small.thumbnail((tile, tile), Image.Resampling.LANCZOS)
+        sheet.paste(small, (left + (tile - small.width) // 2, top + (tile - small.height) // 2))
+        while label and draw.textlength(label, font) > tile:
+            label = label[:-2] + "…" if len(label) > 2 else ""
+        draw.text((left, top + tile + strip * 0.1), label, "black", font)
+    return sheet
 
 
 def write_sheet(path: str | os.PathLike, entries: Iterable[tuple[Path, str]]) -> int:

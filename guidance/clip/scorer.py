@@ -18,7 +18,7 @@ from guidance.clip.names import parse_specs
 from guidance.clip.registry import load_clip
 from guidance.conventions import check_images, resolve_device
 from guidance.errors import InputError
-from guidance.images.tensors import ImageLike, as_tensor
+from guidance.images import ImageLike, as_tensor
 
 if TYPE_CHECKING:
     from guidance.clip.model import ClipModel

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from guidance.images.tensors import as_tensor
+from guidance.images import as_tensor
 from guidance.models.conditions import Condition
 from guidance.models.denoiser import Denoiser
 from guidance.prompts.grammar import Prompt

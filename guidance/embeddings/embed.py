@@ -17,7 +17,7 @@ from guidance.embeddings.local import embed_local
 from guidance.embeddings.results import Embedded, Skipped
 from guidance.embeddings.store import EmbeddingStore
 from guidance.errors import InputError
-from guidance.images.tensors import ImageLike
+from guidance.images import ImageLike
 
 
 def embed(

@@ -21,8 +21,7 @@ from guidance.embeddings.progress import bar
 from guidance.embeddings.reading import Item, Reader, items, with_key
 from guidance.embeddings.results import Embedded
 from guidance.embeddings.store import EmbeddingStore
-from guidance.images import hide_warnings
-from guidance.images.tensors import ImageLike
+from guidance.images import ImageLike, hide_warnings
 
 FLUSH = 4096  # vectors that wait at most before they are written to the store
 

@@ -28,7 +28,7 @@ from guidance.embeddings.progress import bar
 from guidance.embeddings.results import Embedded
 from guidance.embeddings.store import EmbeddingStore
 from guidance.errors import GuidanceError, InputError, line
-from guidance.images.tensors import ImageLike
+from guidance.images import ImageLike
 
 if TYPE_CHECKING:
     from guidance.clip.scorer import ClipScorer

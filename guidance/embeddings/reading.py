@@ -18,8 +18,7 @@ from guidance.conventions import check_images
 from guidance.embeddings.keys import content_key
 from guidance.embeddings.results import Embedded
 from guidance.errors import FileError, InputError
-from guidance.images import load_image
-from guidance.images.tensors import ImageLike, as_tensor
+from guidance.images import ImageLike, as_tensor, load_image
 
 # Files are shrunk by a whole factor, by the JPEG decoder where there is one, to no less than this
 # many times CLIP's input before the exact resize. On photo mosaics that moved scores of the mini

@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import guidance
-from guidance.artefacts.run_folder import contact_sheet
+from guidance.artefacts.sheet import contact_sheet
 from guidance.command.cli import Several, alias
 from guidance.conventions import MAX_SEED, check_range, resolve_device
 from guidance.errors import FileError, InputError, unknown
@@ -30,7 +30,7 @@ from guidance.evaluate.judges import Classifier, ClipJudge, check_judge, load_ju
 from guidance.evaluate.probe import PROMPTS
 from guidance.evaluate.report import save
 from guidance.files.tables import table
-from guidance.images.tensors import to_pil
+from guidance.images import to_pil
 from guidance.models.diffusers_models import check_denoiser
 
 # kind → what it changes in the options of a run; the defaults have both

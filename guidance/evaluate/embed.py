@@ -10,7 +10,7 @@ from torch import Tensor
 
 from guidance.clip.model import ClipModel
 from guidance.data import Samples
-from guidance.images.tensors import as_tensor
+from guidance.images import as_tensor
 
 BATCH = 64
 

@@ -15,9 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 import guidance
-from guidance.artefacts.run_folder import contact_sheet
+from guidance.artefacts.sheet import contact_sheet
 from guidance.evaluate.judges import Classifier, ClipJudge
-from guidance.images.tensors import to_pil
+from guidance.images import to_pil
 
 # prompt → index of its class among the 1,000 of ImageNet
 PROMPTS = {

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from guidance.artefacts.run_folder import contact_sheet
+from guidance.artefacts.sheet import contact_sheet
 from guidance.command.cli import Several, alias
 from guidance.conventions import check_range, resolve_device
 from guidance.data import Samples, read
@@ -27,7 +27,7 @@ from guidance.evaluate.judges import check_judge, load_classifier
 from guidance.evaluate.perceptual import Perceptual
 from guidance.evaluate.report import save
 from guidance.files.tables import table
-from guidance.images.tensors import to_pil, to_tensor
+from guidance.images import to_pil, to_tensor
 from guidance.models.latents import Latents
 from guidance.models.load import check_latents, load_latents
 

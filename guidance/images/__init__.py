@@ -6,7 +6,6 @@ the first. Files are untrusted: their size is checked before any pixel is decode
 decoders that start no program are used.
 """
 
-from guidance.exports import on_first_use
 from guidance.images.names import SUFFIXES as SUFFIXES
 from guidance.images.names import exists as exists
 from guidance.images.names import is_image_name as is_image_name
@@ -16,7 +15,7 @@ from guidance.images.read import MAX_PIXELS as MAX_PIXELS
 from guidance.images.read import check_image as check_image
 from guidance.images.read import hide_warnings as hide_warnings
 from guidance.images.read import load_image as load_image
-
-__getattr__ = on_first_use(
-    __name__, ImageLike=".tensors", as_tensor=".tensors", to_pil=".tensors", to_tensor=".tensors"
-)
+from guidance.images.tensors import ImageLike as ImageLike
+from guidance.images.tensors import as_tensor as as_tensor
+from guidance.images.tensors import to_pil as to_pil
+from guidance.images.tensors import to_tensor as to_tensor

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from guidance.conventions import check_images
 from guidance.errors import InputError
 from guidance.images.read import load_image
 
-ImageLike = str | os.PathLike | Image.Image | Tensor
+if TYPE_CHECKING:  # PyTorch takes seconds to import; who has a tensor has it already
+    from torch import Tensor
+
+ImageLike: TypeAlias = "str | os.PathLike | Image.Image | Tensor"
 
 
 def to_tensor(image: Image.Image) -> Tensor:
     """Convert a PIL image to a tensor ``[1, 3, H, W]`` float32 in [0, 1]."""
+    import torch
+
     array = np.asarray(image.convert("RGB"), dtype=np.uint8)
     return torch.from_numpy(array.copy()).permute(2, 0, 1)[None].float() / 255
 
 
 def to_pil(image: Tensor) -> Image.Image:
     """Convert one image ``[3, H, W]`` or ``[1, 3, H, W]`` in [0, 1] to 8-bit PIL, rounding."""
+    import torch
+
     if image.ndim == 4 and len(image) == 1:
         image = image[0]
     if image.ndim != 3 or image.shape[0] != 3:
@@ -37,6 +43,8 @@ def as_tensor(image: ImageLike) -> Tensor:
 
     A tensor may be ``[3, H, W]`` or ``[1, 3, H, W]``; it is returned as it is, with its gradient.
     """
+    from torch import Tensor
+
     if isinstance(image, Tensor):
         image = image[None] if image.ndim == 3 else image
         check_images("image", image)

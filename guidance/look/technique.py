@@ -82,7 +82,7 @@ def heat(options: HeatOptions) -> None:
     texts, files = _prepare("heat", options)
     from tqdm import tqdm
 
-    from guidance.images.tensors import to_tensor
+    from guidance.images import to_tensor
     from guidance.look import draw
     from guidance.look.heat import heat_maps
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from guidance.clip.scorer import ClipScorer
 from guidance.conventions import check_range
+from guidance.images import to_tensor
 from guidance.images.films import animation_frames, is_animation, video_frames
-from guidance.images.tensors import to_tensor
 
 SHRINK = 3  # frames are reduced to no less than this many times CLIP's input
 

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from guidance.clip.scorer import ClipScorer
-from guidance.images.tensors import to_tensor
+from guidance.images import to_tensor
 from guidance.objective.text_off import without_direction
 
 

@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from guidance.clip.scorer import ClipScorer
 from guidance.conventions import check_count, check_images, derive_seed, make_generator
 from guidance.errors import InputError
-from guidance.images.tensors import as_tensor
+from guidance.images import as_tensor
 from guidance.objective.aims import Aims, take_aims
 from guidance.objective.cutouts import CutoutOptions, Cuts, apply_cuts, batches, sample_cuts
 from guidance.objective.text_off import clouds, text_directions, without_basis

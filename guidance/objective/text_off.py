@@ -20,7 +20,7 @@ from torch import Tensor
 from guidance.clip.scorer import ClipScorer
 from guidance.conventions import check_count, check_range, make_generator
 from guidance.errors import InputError
-from guidance.images.tensors import to_pil, to_tensor
+from guidance.images import to_pil, to_tensor
 
 PLACES = {"top": 0.18, "centre": 0.5, "bottom": 0.82}  # part of the height, of the word's middle
 # things that are often in pictures, for a word about them is what misleads

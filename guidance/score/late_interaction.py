@@ -17,7 +17,7 @@ from guidance.clip.scorer import ClipScorer
 from guidance.clip.tokens import TokenTower, patch_embeddings, word_embeddings
 from guidance.conventions import check_images
 from guidance.errors import InputError
-from guidance.images.tensors import ImageLike, as_tensor
+from guidance.images import ImageLike, as_tensor
 
 
 def filip(patches: Tensor, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

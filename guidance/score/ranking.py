@@ -23,7 +23,7 @@ from guidance.embeddings.reading import MAX_ASPECT as MAX_ASPECT
 from guidance.embeddings.results import Embedded
 from guidance.embeddings.results import Skipped as Skipped
 from guidance.errors import FileError, InputError
-from guidance.images.tensors import ImageLike
+from guidance.images import ImageLike
 from guidance.prompts.grammar import Prompt, parse_prompts
 
 

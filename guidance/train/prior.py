@@ -32,7 +32,7 @@ from guidance.errors import InputError
 from guidance.evaluate.embed import embed_images, on_white
 from guidance.evaluate.retrieval import embed_pairs
 from guidance.files.writing import write
-from guidance.images.tensors import as_tensor
+from guidance.images import as_tensor
 from guidance.train.moments import class_images
 from guidance.train.names import with_article
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from guidance.artefacts.frames import Frames, save_video
 from guidance.artefacts.manifest import read_manifest
-from guidance.artefacts.run_folder import RunFolder, contact_sheet
+from guidance.artefacts.run_folder import RunFolder
+from guidance.artefacts.sheet import contact_sheet
 from guidance.errors import FileError, InputError
 from guidance.step.loop import Step
 
