@@ -77,7 +77,7 @@ def run(options: ClassifyOptions) -> int:
     names = tuple(sorted({s.label for s in samples}))
     forms = make_forms(names, captions(samples), options.templates, options.forms())
     files = [s.place[0] for s in samples]
-    check_outputs({n: getattr(options, n) for n in ("csv", "json", "sheet")}, files)
+    check_outputs({n: getattr(options, n) for n in ("csv", "json", "sheet")}, files, ("sheet",))
     scorer = ClipScorer(options.clip, device=options.device, precision=options.precision)
     rows, vectors, skipped = embed_samples(samples, scorer, options)
     if not rows:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from guidance.artefacts.plot import save
 from guidance.classify import matrix
 from guidance.embeddings.results import Skipped
 from guidance.errors import counted
 from guidance.files import tables
 from guidance.files.tables import table
-from guidance.files.writing import atomic, printable, write
+from guidance.files.writing import printable, write
 
 if TYPE_CHECKING:
     from guidance.classify.benchmark import Measured
@@ -143,9 +144,7 @@ def write_sheet(path: str | os.PathLike, names: Sequence[str], found: Sequence[M
         (f"{n}  {m.form.title}   {m.figures['top-1']:.1f} %", m.confusion)
         for n, m in enumerate(found, 1)
     ]
-    picture = matrix.draw(panels, names)
-    with atomic(path) as temporary:
-        picture.save(temporary)
+    save(matrix.draw(panels, names), path)
 
 
 def _best(found: Sequence[Measured]) -> Measured:

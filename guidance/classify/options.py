@@ -57,8 +57,8 @@ class ClassifyOptions(ScoringOptions):
     json: str | None = None
     """The same with cosines, model and skipped files, or all figures of a benchmark, as JSON."""
     sheet: str | None = None
-    """Picture of the images with their best labels, or of the confusion matrices of a benchmark
-    (.png, .jpg or .webp)."""
+    """Picture of the images with their best labels (.png, .jpg or .webp), or of the confusion
+    matrices of a benchmark (.svg too)."""
     no_cache: bool = False
     """Do not keep the embeddings of many labels on disk."""
     strict: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from guidance.embeddings.results import Skipped
@@ -19,16 +19,19 @@ SUFFIXES = {
     "json": (".json",),
     "sheet": PICTURES,
     "gallery": (".html", ".htm"),
-    "gain": (".png", ".csv"),
+    "gain": (".png", ".svg", ".csv"),
 }
 
 
-def check_outputs(outputs: Mapping[str, str | None], inputs: Sequence[Path] = ()) -> None:
+def check_outputs(
+    outputs: Mapping[str, str | None], inputs: Sequence[Path] = (), plots: Container[str] = ()
+) -> None:
     """Check the files that will be written; None is passed over.
 
     Args:
         outputs: option (a key of `SUFFIXES`) → file.
         inputs: files that must not be overwritten.
+        plots: the options whose pictures are plots, which may be ``.svg`` too.
 
     Raises:
         InputError: an unknown suffix, two outputs in one place, or one that would replace an input.
@@ -39,7 +42,8 @@ def check_outputs(outputs: Mapping[str, str | None], inputs: Sequence[Path] = ()
         if value is None:
             continue
         path, option = Path(value), f"--{name}"
-        check_place(path, option, SUFFIXES[name])
+        suffixes = SUFFIXES[name]
+        check_place(path, option, (*suffixes, ".svg") if name in plots else suffixes)
         real = os.path.realpath(path)
         if real in taken:
             raise InputError(f"{option} {taken[real]}")

@@ -133,6 +133,6 @@ class VideoOptions(LookOptions):
     temperature: float = 0.05
     """Of the pooling over frames: lower counts the best moments only, higher tends to the mean."""
     sheet: Annotated[str, alias("--out", "-o")] = "video.png"
-    """Where the curves go (.png, .jpg or .webp)."""
+    """Where the curves go (.png, .svg, .jpg or .webp)."""
     csv: str | None = None
     """All cosines, a row for each frame."""

@@ -176,7 +176,8 @@ def video(options: VideoOptions) -> None:
     texts, files = _prepare("video", options, {"csv": options.csv})
     from tqdm import tqdm
 
-    from guidance.artefacts.plot import line_chart
+    from guidance.artefacts.plot import line_chart, save
+    from guidance.command.outputs import say_written
     from guidance.look.video import pool_attention, read_frames, score_frames
 
     file = files[0]
@@ -203,7 +204,8 @@ def video(options: VideoOptions) -> None:
     _write_csv(options.csv, ["second", *texts], zip(seconds, scores.tolist(), strict=True))
     curves = {t: list(zip(times, scores[:, n].tolist(), strict=True)) for n, t in enumerate(texts)}
     chart = line_chart(curves, title=file.name, x_label="second", y_label="cosine")
-    _save(options, chart, options.csv)
+    save(chart, options.sheet)
+    say_written([options.sheet, options.csv], quiet=options.quiet)
 
 
 def _prepare(
@@ -226,7 +228,8 @@ def _prepare(
     if len(files) > most:
         what = "images must be" if kind in MAX_IMAGES else "videos must be"
         raise InputError(f"{what} at most {most} but are {len(files)}")
-    check_outputs({"sheet": options.sheet, **(outputs or {})}, files)
+    plots = ("sheet",) if kind == "video" else ()
+    check_outputs({"sheet": options.sheet, **(outputs or {})}, files, plots)
     parse_specs(options.clip)
     say_skipped((), len(files), passed, quiet=options.quiet)
     return texts, files

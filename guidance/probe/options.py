@@ -57,7 +57,7 @@ class ProbeOptions(ScoringOptions):
     """Of all that is drawn: the parts, the shots, random contexts, the order of the training."""
 
     plot: str | None = None
-    """Picture of the few-shot curves (.png, .jpg or .webp)."""
+    """Picture of the few-shot curves (.png, .svg, .jpg or .webp)."""
     csv: str | None = None
     """Table of all figures."""
     json: str | None = None

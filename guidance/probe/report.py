@@ -12,7 +12,7 @@ from torch import Tensor
 
 from guidance.errors import InputError
 from guidance.files import tables
-from guidance.files.writing import atomic, printable, write
+from guidance.files.writing import printable, write
 from guidance.probe.curve import Point
 
 
@@ -58,7 +58,7 @@ def write_json(path: str | os.PathLike, points: Sequence[Point], facts: Mapping[
 
 def write_plot(path: str | os.PathLike, points: Sequence[Point], title: str) -> None:
     """Draw accuracy against shots with bands of one deviation; zero-shot is a level line."""
-    from guidance.artefacts.plot import line_chart
+    from guidance.artefacts.plot import line_chart, save
 
     few = [p for p in points if p.shots]
     if not few:  # unreadable pictures may leave a class with fewer than the first number of shots
@@ -78,9 +78,7 @@ def write_plot(path: str | os.PathLike, points: Sequence[Point], title: str) -> 
         series, bands=bands, title=title, log_x=True,
         x_label="pictures of each class to learn from", y_label="accuracy, %",
     )  # fmt: skip
-    quality = {} if Path(path).suffix.lower() == ".png" else {"quality": 92}
-    with atomic(path) as temporary:
-        chart.save(temporary, **quality)
+    save(chart, path)
 
 
 def blocks(files: Iterable[Path], probabilities: Tensor, names: Sequence[str], top: int) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from guidance.score.ranking import Skipped
 
 SUFFIXES = {
-    "plot": (".png", ".jpg", ".jpeg", ".webp"),
+    "plot": (".png", ".svg", ".jpg", ".jpeg", ".webp"),
     "csv": (".csv",),
     "json": (".json",),
     "save": (".safetensors",),

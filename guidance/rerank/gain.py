@@ -16,7 +16,6 @@ from torch import Tensor
 from guidance.conventions import check_count, derive_seed
 from guidance.errors import InputError
 from guidance.files import tables
-from guidance.files.writing import atomic
 
 RESAMPLES = 1000  # for the band; fewer of very many scores
 WORK = 20_000_000  # scores to sort for it, about 2 seconds
@@ -115,7 +114,7 @@ def write_gain(path: str | os.PathLike, curves: dict[str, Curve], *, unit: str, 
     if Path(path).suffix.lower() == ".csv":
         tables.write_csv(path, _rows(curves))
         return
-    from guidance.artefacts.plot import line_chart
+    from guidance.artefacts.plot import line_chart, save
 
     lines, bands = {}, {}
     for name, curve in curves.items():
@@ -133,8 +132,7 @@ def write_gain(path: str | os.PathLike, curves: dict[str, Curve], *, unit: str, 
         y_label=unit if len(curves) == 1 else "gain over one sample, standard deviations",
         log_x=True,
     )
-    with atomic(path) as temporary:
-        chart.save(temporary)
+    save(chart, path)
 
 
 def _rows(curves: dict[str, Curve]) -> Iterator[list[object]]:

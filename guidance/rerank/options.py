@@ -68,7 +68,8 @@ class RerankOptions(ScoringOptions):
     """Web page of the images (.html), one file that needs nothing else: arrow keys walk through
     it, Enter enlarges, / filters."""
     gain: str | None = None
-    """Curve of what the best of N of these images scores (.png, or .csv for the numbers)."""
+    """Curve of what the best of N of these images scores (.png or .svg, or .csv for the
+    numbers)."""
     csv: str | None = None
     """Table of all ranks and scores, with a column for each prompt if there are several."""
     json: str | None = None

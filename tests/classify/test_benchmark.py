@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from photos import CAT, COFFEE, ROCKET
 from PIL import Image
 
+from guidance.artefacts.plot import save, to_image
 from guidance.classify import matrix
 from guidance.classify.technique import command
 from guidance.data.shards import Sample, ShardWriter
@@ -134,11 +136,22 @@ def test_many_classes_show_the_most_confused(call, tmp_path, tiny_clip_path):
 
 def test_the_picture_shows_where_it_is_wrong():
     counts = torch.tensor([[4, 0], [3, 1]])
-    picture = matrix.draw([("form", counts)], ["a", "b"])
+    picture = to_image(matrix.draw([("form", counts)], ["a", "b"]))
     colours = {c: n for n, c in picture.getcolors(1 << 20)}
     full = matrix.CELL**2
     quarter = tuple(round(255 + 0.75 * (c - 255)) for c in matrix.WRONG)
     assert 0.7 * full < colours[matrix.RIGHT] <= full  # without the number in it
     assert 0.7 * full < colours[quarter] <= full
     many = matrix.draw([("x", torch.eye(700).long())] * 5, [f"class {n}" for n in range(700)])
-    assert many.width < 3 * (matrix.SIDE + 600)
+    assert many.bbox.width < 3 * (matrix.SIDE + 600)
+
+
+def test_the_picture_names_the_classes(tmp_path):
+    names = ["狐", "_cat", "$1", "x" * 300]
+    counts = torch.diag(torch.tensor([4, 3, 2, 100]))
+    save(matrix.draw([("form one", counts), ("two", counts)], names), tmp_path / "a.svg")
+    found = [t.text for t in ET.parse(tmp_path / "a.svg").iter("{http://www.w3.org/2000/svg}text")]
+    assert {"form one", "two", "100"} <= set(found)
+    for name in names[:3]:
+        assert found.count(name) == 4  # beside and above each
+    assert sum(t.startswith("xxx") and t.endswith("…") for t in found) == 4
