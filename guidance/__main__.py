@@ -24,9 +24,7 @@ def techniques() -> dict[str, str]:
 
 def trainings() -> list[str]:
     """Return the names of the commands of `guidance.train`."""
-    files = sorted((_HERE / "train").glob("*.py"))
-    commands = [f for f in files if 'if __name__ == "__main__"' in f.read_text(encoding="utf-8")]
-    return [f.stem for f in commands]
+    return sorted(path.parent.name for path in (_HERE / "train").glob("*/__main__.py"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,7 +52,7 @@ def _run_training(name: str = "", *rest: str) -> int:
     """Run a training, list all, or tell that there is none of a name."""
     known = trainings()
     if name in known:
-        return importlib.import_module(f"guidance.train.{name}").main(rest)
+        return importlib.import_module(f"guidance.train.{name}.__main__").main(rest)
     listed = f"{called_as('train.NAME')}: {', '.join(known)}"
     if name in ("-h", "--help"):
         print(f"Trainings, {listed}; each has --help")

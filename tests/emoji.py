@@ -9,7 +9,7 @@ from PIL import Image
 
 from guidance.data import Sample
 from guidance.data.shards import ShardWriter, encode
-from guidance.train.sources import render_svg
+from guidance.train.data.sources import render_svg
 
 COLOURS = {
     "red": "#d33", "orange": "#f80", "yellow": "#fd3", "green": "#3a4", "blue": "#36c",

@@ -1,10 +1,22 @@
-"""Training of CLIPs, each step a command.
+"""Our own training: each room is a command, ``python -m guidance.train.NAME``, with ``--help``.
 
-    python -m guidance.train.clip   captioned pictures → a CLIP, of any open_clip architecture
-    python -m guidance.train.data   public sources → the shards that the mini CLIP learned from
-    python -m guidance.train.text   texts → sentence embeddings → a text tower
-    python -m guidance.train.prior  pictures + a CLIP → its prior
-    python -m guidance.train.ship   a trained CLIP → a weights file of the package
+In the order in which the package's own models came about::
+
+    data         public sources → shards, the pictures and texts that the models learn from
+    text         texts → sentence embeddings → a text tower
+    clip         captioned pictures → a CLIP, of any open_clip architecture
+    prior        pictures + a CLIP → its prior
+    vqgan        pictures → a VQGAN
+    latents      pictures + a CLIP + a VQGAN → what a diffusion model learns from
+    diffusion    latents → a diffusion model, or its upsampler
+    noise_aware  latents + a diffusion model → the head that sees through noise
+    ship         a trained model → a weights file of the package
+
+    aesthetic    rated pictures + a CLIP → a head that rates others
+
+In each room ``options.py`` holds the options and the other files the work. What they share:
+`guidance.train.loop` (the one training loop: clock, learning rate, weight average, checkpoints,
+log), `guidance.train.losses`, and `guidance.train.samples` (how often a picture is shown).
 
 The extra ``train`` has what some of them need; nothing else in the package imports them.
 """

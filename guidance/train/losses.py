@@ -67,3 +67,8 @@ def alike(a: Keys, b: Keys, meaning: Tensor) -> Tensor:
     known = b.captions >= 0
     cosines = meaning[a.captions].float() @ meaning[b.captions.clamp(min=0)].float().T
     return (cosines > SAME_MEANING) & known
+
+
+def hinge(real: Tensor, made: Tensor) -> Tensor:
+    """Return the judge's hinge loss (Lim and Ye 2017, arXiv:1705.02894)."""
+    return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + made).mean())

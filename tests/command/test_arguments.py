@@ -22,20 +22,20 @@ ROOT = Path(__file__).parents[2]
 KINDS = {
     "guidance/look/__main__.py": ("matrix", "heat", "write", "video"),
     "guidance/evaluate/__main__.py": ("clip", "diffusion", "vqgan"),
-    "guidance/train/text.py": ("embed", "distil"),
+    "guidance/train/text/__main__.py": ("embed", "distil"),
 }
 
 
 def commands() -> list[tuple[str, str]]:
     """Return the file of every command, and a kind for those that have several."""
     files = [
-        *ROOT.glob("guidance/*/__main__.py"), *ROOT.glob("guidance/train/*.py"),
+        *ROOT.glob("guidance/*/__main__.py"), *ROOT.glob("guidance/train/*/__main__.py"),
         *ROOT.glob("recipes/*.py"),
     ]  # fmt: skip
     names = [
         path.relative_to(ROOT).as_posix()
         for path in sorted(files)
-        if "guidance.train.scenes" not in path.read_text() and "__main__" in path.read_text()
+        if "__main__" in path.read_text()
     ]
     return [(name, kind) for name in names for kind in KINDS.get(name, ("",))]
 

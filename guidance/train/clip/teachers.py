@@ -1,0 +1,197 @@
+"""What a training learns from besides its pairs: batch → `Lessons`."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from guidance.clip.classifier import image_classifier
+from guidance.clip.registry import load_clip
+from guidance.errors import InputError
+from guidance.train import losses
+from guidance.train.clip import model
+from guidance.train.clip.loader import Batch
+from guidance.train.clip.objective import Lessons
+from guidance.train.clip.options import ClipOptions
+from guidance.train.clip.sentences import SentenceTable
+from guidance.train.clip.student import Student, class_texts, read_all
+from guidance.train.loop.chunks import Chunks
+
+TAUGHT = 0.5  # share of a batch that the classifier looks at
+REFRESH = 50  # steps between new embeddings of the class names, while the text tower learns
+EXTRA = 0.5  # texts without pictures, per picture, for a text tower that learns from sentences
+
+
+class Teacher:
+    """An ImageNet classifier that sees pictures as they are, or enlarged to `side` pixels."""
+
+    def __init__(self, network: nn.Module, device: torch.device, side: int = 0) -> None:
+        self.side = side
+        self.network = network.to(device, memory_format=torch.channels_last).requires_grad_(False)
+        mean, std = (network.default_cfg[k] for k in ("mean", "std"))
+        self.mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
+        self.std = torch.tensor(std, device=device).view(1, 3, 1, 1)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Class logits and pooled features ``[N, C + K]`` of `images` in [0, 1]."""
+        x = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        if self.side:
+            x = F.interpolate(x, (self.side, self.side), mode="bicubic")
+        with torch.autocast(images.device.type, torch.bfloat16):
+            pooled = self.network.forward_head(self.network.forward_features(x), pre_logits=True)
+            logits = self.network.get_classifier()(pooled)
+        return torch.cat([logits.float(), pooled.float()], 1)
+
+
+class Teachers:
+    """The teachers of a run.
+
+    Attributes:
+        table: Unit embeddings of all captions, if the text tower is frozen; before the student's
+            map.
+        meaning: The same or, from a sentence encoder, the like; to tell what means the same.
+    """
+
+    def __init__(
+        self, options: ClipOptions, texts: list[str], student: Student, tokens: Tensor,
+        groups: Tensor, chunks: Chunks,
+    ) -> None:  # fmt: skip
+        given, self.chunks, self.student = options.teachers, chunks, student
+        self.device = student.mean.device
+        self.learns = "text" not in options.model.freeze
+        self.tokens = tokens
+        self.table = None if self.learns else read_all(student, tokens, self.device)
+        self.classifier = self.examiner = self.clip = self.sentences = self.classes = None
+        self.hints = bool(given.classifier and given.hint)
+        tokenize = model.tokenizer(model.read_config(options.model.architecture))
+        if given.classifier:
+            network = image_classifier(given.classifier, given.classifier_model)
+            self.classifier, self.class_tokens = (
+                Teacher(network, self.device),
+                tokenize(class_texts()),
+            )
+            if self.hints and student.hint is None:
+                raise InputError("hint: this image tower has no pooled features of a timm trunk")
+        if given.examiner:
+            network = image_classifier(given.examiner, given.examiner_model)
+            self.examiner = Teacher(network, self.device, given.examiner_side)
+        if given.teacher:
+            self.clip = load_clip(given.teacher, device=self.device)
+            self.distils, self.anchors = given.distil > 0, given.anchor > 0
+            if self.anchors and (width := self.clip.encode_text(["a"]).shape[1]) != student.dim:
+                raise InputError(
+                    f"anchor: embeddings of {width} numbers cannot hold one of {student.dim}"
+                )
+            self.clip_texts = texts
+        if given.sentences:
+            self.sentences = SentenceTable.load(given.sentences)
+            width = self.sentences.embeddings.shape[1]
+            if given.sentence and width != student.dim:
+                raise InputError(
+                    f"sentence: embeddings of {width} numbers cannot teach one of {student.dim}"
+                )
+            self.rows = self.sentences.rows(texts)
+            self.extra = given.sentence > 0 and self.learns
+            self.extra_tokens = tokenize_all(tokenize, self.sentences.texts) if self.extra else None
+        self.bank, self.groups = options.loss.bank, groups
+        self.meaning = self.table
+        if self.meaning is None and self.sentences:
+            self.meaning = F.normalize(self.sentences.embeddings[self.rows].float(), dim=-1)
+            self.meaning = self.meaning.half().to(self.device)
+        self.part = 16 if self.device.type == "cpu" else options.sampling.batch
+
+    def more(self, rng: Generator) -> losses.Keys | None:
+        """Return random captions as more negatives, while the text tower is frozen."""
+        if self.table is None or not self.bank:
+            return None
+        size = (self.bank,)
+        pick = torch.randint(len(self.table), size, generator=rng, device=self.device)
+        return losses.Keys(self.table[pick], pick, self.groups[pick])
+
+    def teach(self, batch: Batch, step: int, rng: Generator) -> tuple[Lessons, Tensor | None]:
+        """Return the lessons on `batch`, and the tokens of extra texts ``[E, L]`` or None."""
+        lessons, extra = self.words(batch, rng)
+        if self.classifier:
+            lessons |= self.classify(batch, rng)
+            lessons["classes"] = self.class_embeddings(step)
+        if self.clip:
+            lessons |= self.compare(batch)
+        return Lessons(**lessons), extra
+
+    def compare(self, batch: Batch) -> dict:
+        """Return what the CLIP teacher makes of the pairs."""
+
+        def encode(part: Tensor) -> Tensor:
+            # in here, since threads do not inherit it
+            with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+                return self.clip.encode_image(part).float()
+
+        parts = batch.clean[: len(batch.captions)].split(self.part)
+        images, lessons = torch.cat(self.chunks.map(encode, parts)), {}
+        if self.anchors:
+            lessons["anchors"] = images
+        if self.distils:
+            texts = self.clip.encode_text([self.clip_texts[i] for i in batch.captions.tolist()])
+            lessons["clip"] = images, texts, self.clip.logit_scale
+        return lessons
+
+    def classify(self, batch: Batch, rng: Generator) -> dict:
+        """Return what the classifiers say of a part of the pictures and of all sketches.
+
+        Sketches are the examiner's, if there is one: the tower began as the classifier and has
+        more or less its weaknesses, so the classifier is taken in by many of them.
+        """
+        plain = len(batch.clean) - batch.sketches
+        count = round(TAUGHT * plain)
+        order = torch.randperm(plain, generator=rng, device=self.device)
+        own = torch.arange(plain, len(batch.clean), device=self.device)
+        seen = [(self.classifier, order[:count].sort()[0], self.part)]
+        if batch.sketches:
+            seen.append((self.examiner or self.classifier, own, self.part // 2))
+        said = []
+        for network, rows, size in seen:
+            parts = self.chunks.map(network, batch.clean[rows].split(size))
+            said.append(torch.cat(parts))
+        return {
+            "rows": torch.cat([rows for _, rows, _ in seen]),
+            "logits": torch.cat([part[:, :1000] for part in said]),
+            "features": said[0][:, 1000:] if self.hints else None,
+        }
+
+    def class_embeddings(self, step: int) -> Tensor:
+        """Return the unit embeddings of the class names ``[C, D]``, of late."""
+        if self.classes is None or (self.learns and step % REFRESH == 0):
+            self.classes = read_all(self.student, self.class_tokens, self.device)
+        return self.classes
+
+    @torch.no_grad()
+    def embed(self, captions: Tensor) -> Tensor:
+        """Return the unit embeddings of the texts with the numbers `captions`, ``[n, D]``."""
+        if self.table is None:
+            texts = read_all(self.student, self.tokens[captions.cpu()], self.device)
+            return self.student.place(texts)
+        return self.student.place(self.table[captions])
+
+    def words(self, batch: Batch, rng: Generator) -> tuple[dict, Tensor | None]:
+        """Return the lessons from texts alone, as fields of `Lessons`, and the extra tokens."""
+        lessons: dict = {"meaning": self.meaning, "texts": self.more(rng)}
+        extra = None
+        if self.sentences:
+            rows = self.rows[batch.captions.cpu()]
+            if self.extra:
+                count = round(EXTRA * len(batch.images))
+                more = torch.randint(
+                    len(self.sentences.texts), (count,), generator=rng, device=self.device
+                ).cpu()
+                rows, extra = torch.cat([rows, more]), self.extra_tokens[more]
+            lessons["sentences"] = F.normalize(
+                self.sentences.embeddings[rows].to(self.device).float(), dim=-1
+            )
+        return lessons, extra
+
+
+def tokenize_all(tokenize, texts: list[str]) -> Tensor:
+    """Tokenize many texts: int32 ``[T, L]``."""
+    return torch.cat([tokenize(texts[i : i + 4096]).int() for i in range(0, len(texts), 4096)])

@@ -1,0 +1,220 @@
+"""The end of the towers first: what comes last learns on cached activations of what comes before.
+
+A projection that fits lets the fine-tuning that follows keep what the tower knows (linear probing,
+then fine-tuning; Kumar et al. 2022, arXiv:2202.10054). The activations of a few augmented views of
+every picture are computed once; after that a step costs next to nothing, so batches can be large,
+and the text tower and the last stages of the image tower can learn along.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from timm.layers import Mlp
+from torch import Tensor, nn
+
+from guidance.errors import InputError
+from guidance.train.clip.loader import Batch, Plan
+from guidance.train.clip.objective import Lessons
+
+if TYPE_CHECKING:
+    from guidance.train.clip.trainer import Trainer
+
+RATE = 1e-3  # of the head, whatever the rest learns at
+
+
+def check(trainer: Trainer) -> None:
+    """Raise `InputError` unless the run has a tower that can be divided."""
+    trunk = getattr(trainer.student.network.visual, "trunk", None)
+    stages = trainer.options.head.head_stages
+    if trainer.student.hint is None:
+        raise InputError("head_views: this image tower has no timm trunk with a head")
+    if stages and not (hasattr(trunk, "conv_stem") and hasattr(trunk, "bn2")):
+        raise InputError("head_stages: the image tower is no EfficientNet of timm")
+    if stages and stages > len(trunk.blocks):
+        raise InputError(f"head_stages: the image tower has {len(trunk.blocks)} stages")
+
+
+def divide(trunk: nn.Module, stages: int) -> tuple[Callable, Callable]:
+    """Return what a timm `trunk` does before its last `stages`, and from there to the pooling."""
+    if not stages:
+        return trunk, lambda pooled: pooled
+
+    def early(x: Tensor) -> Tensor:
+        x = trunk.bn1(trunk.conv_stem(x))
+        for block in trunk.blocks[:-stages]:
+            x = block(x)
+        return x
+
+    def late(x: Tensor) -> Tensor:
+        for block in trunk.blocks[-stages:]:
+            x = block(x)
+        return trunk.forward_head(trunk.bn2(trunk.conv_head(x)), pre_logits=True)
+
+    return early, late
+
+
+@dataclass
+class Cache:
+    """Of some views of every picture.
+
+    Attributes:
+        inputs: Activations, float16 ``[V, N, ...]``.
+        taught: Which pictures the classifier saw, bool ``[N]``; None without a classifier.
+        pooled: Its pooled features of those, float16 ``[V, N, K]``.
+    """
+
+    inputs: Tensor
+    taught: Tensor | None
+    pooled: Tensor | None
+
+
+@torch.no_grad()
+def fill(trainer: Trainer, early: Callable) -> Cache:
+    """Run the early part of the tower, and the classifier, on the views of every picture."""
+    loader, student, given = trainer.loader, trainer.student, trainer.options.head
+    classifier, count = trainer.teachers.classifier, len(loader.samples)
+    rng = np.random.default_rng(trainer.options.seed)
+    taught = torch.from_numpy(rng.random(count) < given.head_taught) if classifier else None
+    inputs = pooled = None
+    begin, size = time.perf_counter(), loader.options.batch
+    for view in range(given.head_views):
+        for start in range(0, count, size):
+            rows = slice(start, min(start + size, count))
+            batch = draw(trainer, view, rows)
+            parts = batch.images.split(trainer.part)
+            seen = trainer.forward(lambda x: early(student.normalised(x)), parts, learn=False)
+            seen = seen.features.half()
+            if inputs is None:
+                inputs = seen.new_empty((given.head_views, count, *seen.shape[1:]), device="cpu")
+            inputs[view, rows] = seen.cpu()
+            if classifier and taught[rows].any():
+                clean = batch.clean[taught[rows].to(batch.clean.device)]
+                looked = trainer.chunks.map(classifier, clean.split(trainer.part))
+                looked = torch.cat(looked)[:, 1000:].half().cpu()
+                if pooled is None:
+                    pooled = looked.new_zeros(given.head_views, count, looked.shape[1])
+                pooled[view, rows][taught[rows]] = looked
+            if start // size % 50 == 49:
+                speed = (view * count + start + size) / (time.perf_counter() - begin)
+                print(f"views {view + 1}: {rows.stop} of {count}, {speed:.0f}/s", flush=True)
+    return Cache(inputs, taught, pooled)
+
+
+def draw(trainer: Trainer, view: int, rows: slice) -> Batch:
+    """Return one augmented view of the pictures `rows`, in their order."""
+    loader = trainer.loader
+    rows = np.arange(rows.start, rows.stop)
+    seed = int(np.random.default_rng([trainer.options.seed, view, rows[0]]).integers(2**62))
+    none = np.zeros(0, int)
+    plan = Plan(rows, none, none, seed)
+    pictures = loader.pool.map(lambda i: loader.decode(plan, i), range(len(rows)))
+    return loader.render(plan, list(pictures))
+
+
+@contextlib.contextmanager
+def dropping(head: nn.Module, share: float) -> Iterator[None]:
+    """Let an MLP `head` do without a share of its hidden features in here."""
+    drops = [module.drop1 for module in head.modules() if isinstance(module, Mlp)]
+    before = [drop.p for drop in drops]
+    for drop in drops:
+        drop.p = share
+    try:
+        yield
+    finally:
+        for drop, p in zip(drops, before, strict=True):
+            drop.p = p
+
+
+def lessons_of(trainer: Trainer, cache: Cache, view: Tensor, rows: Tensor, step: int) -> dict:
+    """Return what the classifier said of these views, as fields of `Lessons`."""
+    teachers, known = trainer.teachers, cache.taught
+    if known is None or not known[rows].any():
+        return {}
+    device, which = trainer.device, known[rows].nonzero()[:, 0]
+    pooled = cache.pooled[view[which], rows[which]].to(device).float()
+    with torch.no_grad():
+        logits = teachers.classifier.network.get_classifier()(pooled)
+    return {
+        "rows": which.to(device), "logits": logits, "classes": teachers.class_embeddings(step),
+        "features": pooled if teachers.hints else None,
+    }  # fmt: skip
+
+
+def train_head(trainer: Trainer) -> None:
+    """Train head, text side and the last stages on cached views; see `HeadOptions`."""
+    check(trainer)
+    given, student = trainer.options.head, trainer.student
+    student.eval()
+    early, late = divide(student.network.visual.trunk, given.head_stages)
+    cache = fill(trainer, early)
+    student.tune(trainer.options.model)
+    with dropping(student.network.visual.head, given.head_drop):
+        take_steps(trainer, cache, late)
+
+
+def take_steps(trainer: Trainer, cache: Cache, late: Callable) -> None:
+    """Make the steps of the head phase on `cache`; `late` is what the cache leaves to do."""
+    given, student, loader = trainer.options.head, trainer.student, trainer.loader
+
+    def see(x: Tensor) -> Tensor:
+        pooled = late(x)
+        head = student.network.visual.head
+        return torch.cat([head(F.dropout(pooled, given.head_drop)), pooled], 1)
+
+    steps = max(1, round(given.head_epochs * len(loader.samples) / given.head_batch))
+    before, loader.options = loader.options, replace(loader.options, batch=given.head_batch)
+    factor = max(RATE / trainer.options.optimiser.rate, 1.0)
+    trainer.start_optimiser(factor, factor)
+    begin = time.perf_counter()
+    for step in range(steps):
+        plan = loader.plan(step + 1_000_000_000)  # none of the training's own
+        n = len(plan.captions)  # pictures without a caption stay away: the loss wants pairs only
+        rows = torch.from_numpy(plan.rows[:n])
+        view = torch.from_numpy(np.random.default_rng(plan.seed).integers(given.head_views, size=n))
+        inputs = cache.inputs[view, rows].to(trainer.device)
+        captions, groups = (
+            torch.from_numpy(x).to(trainer.device) for x in (plan.captions, plan.groups)
+        )
+        batch = Batch(inputs, inputs, captions, groups)
+        trainer.rng.manual_seed(plan.seed)
+        words, extra = trainer.teachers.words(batch, trainer.rng)
+        lessons = Lessons(**words, **lessons_of(trainer, cache, view, rows, step))
+        seen = trainer.forward(see, inputs.float().split(4 * trainer.part))
+        parts = trainer.learn(batch, seen, 1.0, lessons, extra)
+        trainer.update(step / steps)
+        if step % 50 == 49 or step == steps - 1:
+            shown = "  ".join(f"{k} {v:.3g}" for k, v in parts.items())
+            rate = (step + 1) / (time.perf_counter() - begin)
+            print(f"head {step + 1} of {steps}  {shown}  {rate:.2f} step/s", flush=True)
+    loader.options = before
+
+
+HINT_BATCHES = 40
+HINT_RIDGE = 1e-3  # of the features' mean square
+
+
+@torch.no_grad()
+def fit_hint(trainer: Trainer) -> None:
+    """Fit the map of hints to a tower that came without it, by least squares on a few batches.
+
+    Otherwise the first steps would bend the tower to a map that knows nothing yet.
+    """
+    student, teachers, dim = trainer.student, trainer.teachers, trainer.student.dim
+    gram = cross = 0.0
+    for number, batch in enumerate(trainer.loader.batches(2_000_000_000)):
+        if number == HINT_BATCHES:
+            break
+        parts = batch.images.split(trainer.part)
+        own = trainer.forward(student.look, parts, learn=False).features[:, dim:]
+        looked = trainer.chunks.map(teachers.classifier, batch.clean.split(trainer.part))
+        gram, cross = gram + own.T @ own, cross + own.T @ torch.cat(looked)[:, 1000:]
+    ridge = HINT_RIDGE * gram.diagonal().mean() * torch.eye(len(gram), device=gram.device)
+    student.hint.weight.copy_(torch.linalg.solve(gram + ridge, cross).T)

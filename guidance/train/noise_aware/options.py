@@ -1,0 +1,42 @@
+"""The options of the training of a noise-aware CLIP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from guidance.command.cli import Several
+from guidance.conventions import check_range
+from guidance.errors import InputError
+from guidance.train.diffusion.options import CONFIGS
+from guidance.train.loop.options import LengthOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseAwareTraining(LengthOptions):
+    """Train the noise-aware CLIP of a diffusion model."""
+
+    data: Several[tuple[Path, ...]]
+    """File of guidance.train.latents; may be repeated."""
+    diffusion: Path
+    """Folder of the run of guidance.train.diffusion."""
+    out: Path
+    """Folder for diffusion.safetensors, as guidance.train.ship takes it."""
+    config: Path = CONFIGS / "mini-diffusion.json"
+    """That run's architecture."""
+    batch: int = 128
+    """Pictures in a step, which are told apart."""
+    minutes: float = 5.0
+    """Length of the run."""
+    rate: float = 1e-3
+    """Learning rate at its highest; it falls as a line."""
+
+    def check(self) -> None:
+        """Raise `InputError` for what is not allowed; load nothing."""
+        weights = self.diffusion / "diffusion.safetensors"
+        for path in (*self.data, self.config, weights):
+            if not path.is_file():
+                raise InputError(f"{path} does not exist")
+        check_range("batch", self.batch, 2, 65536)
+        check_range("rate", self.rate, 0, 1, above=True)
+        self.check_length()

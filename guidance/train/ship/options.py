@@ -1,0 +1,23 @@
+"""The options of shipping a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ShipOptions:
+    """Write a trained CLIP, its image tower alone, a VQGAN or a diffusion model as float16."""
+
+    out: Path
+    """The weights file."""
+    clip: Path | None = None
+    """Folder ``clip`` of a run of guidance.train.clip."""
+    vqgan: Path | None = None
+    """Folder ``vqgan`` of a run of guidance.train.vqgan."""
+    diffusion: Path | None = None
+    """Folder of a run of guidance.train.diffusion."""
+    part: Literal["all", "image"] = "all"
+    """image writes the image tower alone, for the texts of another file."""
