@@ -115,7 +115,7 @@ class UsualPainting:
     def __call__(self) -> float:
         """Make one update; return the loss."""
         self.optimizer.zero_grad(set_to_none=True)
-        picture = self._decode(self._quantize(self.z))
+        picture = self._decode(self._quantise(self.z))
         pools = self.step.cutouts
         cuts = []
         for _ in range(pools.cuts):
@@ -135,7 +135,7 @@ class UsualPainting:
             self.z.copy_(self.z.maximum(bounds[0]).minimum(bounds[1]))
         return loss.item()
 
-    def _quantize(self, z: Tensor) -> Tensor:
+    def _quantise(self, z: Tensor) -> Tensor:
         x, codes = z.movedim(1, 3), self.codebook
         distances = x.pow(2).sum(-1, keepdim=True) + codes.pow(2).sum(1) - 2 * x @ codes.T
         chosen = F.one_hot(distances.argmin(-1), len(codes)).to(x.dtype) @ codes

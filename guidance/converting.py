@@ -28,8 +28,10 @@ def from_table(options: type[T], table: Mapping[str, Any], source: str) -> T:
     """
     hints = hints_of(options)
     names = {f.name for f in fields(options)}
+    earlier = getattr(options, "EARLIER", {})  # names of options in manifests of earlier versions
     values = {}
     for name, value in table.items():
+        name = earlier.get(name, name)
         if name not in names:
             raise InputError(f"{source}: {unknown('option', name[:80], names)}")
         values[name] = convert(value, hints[name], f"{source}: {name}")

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import torch
 
-from guidance.clipdraw.generator import REFERENCE, Drawing, random_scene, take_colors
+from guidance.clipdraw.generator import REFERENCE, Drawing, random_scene, take_colours
 from guidance.clipdraw.options import ClipDrawOptions
 from guidance.conventions import derive_seed, make_generator
 from guidance.images.canvas import load_picture
-from guidance.images.parse import parse_color
+from guidance.images.parse import parse_colour
 from guidance.vector.scene import Scene
 from guidance.vector.svg.reader import from_svg
 
@@ -24,11 +24,11 @@ def build(options: ClipDrawOptions, device: torch.device) -> Drawing:
     drawing = Drawing(
         _start(options).to(device),
         options.canvas(),
-        background=parse_color("background", options.background),
+        background=parse_colour("background", options.background),
         width_range=tuple(w / REFERENCE for w in options.width),
-        palette=torch.tensor(options.colors()) if options.palette else None,
+        palette=torch.tensor(options.colours()) if options.palette else None,
         ink=options.black,
-        lr=(options.points_lr / REFERENCE, options.width_lr / REFERENCE, options.color_lr),
+        lr=(options.points_lr / REFERENCE, options.width_lr / REFERENCE, options.colour_lr),
         export_size=options.final(),
         title=options.prompt,
     )
@@ -50,7 +50,7 @@ def _start(options: ClipDrawOptions) -> Scene:
     )
     if options.init is not None:
         picture = load_picture(options.init, options.canvas())
-        scene = replace(scene, colors=take_colors(scene, picture))
+        scene = replace(scene, colors=take_colours(scene, picture))
     if options.black:
         scene = replace(scene, colors=torch.tensor([0.0, 0, 0, 1]).repeat(len(scene), 1))
     return scene

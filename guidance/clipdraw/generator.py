@@ -159,7 +159,7 @@ def random_scene(
     )
 
 
-def take_colors(scene: Scene, image: Tensor) -> Tensor:
+def take_colours(scene: Scene, image: Tensor) -> Tensor:
     """Return colours ``[S, 4]`` for `scene`: those of `image` under each shape's middle.
 
     Args:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from guidance.command.cli import Several, alias
 from guidance.command.options import GuidedOptions, check_files
 from guidance.conventions import check_range, check_size
 from guidance.errors import InputError
 from guidance.images.fitting import Size, canvas_of, cropped, shape_of, tell_crop
-from guidance.images.parse import parse_color, parse_palette
+from guidance.images.parse import parse_colour, parse_palette
 from guidance.prompts.grammar import parse_prompts
 from guidance.vector.svg.size import shape_of_svg
 
@@ -27,6 +27,8 @@ class ClipDrawOptions(GuidedOptions):
     Leaves image.png, drawing.svg and a progress video in a folder under outputs/.
     "--from FOLDER" starts from the options of an earlier run, "--resume FOLDER" continues one.
     """
+
+    EARLIER: ClassVar = {"color_lr": "colour_lr"}  # as manifests before 0.2.0 have it
 
     strokes: Annotated[int, alias("--num-paths")] = 256
     """Number of strokes or shapes."""
@@ -60,7 +62,7 @@ class ClipDrawOptions(GuidedOptions):
     """Learning rate of the points, pixels on a 224 pixel canvas."""
     width_lr: float = 0.1
     """Learning rate of the widths, pixels on a 224 pixel canvas."""
-    color_lr: float = 0.03
+    colour_lr: Annotated[float, alias("--color-lr")] = 0.03
     """Learning rate of the colours, which run from 0 to 1. CLIPDraw's notebook has 0.01 and four
     times as many steps."""
 
@@ -74,13 +76,13 @@ class ClipDrawOptions(GuidedOptions):
         check_range("width", self.width[1], self.width[0], 224)
         check_range("opacity", self.opacity[0], 0, 1)
         check_range("opacity", self.opacity[1], self.opacity[0], 1)
-        for name in ("points_lr", "width_lr", "color_lr"):
+        for name in ("points_lr", "width_lr", "colour_lr"):
             check_range(name, getattr(self, name), 0, 1000)
         check_files(init=self.init)
         self.canvas()
         check_size("render_size", self.render_size)
-        parse_color("background", self.background)
-        self.colors()
+        parse_colour("background", self.background)
+        self.colours()
         if self.black and self.palette:
             raise InputError("--black and --palette contradict each other; give one of them")
         if self.black and self.closed:
@@ -116,7 +118,7 @@ class ClipDrawOptions(GuidedOptions):
         scale = self.render_size / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
 
-    def colors(self) -> tuple[tuple[float, float, float], ...]:
+    def colours(self) -> tuple[tuple[float, float, float], ...]:
         """Return the palette as RGB in [0, 1]; empty if every colour is allowed."""
         return parse_palette("palette", self.palette)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from guidance.diffusion.mix import clamp_rms
 from guidance.diffusion.sampler import Level
 from guidance.diffusion.schedule_text import Steps
-from guidance.models.quantize import clamp_inward
+from guidance.models.quantise import clamp_inward
 
 # gradients pass half-precision networks, where those of single pixels would round to 0; a power of
 # two changes nothing in float32

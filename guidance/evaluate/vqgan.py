@@ -132,7 +132,7 @@ def measure(
             compare(image, made) | ({"LPIPS-like": judge(image, made).item()} if judge else {})
         )
         if latents.codebook is not None:
-            flat = latents.quantize(z).movedim(1, -1).reshape(-1, latents.channels)
+            flat = latents.quantise(z).movedim(1, -1).reshape(-1, latents.channels)
             used.append(torch.unique(flat, dim=0))
         if len(shown) < 2 * SHOWN:
             shown += [to_pil(image), to_pil(made)]

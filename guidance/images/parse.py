@@ -14,7 +14,7 @@ from guidance.errors import InputError, nearest
 Rgb = tuple[float, float, float]
 
 
-def parse_color(option: str, text: str) -> Rgb:
+def parse_colour(option: str, text: str) -> Rgb:
     """Return RGB in [0, 1] of a CSS colour.
 
     Args:
@@ -47,7 +47,7 @@ def parse_palette(option: str, entries: Sequence[str]) -> tuple[Rgb, ...]:
     names = [c.strip() for entry in entries for c in re.split(r",(?![^(]*\))", entry)]
     if entries and not any(names):
         raise InputError(f"{option} must name a colour but is {shown(', '.join(entries))}")
-    return tuple(parse_color(option, name) for name in names if name)
+    return tuple(parse_colour(option, name) for name in names if name)
 
 
 def parse_canvas(option: str, text: str) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from guidance.conventions import check_images, check_range, check_shape
 from guidance.errors import InputError, ModelError
 from guidance.models.frozen import freeze_convolutions
 from guidance.models.norm import fuse_norms
-from guidance.models.quantize import clamp_inward, code_range, gumbel_codes, quantize
+from guidance.models.quantise import clamp_inward, code_range, gumbel_codes, quantise
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -98,7 +98,7 @@ class Latents(nn.Module):
         latents = out.latent_dist.mode() if hasattr(out, "latent_dist") else out.latents
         return latents.contiguous()
 
-    def quantize(
+    def quantise(
         self, z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
     ) -> Tensor:
         """Return the codes nearest to `z` ``[B, C, h, w]``, with the gradient of the identity.
@@ -115,7 +115,7 @@ class Latents(nn.Module):
             return z
         check_range("temperature", temperature, 0)
         if temperature == 0:
-            return quantize(z, self.codebook)
+            return quantise(z, self.codebook)
         if generator is None:
             raise InputError("a temperature above 0 needs a generator")
         return gumbel_codes(
@@ -132,13 +132,13 @@ class Latents(nn.Module):
     ) -> Tensor:
         """Return the picture of latents ``[B, C, h, w]``: float32 ``[B, 3, H, W]`` in [0, 1].
 
-        See `quantize` for temperature and generator.
+        See `quantise` for temperature and generator.
 
         Args:
             clamp: keep it in [0, 1], with the gradient where it points inward; without, the
                 picture may leave that range a little.
         """
-        codes = self.quantize(z, temperature, generator)
+        codes = self.quantise(z, temperature, generator)
         pixels = self._decode(codes.contiguous(memory_format=torch.channels_last)).float()
         images = pixels if self.unit else (pixels + 1) / 2
         return clamp_inward(images, 0.0, 1.0) if clamp else images

@@ -97,12 +97,12 @@ class PaletteDistance(Objective):
 
     def evaluate(self, image: Tensor, step: int = 0) -> Evaluation:
         """Return the mean over pixels and channels."""
-        loss = (image - nearest_colors(image, self.palette)).pow(2).mean()
+        loss = (image - nearest_colours(image, self.palette)).pow(2).mean()
         return Evaluation(loss, {self.name: loss.detach()})
 
 
 @torch.no_grad()
-def nearest_colors(image: Tensor, palette: Tensor) -> Tensor:
+def nearest_colours(image: Tensor, palette: Tensor) -> Tensor:
     """Return `image` with every pixel replaced by the nearest colour of `palette`, no gradient.
 
     Memory does not grow with the palette. Of colours equally near the first wins.
@@ -113,8 +113,8 @@ def nearest_colors(image: Tensor, palette: Tensor) -> Tensor:
     """
     palette = palette.to(image)
     best, nearest = None, None
-    for index, color in enumerate(palette):
-        distance = (image - color.view(1, 3, 1, 1)).pow(2).sum(dim=1)
+    for index, colour in enumerate(palette):
+        distance = (image - colour.view(1, 3, 1, 1)).pow(2).sum(dim=1)
         if best is None:
             best, nearest = distance, torch.zeros_like(distance, dtype=torch.long)
             continue

@@ -28,7 +28,7 @@ def build(options: PixelsOptions, device: torch.device) -> Pixels:
 def _canvas(options: PixelsOptions) -> Canvas:
     start = {"noise": NOISE, "generator": make_generator(derive_seed(options.seed, "pixels"))}
     if options.kind == "art":
-        palette = torch.tensor(options.colors()) if options.colors() else None
+        palette = torch.tensor(options.colours()) if options.colours() else None
         return Art(options.cells(), options.cell(), palette=palette, **start)
     size = options.canvas()
     if options.kind == "rgb":

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from guidance.objective.regularisers import nearest_colors
+from guidance.objective.regularisers import nearest_colours
 
 # Brightness, red-blue and green-magenta, the axes along which the colours of photographs are about
 # uncorrelated (Ohta et al. 1980, "Color information for region segmentation"), as unit rows times
@@ -115,7 +115,7 @@ class Art(Rgb):
         """Return the colours as they are saved, ``[1, 3, rows, columns]``."""
         if self.palette is None:
             return self.values.clone()
-        return nearest_colors(self.values, self.palette)
+        return nearest_colours(self.values, self.palette)
 
 
 class Fourier(Canvas):

@@ -73,7 +73,7 @@ class PixelsOptions(GuidedOptions):
         check_range("decay", self.decay, 0, 4)
         check_range("lr", self.rate(), 0, 1000)
         check_range("smoothness", self.smooth(), 0)
-        self.colors()
+        self.colours()
         if self.palette and self.kind != "art":
             raise InputError(f"--palette needs --kind art, but kind is {self.kind}")
 
@@ -115,6 +115,6 @@ class PixelsOptions(GuidedOptions):
         scale = self.render_size / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
 
-    def colors(self) -> tuple[tuple[float, float, float], ...]:
+    def colours(self) -> tuple[tuple[float, float, float], ...]:
         """Return the palette as RGB in [0, 1]; empty if every colour is allowed."""
         return parse_palette("palette", self.palette)

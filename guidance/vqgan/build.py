@@ -63,7 +63,7 @@ def regularisers(options: VqganOptions, device: torch.device) -> Objective | Non
     if options.saturation:
         parts.append(options.saturation * Saturation())
     if options.palette and options.palette_weight:
-        palette = torch.tensor(options.colors(), device=device)
+        palette = torch.tensor(options.colours(), device=device)
         parts.append(options.palette_weight * PaletteDistance(palette))
     return sum(parts[1:], parts[0]) if parts else None
 

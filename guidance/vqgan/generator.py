@@ -15,7 +15,7 @@ from guidance.errors import InputError, unknown
 from guidance.images.canvas import scale
 from guidance.images.fitting import check_multiple
 from guidance.models.latents import Latents
-from guidance.models.quantize import clamp_channels
+from guidance.models.quantise import clamp_channels
 from guidance.step.generator import Generator
 
 OPTIMIZERS = {
@@ -63,7 +63,7 @@ class Painting(Generator):
         ema: decay of the average per step, below 1; 0 for none.
         mask: ``[1, 1, H, W]`` in [0, 1], 1 where to paint; elsewhere `original` stays, bit for bit.
         original: ``[1, 3, H, W]`` in [0, 1]; needed with `mask`.
-        temperature: above 0, draw codes by the Gumbel-softmax trick, see `Latents.quantize`.
+        temperature: above 0, draw codes by the Gumbel-softmax trick, see `Latents.quantise`.
         seed: of these draws.
         camera: called before each step.
 

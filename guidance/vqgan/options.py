@@ -123,7 +123,7 @@ class VqganOptions(MotionOptions, GuidedOptions):
         check_range("palette_weight", self.palette_weight, 0, 1e6)
         check_range("smoothness", self.smoothness, 0, 1e6)
         check_range("saturation", self.saturation, -1e6, 1e6)
-        self.colors()
+        self.colours()
         check_files(init=self.init, mask=self.mask)
         self._check_start()
         if self.mask is not None:
@@ -205,6 +205,6 @@ class VqganOptions(MotionOptions, GuidedOptions):
         sides = (min(MAX_SIDE, max(1, round(side * scale))) for side in (height, width))
         return next(sides), next(sides)
 
-    def colors(self) -> tuple[Rgb, ...]:
+    def colours(self) -> tuple[Rgb, ...]:
         """Return the palette as RGB in [0, 1]; empty without one."""
         return parse_palette("palette", self.palette)

@@ -8,7 +8,7 @@ import torch
 import guidance
 from guidance.clipdraw import ClipDrawOptions, Scene, from_svg, render
 from guidance.clipdraw.build import build
-from guidance.clipdraw.generator import Drawing, random_scene, take_colors
+from guidance.clipdraw.generator import Drawing, random_scene, take_colours
 from guidance.errors import InputError
 from guidance.objective.regularisers import Likeness
 from guidance.step.loop import run
@@ -36,7 +36,7 @@ def test_fits_a_target_image(closed, generator):
 def test_score_rises(tiny_clip_path):
     steps = list(
         guidance.draw("a red ball", clip=str(tiny_clip_path), steps=60, strokes=24, size="48",
-                      cuts=8, augment=(), color_lr=0.05)
+                      cuts=8, augment=(), colour_lr=0.05)
     )  # fmt: skip
     first = sum(s.score for s in steps[:5]) / 5
     last = sum(s.score for s in steps[-5:]) / 5
@@ -87,7 +87,7 @@ def test_ink_stays_black():
 
 def test_palette_is_kept_and_learned(generator):
     options = ClipDrawOptions(prompt="x", palette=("red,#0000ff", "white"), strokes=30, size="32",
-                              width=(8, 50), color_lr=0.05)  # fmt: skip
+                              width=(8, 50), colour_lr=0.05)  # fmt: skip
     drawing = build(options, CPU)
     blue = torch.tensor([0.0, 0, 1]).view(1, 3, 1, 1).expand(1, 3, 32, 32)
     first, last = fit(drawing, blue, 60)
@@ -160,14 +160,14 @@ def test_a_drawing_to_continue_from_keeps_its_shape(tmp_path, generator):
     assert note.endswith("drawing.svg has another shape than --size and is stretched to it")
 
 
-def test_take_colors_uses_only_real_points():
+def test_take_colours_uses_only_real_points():
     points = torch.full((1, 7, 2), 5.0)
     points[0, :4] = 0.25
     scene = Scene(points, torch.ones(1) * 0.1, torch.zeros(1, 4), torch.tensor([1]),
                   torch.tensor([False]))  # fmt: skip
     image = torch.zeros(1, 3, 8, 8)
     image[:, 1, :4, :4] = 1
-    assert take_colors(scene, image).tolist() == [[0, 1, 0, 1]]
+    assert take_colours(scene, image).tolist() == [[0, 1, 0, 1]]
 
 
 def test_empty_scene_is_refused():

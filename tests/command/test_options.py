@@ -76,6 +76,11 @@ def test_what_python_users_have_at_hand(tmp_path):
     assert {type(v) for v in (options.steps, *options.width)} == {int, float}
 
 
+def test_options_under_their_earlier_names():
+    old = {"prompt": "a fox", "color_lr": 0.05}
+    assert from_table(ClipDrawOptions, old, "manifest.toml").colour_lr == 0.05
+
+
 def test_whole_numbers_are_fine_for_rates():
     options = from_table(ClipDrawOptions, {"prompt": "x", "points_lr": 2}, "here")
     assert options.points_lr == 2.0

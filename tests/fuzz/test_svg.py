@@ -40,7 +40,7 @@ class Grammar:
             )  # fmt: skip
         return f"{self.rng.uniform(low, high):.{self.rng.randint(0, 3)}f}"
 
-    def color(self) -> str:
+    def colour(self) -> str:
         """Return a colour."""
         rgb = [self.rng.randrange(256) for _ in range(3)]
         kinds = ["#{:02x}{:02x}{:02x}".format(*rgb), "rgb({}, {}, {})".format(*rgb), "red", "none",
@@ -73,9 +73,9 @@ class Grammar:
         out = {}
         rng = self.rng
         if rng.random() < 0.7:
-            out["fill"] = self.color()
+            out["fill"] = self.colour()
         if rng.random() < 0.4:
-            out |= {"stroke": self.color(), "stroke-width": self.number(0.5, 6)}
+            out |= {"stroke": self.colour(), "stroke-width": self.number(0.5, 6)}
         if rng.random() < 0.3:
             out["fill-rule"] = rng.choice(["evenodd", "nonzero"])
         if rng.random() < 0.2:
@@ -84,7 +84,7 @@ class Grammar:
         if rng.random() < 0.2:
             out[rng.choice(["fill-opacity", "stroke-opacity"])] = self.number(0, 1)
         if rng.random() < 0.1:
-            out["color"] = self.color()
+            out["color"] = self.colour()
         if rng.random() < (0.4 if group else 0.2):
             out["transform"] = self.transform()
         for name, share in (("clip-path", 0.15), ("mask", 0.1)):

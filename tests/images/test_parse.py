@@ -6,7 +6,7 @@ import pytest
 
 from guidance.errors import InputError
 from guidance.images import parse
-from guidance.images.parse import parse_canvas, parse_color, parse_palette
+from guidance.images.parse import parse_canvas, parse_colour, parse_palette
 
 
 @pytest.mark.parametrize(
@@ -20,13 +20,13 @@ from guidance.images.parse import parse_canvas, parse_color, parse_palette
         ("#01020380", (1, 2, 3)),
     ],
 )
-def test_colors(text, want):
-    assert parse_color("background", text) == tuple(c / 255 for c in want)
+def test_colours(text, want):
+    assert parse_colour("background", text) == tuple(c / 255 for c in want)
 
 
-def test_a_wrong_color_names_the_nearest():
+def test_a_wrong_colour_names_the_nearest():
     with pytest.raises(InputError, match=r"^paper must be a colour .* 'whtie'; did you mean white"):
-        parse_color("paper", "whtie")
+        parse_colour("paper", "whtie")
     with pytest.raises(InputError, match="palette must be"):
         parse_palette("palette", ["red, 12"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from reference.slow_quantize import slow_quantize
+from reference.slow_quantise import slow_quantise
 from tiny_vqgan import NAMES, SPATIAL, build
 from torch import nn
 
@@ -44,8 +44,8 @@ def test_continuous_latents_are_not_quantised(kind, generator):
     assert space.low.tolist() == [-torch.inf] * 4
     assert space.high.tolist() == [torch.inf] * 4
     z = torch.randn(1, 4, 3, 3, generator=generator)
-    assert torch.equal(space.quantize(z), z)
-    assert torch.equal(space.quantize(z, 1.0), z)
+    assert torch.equal(space.quantise(z), z)
+    assert torch.equal(space.quantise(z, 1.0), z)
     network = build(kind)
     expected = ((network.decode(z).sample + 1) / 2).clamp(0, 1)
     assert torch.allclose(space.decode(z), expected, atol=1e-5)
@@ -55,8 +55,8 @@ def test_continuous_latents_are_not_quantised(kind, generator):
 def test_vq_decode_is_that_of_the_network(config, generator):
     space, network = latents(**config), build(**config)
     z = torch.randn(2, 4, 3, 5, generator=generator)
-    codes = slow_quantize(z, network.quantize.embedding.weight.detach())
-    assert torch.equal(space.quantize(z), codes)
+    codes = slow_quantise(z, network.quantize.embedding.weight.detach())
+    assert torch.equal(space.quantise(z), codes)
     with torch.no_grad():
         expected = network.decode(codes, force_not_quantize=True).sample
         quantised_there = network.decode(z).sample
@@ -104,7 +104,7 @@ def test_gradient_is_the_networks(kind, generator):
     weight = torch.rand(1, 3, 12, 12, generator=generator)
     ours = z.clone().requires_grad_()
     (space.decode(ours) * weight).sum().backward()
-    theirs = space.quantize(z).requires_grad_()
+    theirs = space.quantise(z).requires_grad_()
     plain = {"force_not_quantize": True} if kind == "vq" else {}
     out = (network.decode(theirs, **plain).sample + 1) / 2
     # with a weight above 0 only pixels below 0 are held back
@@ -115,7 +115,7 @@ def test_gradient_is_the_networks(kind, generator):
 def test_random_codes_are_codes(generator):
     space = latents()
     codes = space.random(6, 7, generator)
-    assert torch.equal(space.quantize(codes), codes)
+    assert torch.equal(space.quantise(codes), codes)
     cells = codes[0].flatten(1).T
     assert (cells[:, None] == space.codebook).all(-1).any(-1).all()
     assert len(torch.unique(cells, dim=0)) > 15  # of 32 codes in 42 cells
@@ -126,11 +126,11 @@ def test_random_codes_are_codes(generator):
 def test_gumbel_draws_codes(generator):
     space = latents()
     z = space.random(8, 8, generator).requires_grad_()
-    drawn = space.quantize(z, 1.0, torch.Generator().manual_seed(0))
+    drawn = space.quantise(z, 1.0, torch.Generator().manual_seed(0))
     cells = drawn[0].flatten(1).T
     assert (cells[:, None] == space.codebook).all(-1).any(-1).all()
     assert (drawn != z).any()
-    cold = space.quantize(z * 5, 1e-3, torch.Generator().manual_seed(0))
+    cold = space.quantise(z * 5, 1e-3, torch.Generator().manual_seed(0))
     drawn.sum().backward()
     assert z.grad.abs().sum() > 0
     assert cold.shape == z.shape

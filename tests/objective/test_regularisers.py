@@ -9,15 +9,15 @@ from guidance.objective.regularisers import (
     PaletteDistance,
     Saturation,
     Smoothness,
-    nearest_colors,
+    nearest_colours,
 )
 
 PALETTE = torch.tensor([[1.0, 0, 0], [0, 0, 1], [1, 1, 1], [0.2, 0.9, 0.3]])
 
 
-def plain(*color: float) -> torch.Tensor:
+def plain(*colour: float) -> torch.Tensor:
     """Return a 2 × 2 image of one colour."""
-    return torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    return torch.tensor(colour).view(1, 3, 1, 1).expand(1, 3, 2, 2)
 
 
 def test_smoothness_by_hand():
@@ -56,11 +56,11 @@ def test_likeness_where_the_mask_is(generator):
 
 
 @pytest.mark.parametrize(
-    ("color", "want"),
+    ("colour", "want"),
     [((1, 0, 0), 0), ((1, 1, 0), 0), ((0, 1, 1), 0), ((0, 0, 0), 1), ((0.4, 0.4, 0.4), 1)],
 )
-def test_saturation_of_pure_hues_and_greys(color, want):
-    assert float(Saturation()(plain(*map(float, color)))) == pytest.approx(want, abs=1e-6)
+def test_saturation_of_pure_hues_and_greys(colour, want):
+    assert float(Saturation()(plain(*map(float, colour)))) == pytest.approx(want, abs=1e-6)
 
 
 def test_saturation_is_about_linear_in_chroma():
@@ -98,7 +98,7 @@ def test_palette_distance_by_hand():
             PaletteDistance(bad)
 
 
-def test_nearest_colors_are_those_of_all_distances(generator):
+def test_nearest_colours_are_those_of_all_distances(generator):
     image, palette = (
         torch.rand(2, 3, 9, 7, generator=generator),
         torch.rand(20, 3, generator=generator),
@@ -106,14 +106,14 @@ def test_nearest_colors_are_those_of_all_distances(generator):
     pixels = image.permute(0, 2, 3, 1).reshape(-1, 1, 3)
     index = (pixels - palette).square().sum(-1).argmin(dim=1)
     want = palette[index].view(2, 9, 7, 3).permute(0, 3, 1, 2)
-    assert torch.equal(nearest_colors(image, palette), want)
+    assert torch.equal(nearest_colours(image, palette), want)
     twice = torch.tensor([[0.0, 0, 0], [1, 1, 1]])
-    assert nearest_colors(torch.full((1, 3, 1, 1), 0.5), twice).sum() == 0
+    assert nearest_colours(torch.full((1, 3, 1, 1), 0.5), twice).sum() == 0
 
 
 def test_palette_distance_pulls_each_pixel_to_one_colour(generator):
     x = torch.rand(1, 3, 6, 6, generator=generator).requires_grad_()
-    goal = nearest_colors(x, PALETTE)
+    goal = nearest_colours(x, PALETTE)
     optimizer = torch.optim.SGD([x], lr=0.25 * x.numel())
     for _ in range(20):
         optimizer.zero_grad()

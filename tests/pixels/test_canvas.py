@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from guidance.objective.regularisers import nearest_colors
+from guidance.objective.regularisers import nearest_colours
 from guidance.pixels import Art, Fourier, Rgb
 
 PALETTE = torch.tensor([[1.0, 0, 0], [0, 0, 1], [1, 1, 1]])
@@ -62,7 +62,7 @@ def test_art_is_flat_squares():
 
 def test_art_gives_way_to_its_palette(generator):
     canvas = Art((4, 6), 5, palette=PALETTE, noise=0.5, generator=generator)
-    allowed = nearest_colors(canvas.values, PALETTE)
+    allowed = nearest_colours(canvas.values, PALETTE)
     weight = torch.rand(canvas().shape, generator=generator)
     want = torch.nn.functional.avg_pool2d(weight, 5) * 25
     for progress, share in ((0.0, 0), (0.5, 0), (0.7, 0.5), (0.9, 1), (1.0, 1)):

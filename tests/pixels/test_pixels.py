@@ -98,7 +98,7 @@ def test_art_on_the_command_line(tmp_path, tiny_clip_path):
     assert pixels("a fox", *options, "--steps", 8, "--clip", tiny_clip_path, "-o", out) == 0
     with Image.open(out / "image.png") as image:
         assert image.size == (96, 96)
-        colors = {color for _, color in image.getcolors()}
+        colors = {colour for _, colour in image.getcolors()}
         picture = to_tensor(image)[0]
     assert colors <= {(16, 32, 48), (255, 255, 255), (255, 99, 71)}
     assert len(colors) > 1

@@ -16,9 +16,9 @@ def dense_render(scene: Scene, height: int, width: int, background: Tensor) -> T
     image = background.reshape(3, 1, 1).expand(3, height, width)
     for s in range(len(scene)):
         cover = shape_coverage(scene, s, height, width)
-        color = limit(scene.colors[s], 0, 1)
-        alpha = cover * color[3]
-        image = image * (1 - alpha) + alpha * color[:3, None, None]
+        colour = limit(scene.colors[s], 0, 1)
+        alpha = cover * colour[3]
+        image = image * (1 - alpha) + alpha * colour[:3, None, None]
     return image[None]
 
 

@@ -34,10 +34,10 @@ def theirs(text: str, size: int = 100) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGB")) / 255
 
 
-def box(color=RED, alpha: float = 1.0) -> np.ndarray:
+def box(colour=RED, alpha: float = 1.0) -> np.ndarray:
     """Return the box from (20, 20) to (60, 50) on white."""
     picture = np.ones((100, 100, 3))
-    picture[20:50, 20:60] += alpha * (np.array(color) - 1)
+    picture[20:50, 20:60] += alpha * (np.array(colour) - 1)
     return picture
 
 

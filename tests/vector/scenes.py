@@ -35,12 +35,12 @@ def make_scene(
     return scene.to(dtype=dtype)
 
 
-def stroke(points, width: float = 0.1, color=(0.0, 0.0, 0.0, 1.0), closed: bool = False) -> Scene:
+def stroke(points, width: float = 0.1, colour=(0.0, 0.0, 0.0, 1.0), closed: bool = False) -> Scene:
     """Return a float64 scene of one shape from a list of control points."""
     return Scene(
         points=torch.tensor([points], dtype=torch.float64),
         widths=torch.tensor([width], dtype=torch.float64),
-        colors=torch.tensor([color], dtype=torch.float64),
+        colors=torch.tensor([colour], dtype=torch.float64),
         counts=torch.tensor([len(points) // 3]),
         closed=torch.tensor([closed]),
     )
@@ -53,12 +53,12 @@ def line(start, end, **options) -> Scene:
     return stroke(thirds, **options)
 
 
-def polygon(corners, color=(0.0, 0.0, 0.0, 1.0)) -> Scene:
+def polygon(corners, colour=(0.0, 0.0, 0.0, 1.0)) -> Scene:
     """Return a filled shape with straight sides."""
     points = []
     for (ax, ay), (bx, by) in zip(corners, [*corners[1:], corners[0]], strict=True):
         points += [(ax + t * (bx - ax), ay + t * (by - ay)) for t in (0, 1 / 3, 2 / 3)]
-    return stroke(points, color=color, closed=True)
+    return stroke(points, colour=colour, closed=True)
 
 
 def leaves(scene: Scene) -> list[torch.Tensor]:

@@ -100,8 +100,8 @@ def test_finite_differences_along_random_directions(backend):
 
 
 def test_opaque_stacks_hide_what_is_below(backend):
-    lower = line((0.1, 0.5), (0.9, 0.5), width=0.5, color=(1.0, 0.0, 0.0, 1.0))
-    upper = line((0.1, 0.5), (0.9, 0.5), width=0.5, color=(0.0, 0.0, 1.0, 1.0))
+    lower = line((0.1, 0.5), (0.9, 0.5), width=0.5, colour=(1.0, 0.0, 0.0, 1.0))
+    upper = line((0.1, 0.5), (0.9, 0.5), width=0.5, colour=(0.0, 0.0, 1.0, 1.0))
     both = Scene(
         *(torch.cat([getattr(s, n) for s in (lower, upper)]) for n in Scene.__annotations__)
     )
@@ -218,7 +218,7 @@ def test_values_that_are_not_finite_raise(backend, name, value):
         render(scene, 16, 16, WHITE, backend=backend)
 
 
-def test_colors_outside_the_range_draw_like_the_nearest_inside(backend):
+def test_colours_outside_the_range_draw_like_the_nearest_inside(backend):
     scene = make_scene(5, seed=0)
     wild = replace(scene, colors=scene.colors * 4 - 1.5)
     tame = replace(scene, colors=wild.colors.clamp(0, 1))

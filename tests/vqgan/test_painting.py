@@ -58,7 +58,7 @@ def test_a_picture_of_codes_stays_where_it_fits(space):
 
 
 @pytest.mark.parametrize("name", [*OPTIMIZERS, "Adam", "RMSprop"])
-def test_every_optimizer_lowers_the_loss(spaces, name):
+def test_every_optimiser_lowers_the_loss(spaces, name):
     space = spaces["kl"]
     rates = {"sgd": 300.0, "adagrad": 0.3, "radam": 0.15}
     painting = Painting(space, start(space), SIZE, lr=rates.get(name, 0.05), optimizer=name)
@@ -68,7 +68,7 @@ def test_every_optimizer_lowers_the_loss(spaces, name):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_resume_is_exact_with_every_optimizer(space, name, ema, tmp_path):
+def test_resume_is_exact_with_every_optimiser(space, name, ema, tmp_path):
     def painting():
         return Painting(
             space, start(space), SIZE, lr=0.3, levels=3, lr_end=0.1, optimizer=name, ema=ema,

@@ -94,10 +94,10 @@ def degrade(x: Tensor, rng: Generator, colour: float = 1.0) -> Tensor:
     def some(p: float) -> Tensor:
         return uniform((n, 1, 1, 1), 0, 1, rng) < p
 
-    gray = x.mean(1, keepdim=True)
+    grey = x.mean(1, keepdim=True)
     strength = uniform((n, 1, 1, 1), -0.5, 0.4, rng)
     saturation = (1 + colour * strength) * ~some(0.1 * min(colour, 1.0))
-    x = gray + (x - gray) * saturation
+    x = grey + (x - grey) * saturation
     contrast = torch.where(some(0.12), 0.35, 1.0) * uniform((n, 1, 1, 1), 0.7, 1.3, rng)
     tint = uniform((n, 3, 1, 1), -0.06, 0.06, rng) + uniform((n, 1, 1, 1), -0.12, 0.12, rng)
     mean = x.mean((1, 2, 3), keepdim=True)

@@ -17,9 +17,9 @@ def difference_hash(image: Image.Image) -> np.ndarray:
     if image.mode == "RGBA":
         ground = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(ground, image)
-    gray = image.convert("L")
-    across = np.asarray(gray.resize((17, 8), Image.Resampling.BOX), np.int16)
-    down = np.asarray(gray.resize((8, 17), Image.Resampling.BOX), np.int16)
+    grey = image.convert("L")
+    across = np.asarray(grey.resize((17, 8), Image.Resampling.BOX), np.int16)
+    down = np.asarray(grey.resize((8, 17), Image.Resampling.BOX), np.int16)
     bits = np.concatenate([np.diff(across, axis=1).ravel(), np.diff(down, axis=0).ravel()])
     return np.where(bits > 0, 1, -1).astype(np.int8)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
-from guidance.models.quantize import nearest_codes
+from guidance.models.quantise import nearest_codes
 
 
 class Codebook(nn.Module):

@@ -7,7 +7,7 @@ from collections import Counter
 
 from guidance.vector.svg.source import Source
 from guidance.vector.svg.style import PAINTS, Style, Styles
-from guidance.vector.svg.values import color, fraction
+from guidance.vector.svg.values import colour, fraction
 
 RGBA = list[float]
 MAX_HOPS = 32  # from a gradient to the one that has its stops
@@ -29,21 +29,21 @@ class Paints:
         if raw.lower().startswith("url("):
             fallback = raw.partition(")")[2].strip()
             rgba = self._gradient(self._source.target(raw)) or (
-                self._color(fallback, style) if fallback else None
+                self._colour(fallback, style) if fallback else None
             )
             if rgba is None and not fallback:
                 self._left_out[f"{kind} by pattern or missing gradient"] += 1
         else:
-            rgba = self._color(raw, style)
+            rgba = self._colour(raw, style)
         if rgba is None:
             return None
         alpha = rgba[3] * fraction(style.get(f"{kind}-opacity")) * opacity
         return [*rgba[:3], alpha] if alpha > 0 else None
 
-    def _color(self, raw: str, style: Style) -> RGBA | None:
-        found = color(raw)
+    def _colour(self, raw: str, style: Style) -> RGBA | None:
+        found = colour(raw)
         if found == "currentcolor":
-            found = color(style.get("color", PAINTS["color"]))
+            found = colour(style.get("color", PAINTS["color"]))
         return None if found is None or isinstance(found, str) else list(found)
 
     def _gradient(self, node: ET.Element | None) -> RGBA | None:
@@ -66,5 +66,5 @@ class Paints:
 
     def _stop(self, stop: ET.Element) -> RGBA:
         style = self._styles.at(stop)
-        rgba = self._color(style.get("stop-color", PAINTS["stop-color"]), style) or [0.0] * 4
+        rgba = self._colour(style.get("stop-color", PAINTS["stop-color"]), style) or [0.0] * 4
         return [*rgba[:3], rgba[3] * fraction(style.get("stop-opacity"))]

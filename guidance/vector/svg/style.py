@@ -19,7 +19,7 @@ from guidance.vector.svg.sheets import (
     matched_rules,
 )
 from guidance.vector.svg.source import Source
-from guidance.vector.svg.values import color, length, measure
+from guidance.vector.svg.values import colour, length, measure
 
 MAX_VALUE = 2_000  # letters of one value after its variables are put in
 MAX_VARIABLES = 50  # in one value and in those variables
@@ -110,7 +110,7 @@ class Styles:
                 style[name] = parent[name]
         elif name == "font-size":
             style[name] = str(self._font_size(word, parent))
-        elif name == "color" and color(word) == "currentcolor":
+        elif name == "color" and colour(word) == "currentcolor":
             pass  # is inherited
         elif name in ("stroke-width", "stroke-dashoffset") and word.endswith(("em", "ex")):
             size = length(word, self.font_size(style), 0.0)  # inherited as what it is here
@@ -172,7 +172,7 @@ class Styles:
             is_paint = name in ("fill", "stroke") and (
                 word == "none" or word.startswith(("url(", "context-"))
             )
-            return is_paint or color(value.strip()) is not None
+            return is_paint or colour(value.strip()) is not None
         if name not in _LENGTHS:
             return True
         try:

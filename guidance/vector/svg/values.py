@@ -74,7 +74,7 @@ def numbers(text: str) -> list[float]:
 
 
 @lru_cache(maxsize=4096)
-def color(text: str) -> tuple[float, float, float, float] | str | None:
+def colour(text: str) -> tuple[float, float, float, float] | str | None:
     """Return a CSS colour as RGBA in [0, 1], ``"currentcolor"``, or None for what is no colour."""
     if len(text) > 2 * _LONGEST:
         return None

@@ -85,10 +85,10 @@ def test_weights_choose_by_source_tag_and_pattern(samples):
         loader(samples, weights={"*": 0.0})
 
 
-def test_a_damaged_picture_warns_and_turns_gray(tmp_path):
+def test_a_damaged_picture_warns_and_turns_grey(tmp_path):
     with ShardWriter(tmp_path, "x") as writer:
         writer.add(Sample("bad", ("bad",)), b"no picture")
     made = loader(read([str(tmp_path / "*.tar")]), batch=2)
-    with pytest.warns(UserWarning, match="'bad' is not an image.*gray"):
+    with pytest.warns(UserWarning, match="'bad' is not an image.*grey"):
         batch = next(made.batches(0))
     assert (batch.images - 128 / 255).abs().max() < 0.01

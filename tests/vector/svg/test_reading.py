@@ -105,7 +105,7 @@ def test_red_box(name):
 
 
 @pytest.mark.parametrize(
-    ("body", "color", "alpha"),
+    ("body", "colour", "alpha"),
     [
         ('<g opacity=".5">' + BOX.replace("/>", ' opacity="50%"/></g>'), RED, 0.25),
         (BOX.replace("red", "rgb(255 0 0 / 50%)"), RED, 0.5),
@@ -116,8 +116,8 @@ def test_red_box(name):
          f'<g mask="url(#m)">{BOX}</g>', RED, 128 / 255),
     ],
 )  # fmt: skip
-def test_colors_and_opacities(body, color, alpha):
-    check(ours(svg(body)), box(color, alpha))
+def test_colours_and_opacities(body, colour, alpha):
+    check(ours(svg(body)), box(colour, alpha))
 
 
 BODIES = (

@@ -1,4 +1,4 @@
-"""Quantisation one cell and one code at a time: what `guidance.models.quantize` does."""
+"""Quantisation one cell and one code at a time: what `guidance.models.quantise` does."""
 
 import math
 
@@ -16,7 +16,7 @@ def distance(a: Tensor, b: Tensor) -> float:
     return sum((x - y) ** 2 for x, y in zip(a.tolist(), b.tolist(), strict=True))
 
 
-def slow_quantize(z: Tensor, codebook: Tensor) -> Tensor:
+def slow_quantise(z: Tensor, codebook: Tensor) -> Tensor:
     """Return ``[B, C, h, w]`` with each cell replaced by its nearest code."""
     out = torch.empty_like(z)
     for b in range(z.shape[0]):

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import pytest
 import torch
-from reference.slow_quantize import (
+from reference.slow_quantise import (
     gumbel_noise,
     slow_clamp_gradient,
     slow_gumbel,
     slow_nearest,
-    slow_quantize,
+    slow_quantise,
 )
 
 from guidance.errors import InputError
-from guidance.models.quantize import (
+from guidance.models.quantise import (
     clamp_channels,
     clamp_inward,
     code_range,
     gumbel_codes,
     nearest_codes,
-    quantize,
+    quantise,
     straight_through,
 )
 
@@ -75,22 +75,22 @@ def test_nearest_makes_no_differences(generator):
     assert largest <= 512 * 32  # the codebook itself; differences would be 64 times as many
 
 
-def test_quantize_values_and_gradient():
+def test_quantise_values_and_gradient():
     z, codebook = sample()
     z.requires_grad_()
     codebook.requires_grad_()
-    out = quantize(z, codebook)
-    assert torch.equal(out, slow_quantize(z, codebook.detach()))
+    out = quantise(z, codebook)
+    assert torch.equal(out, slow_quantise(z, codebook.detach()))
     upstream = torch.randn(out.shape, generator=seeded(1), dtype=out.dtype)
     out.backward(upstream)
     assert torch.equal(z.grad, upstream)  # that of the identity
     assert codebook.grad is None
 
 
-def test_quantize_in_channels_last():
+def test_quantise_in_channels_last():
     z, codebook = sample()
     last = z.contiguous(memory_format=torch.channels_last)
-    assert torch.equal(quantize(last, codebook), quantize(z, codebook))
+    assert torch.equal(quantise(last, codebook), quantise(z, codebook))
 
 
 def test_straight_through_is_exact():
@@ -105,7 +105,7 @@ def test_straight_through_is_exact():
 
 def test_straight_through_gradient_is_that_of_the_identity():
     z, codebook = sample()
-    value = quantize(z, codebook).detach()
+    value = quantise(z, codebook).detach()
     z.requires_grad_()
     weight = torch.randn(z.shape, generator=seeded(2), dtype=z.dtype)
     (straight_through(value, z) * weight).sum().backward()
@@ -180,8 +180,8 @@ def test_clamp_inward_gradcheck_inside():
 BAD = {
     "rows of another width": (lambda z, c: nearest_codes(torch.zeros(3, 5), c), r"rows must have shape \[N, 4\]"),  # noqa: E501
     "no codes": (lambda z, c: nearest_codes(torch.zeros(3, 4), c[:0]), "at least one code"),
-    "grid of another depth": (lambda z, c: quantize(z[:, :3], c), r"z must have shape \[B, 4"),
-    "codebook of three axes": (lambda z, c: quantize(z, c[None]), "codebook must have shape"),
+    "grid of another depth": (lambda z, c: quantise(z[:, :3], c), r"z must have shape \[B, 4"),
+    "codebook of three axes": (lambda z, c: quantise(z, c[None]), "codebook must have shape"),
     "values of another shape": (lambda z, c: straight_through(z[:1], z), "value must have shape"),
     "no temperature": (lambda z, c: gumbel_codes(z, c, temperature=0, generator=seeded()), "temperature must be greater than 0"),  # noqa: E501
     "no unit": (lambda z, c: gumbel_codes(z, c, temperature=1, unit=0, generator=seeded()), "unit must be greater than 0"),  # noqa: E501

@@ -51,7 +51,7 @@ def nearest_codes(rows: Tensor, codebook: Tensor, *, max_distances: int = MAX_DI
     return torch.cat(found)
 
 
-def quantize(z: Tensor, codebook: Tensor) -> Tensor:
+def quantise(z: Tensor, codebook: Tensor) -> Tensor:
     """Return the nearest code of every cell; the gradient passes to `z` unchanged.
 
     Args:

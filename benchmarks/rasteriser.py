@@ -3,7 +3,7 @@
 All contenders draw the same scenes in turn, in one process; each time is the least of several.
 diffvg takes part where `pydiffvg` can be imported.
 
-    python -m benchmarks.rasterizer --quick
+    python -m benchmarks.rasteriser --quick
 """
 
 from __future__ import annotations
