@@ -46,11 +46,11 @@ class Lot:
 
 
 def picture(samples: Samples, row: int) -> Image.Image:
-    """Return a picture; a damaged one is gray, with a warning: it should not end a run of hours."""
+    """Return a picture; a damaged one is grey, with a warning: it should not end a run of hours."""
     try:
         return samples.image(row)
     except FileError as error:
-        warnings.warn(f"{error}; a gray one takes its place", stacklevel=2)
+        warnings.warn(f"{error}; a grey one takes its place", stacklevel=2)
         return Image.new("RGB", (8, 8), GRAY)
 
 
