@@ -3,9 +3,9 @@
 import sys
 
 from guidance.command.launch import Command, Commands
-from guidance.evaluate.clip import ClipEvaluation
-from guidance.evaluate.diffusion import DiffusionEvaluation
-from guidance.evaluate.vqgan import VqganEvaluation
+from guidance.evaluate.clip_options import ClipEvaluation
+from guidance.evaluate.diffusion_options import DiffusionEvaluation
+from guidance.evaluate.vqgan_options import VqganEvaluation
 
 main = Commands(
     "evaluate",

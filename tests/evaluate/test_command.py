@@ -16,8 +16,10 @@ from tiny_clip import build_tiny
 
 from guidance.command.cli import main
 from guidance.evaluate import judges, probe
-from guidance.evaluate.clip import ClipEvaluation, run
+from guidance.evaluate.clip import run
+from guidance.evaluate.clip_options import ClipEvaluation
 from guidance.evaluate.embed import on_white
+from guidance.evaluate.probe_prompts import PROMPTS
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    python -m guidance\.evaluate clip (.*)$", README, re.MULTILINE)
@@ -99,7 +101,7 @@ def test_places_and_margins_by_hand():
 
 
 def test_probe_names_distinct_classes():
-    assert len(probe.PROMPTS) == len(set(probe.PROMPTS.values())) == 40
+    assert len(PROMPTS) == len(set(PROMPTS.values())) == 40
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from tiny_clip import build_tiny
 
 from guidance.command.cli import main
 from guidance.evaluate import judges
-from guidance.evaluate.diffusion import KINDS, DiffusionEvaluation, judged, run, sample, summary
-from guidance.evaluate.probe import PROMPTS
+from guidance.evaluate.diffusion import judged, run, sample, summary
+from guidance.evaluate.diffusion_options import KINDS, DiffusionEvaluation
+from guidance.evaluate.probe_prompts import PROMPTS
 
 
 def evaluate(*arguments) -> int:

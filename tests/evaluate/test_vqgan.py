@@ -12,7 +12,8 @@ from diffusers import VQModel
 from PIL import Image
 
 from guidance.command.cli import main
-from guidance.evaluate.vqgan import VqganEvaluation, compare, run
+from guidance.evaluate.vqgan import compare, run
+from guidance.evaluate.vqgan_options import VqganEvaluation
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from guidance.command.cli import Several
-from guidance.conventions import MAX_SEED, check_range, resolve_device
+from guidance.conventions import MAX_SEED, check_device, check_range
 from guidance.errors import InputError
 from guidance.train.clip.sections import (
     HeadOptions,
@@ -73,7 +73,7 @@ class ClipOptions:
         """Raise `InputError` for values that are not allowed; load nothing."""
         if not self.data:
             raise InputError("name the pictures to learn from: --data 'shards/*.tar' or a folder")
-        resolve_device(self.device)
+        check_device(self.device)
         check_range("threads", self.threads, 1, 1024)
         check_range("log_every", self.log_every, 1, 1_000_000)
         check_range("seed", self.seed, 0, MAX_SEED)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from guidance.command.cli import Several
-from guidance.conventions import check_range, resolve_device
+from guidance.conventions import check_device, check_range
 
 
 @dataclass(frozen=True)
@@ -41,4 +41,4 @@ class LatentsOptions:
         from guidance.models.load import check_latents  # takes torch along
 
         check_latents(self.vqgan)
-        resolve_device(self.device)
+        check_device(self.device)

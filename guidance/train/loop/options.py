@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from guidance.conventions import MAX_SEED, check_range, resolve_device
+from guidance.conventions import MAX_SEED, check_device, check_range
 from guidance.errors import InputError
 
 STATE = "state.pt"  # the file in a run's folder that --resume goes on with
@@ -35,7 +35,7 @@ class LengthOptions:
         check_range("seed", self.seed, 0, MAX_SEED)
         if not self.minutes and not self.steps:
             raise InputError("give the run a length: --minutes or --steps")
-        resolve_device(self.device)
+        check_device(self.device)
 
 
 @dataclass(frozen=True, kw_only=True)
