@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from guidance.command.plugins import announced, load
 from guidance.command.program import called_as, command_name
-from guidance.errors import unknown
+from guidance.errors import GuidanceError, unknown
 
 _HERE = Path(__file__).parent
 
@@ -42,10 +43,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if name == "train":
         return _run_training(*rest)
-    known = techniques()
-    if name not in known:
-        return _refuse(unknown("technique", name, known))
-    return importlib.import_module(f"guidance.{name}.__main__").main(rest)
+    if name in techniques():
+        return importlib.import_module(f"guidance.{name}.__main__").main(rest)
+    return _run_plugin(name, rest)
+
+
+def _run_plugin(name: str, arguments: Sequence[str]) -> int:
+    """Run a technique of another package, or tell that there is none of a name."""
+    others = announced()
+    if name not in others:
+        return _refuse(unknown("technique", name, {**techniques(), **others}))
+    try:
+        technique = load(name)
+    except GuidanceError as error:
+        return _refuse(str(error))
+    from guidance.command.runner import command
+
+    return command(technique, arguments)
 
 
 def _run_training(name: str = "", *rest: str) -> int:
@@ -70,7 +84,12 @@ def _refuse(said: str) -> int:
 
 def _listing() -> str:
     """Return a line for each command."""
-    lines = [f"  {called_as(name):<31} {line}" for name, line in techniques().items()]
+    known = techniques()
+    lines = [f"  {called_as(name):<31} {line}" for name, line in known.items()]
+    others = [(name, line) for name, line in announced().items() if name not in known]
+    if others:
+        lines += ["", "Of other packages:\n"]
+    lines += [f"  {called_as() + ' ' + name:<31} {line}" for name, line in others]
     trained = f"Trainings, {called_as('train.NAME')}: {', '.join(trainings())}"
     return "\n".join(["Techniques of guidance; each has --help.\n", *lines, "", trained])
 

@@ -6,6 +6,7 @@ GuidanceError
 ├── FileError (OSError)         a file or folder cannot be read or written
 ├── ModelError                  weights are unknown, missing, damaged or out of reach
 ├── CheckpointError             a saved run cannot be resumed
+├── PluginError                 a technique of another package is unknown or cannot be used
 └── DivergedError               an optimisation produced NaN or infinite values
 
 Every message is one line that says what was given, what is allowed and, for a name, the nearest
@@ -40,6 +41,10 @@ class ModelError(GuidanceError):
 
 class CheckpointError(GuidanceError):
     """A saved run cannot be resumed."""
+
+
+class PluginError(GuidanceError):
+    """A technique of another package is unknown or cannot be used."""
 
 
 class DivergedError(GuidanceError):

@@ -17,6 +17,7 @@ from guidance.command.options import GuidedOptions
 
 if TYPE_CHECKING:
     from guidance.artefacts.run_folder import RunFolder
+    from guidance.command.technique import Technique
 
 O = TypeVar("O", bound=GuidedOptions)  # noqa: E741
 
@@ -28,14 +29,13 @@ class Record:
     """The manifest of one run in its folder.
 
     Args:
-        technique: name of the technique.
         earlier: the manifest of a run that is continued: its options, its start and its seconds
             stay.
     """
 
     def __init__(
         self,
-        technique: str,
+        technique: Technique,
         options: GuidedOptions,
         folder: RunFolder,
         earlier: Mapping[str, Any] | None = None,
@@ -44,14 +44,14 @@ class Record:
         self._started = time.monotonic()
         self._before = _seconds(earlier or {})
         self._table = {
-            "technique": technique,
+            "technique": technique.name,
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "started_in": _here(),
             "options": option_table(options),
         }
         if earlier is not None:
             self._table |= {k: earlier[k] for k in _KEPT if k in earlier}
-        self._table["versions"] = versions()
+        self._table["versions"] = versions(technique.package)
 
     def save(
         self, status: str, done: int = 0, facts: Mapping[str, Sequence[Any]] | None = None
@@ -75,14 +75,19 @@ class Record:
         self._folder.save_manifest(self._table | {"result": result})
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that decide the bytes of a picture."""
+def versions(package: str = "") -> dict[str, str]:
+    """Return the versions that decide the bytes of a picture.
+
+    Args:
+        package: another one that brings the technique.
+    """
     names = {
         "guidance": "clip-guidance",
         "torch": "torch",
         "open_clip": "open_clip_torch",
         "diffusers": "diffusers",
     }
+    names |= {package: package} if package else {}
     found = {"python": platform.python_version()}
     for key, name in names.items():
         try:

@@ -87,7 +87,7 @@ class _Run(Generic[O]):
     ):
         self._technique, self._options, self._folder = technique, options, folder
         self._resumed = earlier is not None
-        self._record = Record(technique.name, options, folder, earlier)
+        self._record = Record(technique, options, folder, earlier)
         self._called = command_name(called_as(technique.name))
         self._total = options.total()
         self._done = 0
@@ -197,14 +197,14 @@ class _Run(Generic[O]):
 
     def _png_text(self) -> dict[str, str]:
         """Return what goes inside the pictures: nothing that may differ between equal ones."""
-        recipe = option_table(self._options)
+        recipe, known = option_table(self._options), versions(self._technique.package)
         made = {
             "technique": self._technique.name,
             "options": {k: v for k, v in recipe.items() if k not in ("output", "quiet")},
-            "versions": versions(),
+            "versions": known,
         }
         return {
-            "Software": f"guidance {versions()['guidance']}",
+            "Software": f"guidance {known['guidance']}",
             "prompt": self._options.prompt,
             "guidance": json.dumps(made, ensure_ascii=False, sort_keys=True),
         }

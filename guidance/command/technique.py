@@ -10,11 +10,13 @@ import dataclasses
 import hashlib
 import importlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from guidance.command.options import GuidedOptions
+from guidance.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -74,12 +76,16 @@ class Technique(Generic[O]):
     """A technique that is guided by prompts.
 
     Attributes:
-        name: of its command; lower-case letters, digits and hyphens.
-        options: its dataclass.
+        name: of its command and its runs: a letter, then letters, digits, hyphens, all small.
+        options: its dataclass, based on `GuidedOptions`.
         build: makes the generator on a device; loads no CLIP.
         final_size: height and width of ``image.png``; None for the generator's own.
         regularisers: what is added to the prompts' objective, None for nothing.
         arrange: puts the finished pictures ``[B, 3, H, W]`` of a run in order.
+        package: that brings it, where this is another one; `guidance.command.plugins` sets it.
+
+    Raises:
+        InputError: the name or the options are none.
     """
 
     name: str
@@ -88,6 +94,21 @@ class Technique(Generic[O]):
     final_size: Callable[[O], tuple[int, int] | None] = lambda options: None
     regularisers: Callable[[O, torch.device], Objective | None] = lambda options, device: None
     arrange: Callable[[O, Tensor], Arrangement] = as_made
+    package: str = ""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch("[a-z][a-z0-9-]{0,39}", self.name):
+            raise InputError(
+                "the name of a technique must be a letter and up to 39 letters, digits and "
+                f"hyphens, all small, but is {self.name!r}"
+            )
+        based = isinstance(self.options, type) and issubclass(self.options, GuidedOptions)
+        # a class that only inherits from a dataclass would lose its own options silently
+        if not (based and "__dataclass_fields__" in vars(self.options)):
+            raise InputError(
+                f"the options of {self.name} must be a frozen dataclass based on GuidedOptions "
+                f"but are {self.options!r}"
+            )
 
     def steps(self, options: O) -> Iterator[Step]:
         """Check `options`, build everything and return the stream of steps."""

@@ -1,21 +1,18 @@
 """The contract every generator fulfils: it makes an image and moves it along a gradient.
 
-A generator knows nothing of prompts or CLIP; the loop knows nothing of strokes or latents.
+A generator knows nothing of prompts or CLIP; the loop knows nothing of strokes or latents. How one
+becomes a command, ours or that of another package: `guidance.command.technique.Technique`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 
 import torch
 from torch import Tensor, nn
 
-from guidance.errors import ModelError
 from guidance.images.canvas import scale
-
-ENTRY_POINTS = "guidance.generators"
 
 
 @dataclass(frozen=True)
@@ -94,26 +91,3 @@ class Generator(nn.Module):
         for group in self.optimizer.param_groups:
             checks += [p.grad.isfinite().all() for p in group["params"] if p.grad is not None]
         return bool(torch.stack(checks).all())
-
-
-def registered() -> dict[str, type[Generator]]:
-    """Return the generators of all installed packages, by name.
-
-    A package announces its own in the entry-point group ``guidance.generators``; one that cannot
-    be imported is an error naming the package, not a silent gap.
-
-    Raises:
-        ModelError: an entry point does not load or is not a `Generator`.
-    """
-    found = {}
-    for entry in metadata.entry_points(group=ENTRY_POINTS):
-        try:
-            loaded = entry.load()
-        except (ImportError, AttributeError) as error:
-            raise ModelError(
-                f"the generator {entry.name} ({entry.value}) fails: {error}"
-            ) from error
-        if not (isinstance(loaded, type) and issubclass(loaded, Generator)):
-            raise ModelError(f"the entry point {entry.name} ({entry.value}) is not a Generator")
-        found[entry.name] = loaded
-    return found

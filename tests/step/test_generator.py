@@ -86,18 +86,3 @@ def test_defaults():
     assert Pixels(4).artefacts() == {}
     with pytest.raises(NotImplementedError):
         Generator().image()
-
-
-def test_installed_packages_announce_generators(monkeypatch):
-    from importlib import metadata
-
-    from guidance.clipdraw import Drawing
-    from guidance.errors import ModelError
-    from guidance.step.generator import ENTRY_POINTS, registered
-
-    assert registered()["clipdraw"] is Drawing
-    for value, message in (("guidance.nowhere:X", "fails"), ("guidance.errors:nearest", "not a")):
-        entry = metadata.EntryPoint("other", value, ENTRY_POINTS)
-        monkeypatch.setattr(metadata, "entry_points", lambda group, entry=entry: [entry])
-        with pytest.raises(ModelError, match=f"other .* {message}"):
-            registered()
