@@ -136,9 +136,10 @@ def scorer_of(parts: tuple, precision: str, device: str) -> ClipScorer:
 
 def ours(scorer: ClipScorer, batch: int, workers: int) -> Callable:
     """Return `guidance.rank`, giving the scores in the order of the files."""
+    how = guidance.RankOptions(batch=batch, workers=workers)
 
     def run(files: Sequence[Path]) -> list[float]:
-        ranking = guidance.rank(files, PROMPT, scorer=scorer, batch=batch, workers=workers)
+        ranking = guidance.rank(files, PROMPT, scorer=scorer, options=how)
         return [r.score for r in sorted(ranking, key=lambda r: r.index)]
 
     return run

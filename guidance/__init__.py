@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from guidance.prompts.grammar import Prompt as Prompt
     from guidance.prompts.grammar import parse_prompts as parse_prompts
     from guidance.score.ranking import Ranked as Ranked
+    from guidance.score.ranking import RankOptions as RankOptions
     from guidance.score.ranking import rank as rank
     from guidance.step.generator import Generator as Generator
     from guidance.step.loop import Step as Step
@@ -74,6 +75,7 @@ __getattr__ = on_first_use(
     Objective=".objective.prompted",
     Prompt=".prompts.grammar",
     PromptObjective=".objective.prompted",
+    RankOptions=".score.ranking",
     Ranked=".score.ranking",
     Step=".step.loop",
     Technique=".command.technique",
@@ -96,6 +98,7 @@ __all__ = [
     "Objective",
     "Prompt",
     "PromptObjective",
+    "RankOptions",
     "Ranked",
     "Step",
     "Technique",

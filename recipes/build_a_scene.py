@@ -26,7 +26,7 @@ from guidance.errors import InputError
 from guidance.files.writing import make_folder
 from guidance.images import to_pil
 from guidance.prompts.grammar import slug
-from guidance.score.ranking import prompts_for_ranking
+from guidance.score.prompts import prompts_for_ranking
 
 EDITS = (
     "a painting on the wall@0.3,0.08,0.7,0.42",

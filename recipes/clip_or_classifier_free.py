@@ -21,7 +21,7 @@ from guidance.command import cli
 from guidance.files.writing import make_folder
 from guidance.images import to_pil
 from guidance.prompts.grammar import slug
-from guidance.score.ranking import prompts_for_ranking
+from guidance.score.prompts import prompts_for_ranking
 
 # what is left to its default is on
 KINDS = {

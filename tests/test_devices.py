@@ -16,13 +16,13 @@ from pretend import pretended
 from torch import nn
 
 import guidance
-from guidance.classify.technique import command as classify
+from guidance.classify.__main__ import main as classify
 from guidance.images import to_pil
-from guidance.interrogate.technique import command as interrogate
-from guidance.look.technique import command as look
+from guidance.interrogate.__main__ import main as interrogate
+from guidance.look.__main__ import main as look
 from guidance.pixels import evolve
-from guidance.probe.technique import command as probe
-from guidance.rerank.technique import command as rerank
+from guidance.probe.__main__ import main as probe
+from guidance.rerank.__main__ import main as rerank
 
 TEXTS = ("--texts", "a fox", "a boat")
 

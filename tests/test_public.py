@@ -173,7 +173,7 @@ def to_score(tiny_clip_path: Path) -> None:
 
 @pytest.mark.parametrize("technique", SCORING)
 def test_readme_scoring(technique, tmp_path, monkeypatch, tiny_clip_path, capsys):
-    run = importlib.import_module(f"guidance.{technique}.technique").command
+    run = importlib.import_module(f"guidance.{technique}.__main__").main
     monkeypatch.chdir(tmp_path)
     pictures_to_read()
     to_score(tiny_clip_path)

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from guidance.artefacts.picture import save_picture
 from guidance.errors import InputError, unknown
-from guidance.files.writing import atomic, printable, write
+from guidance.files.writing import printable, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -158,16 +159,13 @@ def save(figure: Figure, path: str | os.PathLike) -> None:
         InputError: there is no room for its parts.
         FileError: the file cannot be written.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix == ".svg":
+    if Path(path).suffix.lower() == ".svg":
         data = io.BytesIO()
         with _drawing(figure):
             figure.savefig(data, format="svg", metadata={"Date": None})
         write(path, data.getvalue())
         return
-    image = to_image(figure)
-    with atomic(path) as temporary:
-        image.save(temporary, **({} if suffix == ".png" else {"quality": 92}))
+    save_picture(path, to_image(figure))
 
 
 @contextlib.contextmanager

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from guidance.artefacts.picture import save_picture
 from guidance.errors import FileError, InputError
-from guidance.files.writing import atomic
 from guidance.images import load_image
 from guidance.images.read import open_image
 
@@ -79,10 +79,7 @@ def write_sheet(path: str | os.PathLike, entries: Iterable[tuple[Path, str]]) ->
     tile = min(tile, max(96, *(max(i.size) for i in images)))  # small images are not enlarged
     exif = Image.Exif()
     exif[EXIF_SOFTWARE] = SOFTWARE
-    quality = {} if Path(path).suffix.lower() == ".png" else {"quality": 92}
-    with atomic(path) as temporary:
-        sheet = contact_sheet(images, labels, tile=tile, columns=columns)
-        sheet.save(temporary, exif=exif, **quality)
+    save_picture(path, contact_sheet(images, labels, tile=tile, columns=columns), exif=exif)
     return len(images)
 
 

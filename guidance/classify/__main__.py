@@ -2,7 +2,10 @@
 
 import sys
 
-from guidance.classify.technique import command as main
+from guidance.classify.options import LABELS, ClassifyOptions
+from guidance.command import scoring
+
+main = scoring.command("classify", ClassifyOptions, LABELS)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,52 +12,17 @@ from torch import Tensor
 
 from guidance.classify import benchmark_report
 from guidance.classify.options import ClassifyOptions
+from guidance.classify.records import Benchmark, Form, Measured
 from guidance.clip.scorer import ClipScorer
-from guidance.command.outputs import check_outputs, say_skipped, say_written
-from guidance.conventions import check_count
+from guidance.command.outputs import Report
+from guidance.command.pictures import embedding, load_scorer
 from guidance.data import Samples
 from guidance.data.classes import labelled
 from guidance.embeddings.embed import embed
 from guidance.embeddings.results import Skipped
-from guidance.errors import FileError, InputError, counted
+from guidance.errors import FileError, counted
 from guidance.score import zero_shot
 from guidance.score.templates import templates
-
-
-@dataclass(frozen=True)
-class Form:
-    """One way of saying the classes: its sentences of each class, averaged.
-
-    Attributes:
-        title: as it is shown.
-        texts: sentences of each class; as many for every class.
-    """
-
-    title: str
-    texts: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What one form achieved.
-
-    Attributes:
-        form: the form.
-        figures: accuracy and calibration, see `guidance.score.zero_shot`.
-        per_class: accuracy of each class, in per cent.
-        confusion: images of each class (row) taken for each (column), ``[C, C]``.
-        reliability: see `guidance.score.zero_shot.reliability`.
-        guesses: class number each image was taken for, ``[N]``.
-        confidence: its probability among the classes, ``[N]``.
-    """
-
-    form: Form
-    figures: dict[str, float]
-    per_class: list[float]
-    confusion: Tensor
-    reliability: dict[str, Tensor]
-    guesses: Tensor
-    confidence: Tensor
 
 
 def run(options: ClassifyOptions) -> int:
@@ -72,13 +36,12 @@ def run(options: ClassifyOptions) -> int:
             anything is loaded. FileError also if no image at all can be read.
         ModelError: weights are damaged or out of reach.
     """
-    _check(options)
+    options.check()
     samples = labelled(options.benchmark)
     names = tuple(sorted({s.label for s in samples}))
     forms = make_forms(names, captions(samples), options.templates, options.forms())
-    files = [s.place[0] for s in samples]
-    check_outputs({n: getattr(options, n) for n in ("csv", "json", "sheet")}, files, ("sheet",))
-    scorer = ClipScorer(options.clip, device=options.device, precision=options.precision)
+    out = Report(options, ("csv", "json", "sheet"), [s.place[0] for s in samples], ("sheet",))
+    scorer = load_scorer(options)
     rows, vectors, skipped = embed_samples(samples, scorer, options)
     if not rows:
         raise FileError(
@@ -88,16 +51,12 @@ def run(options: ClassifyOptions) -> int:
     labels = torch.tensor([names.index(samples[i].label) for i in rows])
     found = [measure(scorer, vectors, labels, f, cache=not options.no_cache) for f in forms]
     keys = [samples[i].key for i in rows]
-    print(benchmark_report.text(options, names, labels, found), flush=True)
-    if options.csv is not None:
-        benchmark_report.write_csv(options.csv, names, labels, keys, found)
-    if options.json is not None:
-        benchmark_report.write_json(options.json, options, names, labels, found, skipped)
-    if options.sheet is not None:
-        benchmark_report.write_sheet(options.sheet, names, found)
-    say_written([options.csv, options.json, options.sheet], quiet=options.quiet)
-    say_skipped(skipped, len(samples), quiet=options.quiet)
-    return int(options.strict and bool(skipped))
+    done = Benchmark(options.clip, options.benchmark, names, labels, keys, found)
+    print(benchmark_report.text(done), flush=True)
+    out.csv(benchmark_report.rows(done))
+    out.json(lambda: benchmark_report.content(done), skipped)
+    out.plot("sheet", lambda: benchmark_report.sheet(done))
+    return out.end(skipped, len(samples))
 
 
 def captions(samples: Samples) -> dict[str, str]:
@@ -170,7 +129,7 @@ def embed_samples(
         pictures, places = [s.place[0] for s in samples], list(range(len(samples)))
 
     found: dict[int, Tensor] = {}
-    stream = embed(pictures, scorer, **options.embedding(scorer))
+    stream = embed(pictures, scorer, **embedding(options, scorer))
     for one in itertools.chain.from_iterable(stream):
         number = places[one.index]
         if one.vector is not None:
@@ -204,12 +163,3 @@ def measure(
         guesses=guesses,
         confidence=confidence,
     )
-
-
-def _check(options: ClassifyOptions) -> None:
-    if options.inputs:
-        raise InputError(f"--benchmark takes no further images but is given {options.inputs[0]!r}")
-    if options.labels or options.labels_file:
-        raise InputError("--benchmark takes its labels from the folders; --labels is for images")
-    check_count("top", options.top, 0)
-    options.check_embedding()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, ClassVar
 
 import tyro
 
+from guidance.clip.names import may_judge_alone
 from guidance.command.cli import Several, alias
 from guidance.command.scoring import ScoringOptions
+from guidance.conventions import check_count
 from guidance.errors import InputError
-from guidance.images.collect import read_prompts
+from guidance.files.text import read_prompts
 from guidance.prompts.characters import emptiness
 
 LABELS = ("--labels", "--label", "-l")
@@ -64,8 +67,9 @@ class ClassifyOptions(ScoringOptions):
     strict: bool = False
     """End with exit code 1 if a file had to be skipped."""
 
+    @cached_property  # the file may be a pipe, which can be read but once
     def all_labels(self) -> list[str]:
-        """Return the labels, each once.
+        """The labels, each once.
 
         Raises:
             InputError: none, an empty one, or one that nothing can be compared with.
@@ -75,12 +79,25 @@ class ClassifyOptions(ScoringOptions):
         labels = list(dict.fromkeys(label.strip() for label in given))
         for empty in filter(None, (emptiness(label, "a label") for label in labels)):
             raise InputError(empty)
-        if len(labels) < 2:
-            from guidance.clip.names import may_judge_alone  # takes torch along
-
-            if not labels or self.softmax or not may_judge_alone(self.clip):
-                raise InputError(self.TOO_FEW)
+        alone = len(labels) == 1 and not self.softmax and may_judge_alone(self.clip)
+        if len(labels) < 2 and not alone:
+            raise InputError(self.TOO_FEW)
         return labels
+
+    def check(self) -> None:
+        """Raise `InputError` or `FileError` for values that are out of range or do not fit."""
+        if self.benchmark is None:
+            if not self.inputs:
+                raise InputError("images or folders are needed, before --labels or after --")
+            _ = self.all_labels
+        elif self.inputs:
+            raise InputError(f"--benchmark takes no further images but is given {self.inputs[0]!r}")
+        elif self.labels or self.labels_file:
+            raise InputError(
+                "--benchmark takes its labels from the folders; --labels is for images"
+            )
+        check_count("top", self.top, 0)
+        self.check_embedding()
 
     def forms(self) -> tuple[str, ...]:
         """Return the templates as typed, or their default."""

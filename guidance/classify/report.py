@@ -1,19 +1,13 @@
-"""Probabilities → text, CSV, JSON and a contact sheet."""
+"""Probabilities → text, and the rows, facts and labels of the files."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from guidance.artefacts import sheet
-from guidance.embeddings.results import Skipped
-from guidance.files import tables
-from guidance.files.writing import printable, write
-
-if TYPE_CHECKING:
-    from guidance.classify.technique import Classified
+from guidance.classify.records import Classified
+from guidance.files.writing import printable
 
 
 def block(result: Classified, labels: Sequence[str], top: int) -> str:
@@ -23,24 +17,16 @@ def block(result: Classified, labels: Sequence[str], top: int) -> str:
     return "\n".join([printable(result.source), *lines])
 
 
-def write_csv(
-    path: str | os.PathLike, results: Iterable[Classified], labels: Sequence[str]
-) -> None:
-    """Write a line for each image: file, best label, then the probability of every label."""
-    rows: list[list[object]] = [["file", "best", *labels]]
+def rows(results: Iterable[Classified], labels: Sequence[str]) -> Iterator[list[object]]:
+    """Give a line for each image: file, best label, then the probability of every label."""
+    yield ["file", "best", *labels]
     for result in results:
         best = labels[result.best(1)[0]]
-        rows.append([result.source, best, *(f"{p:.6f}" for p in result.probabilities)])
-    tables.write_csv(path, rows)
+        yield [result.source, best, *(f"{p:.6f}" for p in result.probabilities)]
 
 
-def write_json(
-    path: str | os.PathLike,
-    facts: Mapping[str, Any],
-    results: Iterable[Classified],
-    skipped: Sequence[Skipped],
-) -> None:
-    """Write `facts`, all labels of each image, the best first, and what was skipped."""
+def content(facts: Mapping[str, Any], results: Iterable[Classified]) -> dict[str, Any]:
+    """Return `facts` and all labels of each image, the best first."""
     labels, images = facts["labels"], []
     for result in results:
         found = [
@@ -52,22 +38,11 @@ def write_json(
             for i in result.best()
         ]
         images.append({"file": str(result.source), "labels": found})
-    missed = [{"file": str(s.source), "reason": s.reason} for s in skipped]
-    content = {**facts, "images": images, "skipped": missed}
-    write(path, json.dumps(content, indent=2) + "\n")
+    return {**facts, "images": images}
 
 
-def write_sheet(
-    path: str | os.PathLike, results: Iterable[Classified], labels: Sequence[str]
-) -> None:
-    """Draw the first images with their best label and its probability.
-
-    Raises:
-        FileError: none of them can be read any more, or the sheet cannot be written.
-    """
-
-    def label(result: Classified) -> str:
+def entries(results: Iterable[Classified], labels: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    """Give each image with its best label and that label's probability, for a contact sheet."""
+    for result in results:
         best = result.best(1)[0]
-        return f"{100 * result.probabilities[best]:.0f} %  {labels[best]}"
-
-    sheet.write_sheet(path, ((r.source, label(r)) for r in results))
+        yield result.source, f"{100 * result.probabilities[best]:.0f} %  {labels[best]}"

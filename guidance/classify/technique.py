@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from guidance.classify.options import LABELS, ClassifyOptions
-from guidance.command import scoring as scoring_options
-from guidance.errors import FileError, InputError, counted
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from guidance.classify import benchmark, report
+from guidance.classify.options import ClassifyOptions
+from guidance.classify.records import Classified
+from guidance.clip.scorer import ClipScorer
+from guidance.command.outputs import Report
+from guidance.command.pictures import embed_pictures, find_pictures, load_scorer
+from guidance.errors import InputError
+from guidance.score.templates import templates
+from guidance.score.zero_shot import class_embeddings
 
-    from guidance.clip.scorer import ClipScorer
-    from guidance.embeddings.results import Skipped
-
-PROG = "python -m guidance.classify"
 CHUNK = 1024  # images whose probabilities are held at once
-
-
-@dataclass(frozen=True)
-class Classified:
-    """One image and how well each label fits it.
-
-    Attributes:
-        source: the file.
-        probabilities: of each label, in the order of the labels; see `ClipScorer.probabilities`.
-        cosines: of each label, in [-1, 1].
-    """
-
-    source: Path
-    probabilities: tuple[float, ...]
-    cosines: tuple[float, ...]
-
-    def best(self, count: int | None = None) -> list[int]:
-        """Return the numbers of the labels that fit best; equal ones in the labels' order."""
-        order = sorted(range(len(self.probabilities)), key=lambda i: -self.probabilities[i])
-        return order[:count]
-
-
-def command(argv: Sequence[str] | None = None) -> int:
-    """Run from the command line; return the exit code."""
-    return scoring_options.command(ClassifyOptions, classify, prog=PROG, argv=argv, several=LABELS)
 
 
 def classify(options: ClassifyOptions) -> int:
@@ -58,71 +31,30 @@ def classify(options: ClassifyOptions) -> int:
             anything is loaded. FileError also if no image at all can be read.
         ModelError: weights are damaged or out of reach.
     """
+    options.check()
     if options.benchmark is not None:
-        from guidance.classify.benchmark import run
-
-        return run(options)
-    if not options.inputs:
-        raise InputError("images or folders are needed, before --labels or after --")
-    labels = options.all_labels()
-    # the rest of the imports takes seconds, and a usage error should not
-    from guidance.artefacts.sheet import without_sheet
-    from guidance.clip.scorer import ClipScorer
-    from guidance.command.outputs import check_outputs, say_skipped
-    from guidance.conventions import check_count
-    from guidance.embeddings.embed import embed_all
-    from guidance.images.collect import collect
-    from guidance.score.templates import templates
-    from guidance.score.zero_shot import class_embeddings
-
-    check_count("top", options.top, 0)
-    options.check_embedding()
+        return benchmark.run(options)
+    labels = options.all_labels
     sentences = templates(options.forms())
-    passed: Counter[str] = Counter()
-    files = collect(options.inputs, recursive=options.recursive, passed=passed)
-    files = without_sheet(files, options.sheet)
-    check_outputs({n: getattr(options, n) for n in ("csv", "json", "sheet")}, files)
-    scorer = ClipScorer(options.clip, device=options.device, precision=options.precision)
+    pictures = find_pictures(options, options.inputs, sheet=options.sheet)
+    out = Report(options, ("csv", "json", "sheet"), pictures.files)
+    scorer = load_scorer(options)
     if len(labels) < 2 and not scorer.sigmoid:
         raise InputError(options.TOO_FEW)
-    vectors, sources, skipped = embed_all(files, scorer, **options.embedding(scorer))
-    if not sources:
-        raise FileError(
-            f"none of {counted(len(files), 'file')} can be classified; "
-            f"the first: {skipped[0].source} {skipped[0].reason}"
-        )
+    images = embed_pictures(options, pictures.files, scorer, "classified")
     texts = class_embeddings(scorer, labels, sentences, cache=not options.no_cache)
-    kind = "sigmoid" if scorer.sigmoid and not options.softmax else "softmax"
-    facts = {"clip": options.clip, "templates": sentences, "labels": labels, "probabilities": kind}
 
-    def results() -> Iterator[Classified]:
-        return classified(scorer, vectors, sources, texts, softmax=options.softmax)
+    def results() -> Iterator[Classified]:  # anew for each output, so that none is kept
+        return classified(scorer, images.vectors, images.sources, texts, softmax=options.softmax)
 
-    _report(options, results, facts, skipped)
-    say_skipped(skipped, len(files), passed, quiet=options.quiet)
-    return int(options.strict and bool(skipped))
-
-
-def _report(
-    options: ClassifyOptions,
-    results: Callable[[], Iterator[Classified]],
-    facts: Mapping[str, Any],
-    skipped: Sequence[Skipped],
-) -> None:
-    """Print and write; `results` is gone through once for each output, so that none is kept."""
-    from guidance.classify import report
-    from guidance.command.outputs import say_written
-
-    labels = facts["labels"]
     for place, result in enumerate(results()):
         print(("\n" if place else "") + report.block(result, labels, options.top))
-    if options.csv is not None:
-        report.write_csv(options.csv, results(), labels)
-    if options.json is not None:
-        report.write_json(options.json, facts, results(), skipped)
-    if options.sheet is not None:
-        report.write_sheet(options.sheet, results(), labels)
-    say_written([options.csv, options.json, options.sheet], quiet=options.quiet)
+    kind = "sigmoid" if scorer.sigmoid and not options.softmax else "softmax"
+    facts = {"clip": options.clip, "templates": sentences, "labels": labels, "probabilities": kind}
+    out.csv(report.rows(results(), labels))
+    out.json(lambda: report.content(facts, results()), images.skipped)
+    out.sheet(report.entries(results(), labels))
+    return out.end(images.skipped, len(pictures), pictures.passed)
 
 
 def classified(

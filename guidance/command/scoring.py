@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from guidance.command import cli
 from guidance.command.arguments import HELP, table
 from guidance.command.cli import alias
-
-if TYPE_CHECKING:
-    from guidance.clip.scorer import ClipScorer
-
-T = TypeVar("T")
+from guidance.command.launch import Command
+from guidance.embeddings.check import check_all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,49 +38,31 @@ class ScoringOptions:
     quiet: Annotated[bool, alias("-q")] = False
     """No progress bar, no list of skipped files, no notes of what was written."""
 
+    def check(self) -> None:
+        """Raise `InputError` or `FileError` for what can be told at once; load nothing."""
+
     def check_embedding(self) -> None:
-        """Raise `InputError` or `FileError` for what `embedding` could not use; load nothing."""
-        from guidance.embeddings.check import check_all
-
+        """Raise `InputError` or `FileError` for what no images can be embedded with."""
         check_all([], self.batch, self.workers, self.store, self.engine)
-
-    def embedding(self, scorer: ClipScorer) -> dict[str, object]:
-        """Return these options as `guidance.embeddings.embed.embed` takes them.
-
-        Raises:
-            FileError: the store is a file, or cannot be read.
-        """
-        from guidance.embeddings.embed import store_for
-
-        return {
-            "batch": self.batch,
-            "workers": self.workers,
-            "store": None if self.store is None else store_for(self.store, scorer),
-            "progress": not self.quiet,
-            "engine": self.engine,
-            "address": self.ray_address,
-        }
 
 
 def command(
-    options: type[T],
-    execute: Callable[[T], int | None],
-    *,
-    prog: str,
-    argv: Sequence[str] | None = None,
-    several: Sequence[str] = (),
-) -> int:
-    """Run a command whose paths and options may be mixed; return the exit code.
+    name: str, options: type[ScoringOptions], several: Sequence[str] = ()
+) -> Command[ScoringOptions]:
+    """Return a command line whose paths and options may be mixed.
 
     Args:
+        name: behind "python -m guidance.": a technique, or one and a kind, ``"look heat"``. The
+            work is the function of that last name in ``technique.py``.
         several: names of the options that take all values up to the next option.
     """
-    flags = flags_of(options)
 
     def base(arguments: list[str]) -> None:
-        arguments[:] = options_first(spread(arguments, several), flags)
+        arguments[:] = options_first(spread(arguments, several), flags_of(options))
 
-    return cli.main(options, execute, prog=prog, argv=argv, base=base)
+    technique, *kind = name.split()
+    work = f"guidance.{technique}.technique:{(*kind, technique)[0]}"
+    return Command(name, options, work, base=base)
 
 
 def flags_of(options: type) -> frozenset[str]:

@@ -19,7 +19,7 @@ from guidance.models.pipelines import Shape
 from guidance.objective.prompted import Objective
 from guidance.objective.regularisers import Saturation, Smoothness
 from guidance.prompts.grammar import Prompt
-from guidance.score.ranking import rank
+from guidance.score.ranking import RankOptions, rank
 
 
 def build(options: DiffusionOptions, device: torch.device) -> Denoising:
@@ -111,8 +111,7 @@ def arrange(options: DiffusionOptions, images: Tensor) -> Arrangement:
             prompts,
             clip=options.clip,
             device=options.device,
-            precision=options.precision,
-            on_error="skip",
+            options=RankOptions(precision=options.precision, on_error="skip"),
         )
         order = [r.index for r in ranking] + [s.index for s in ranking.skipped]
         scores = [round(r.score, 6) for r in ranking] + [float("nan")] * len(ranking.skipped)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import codecs
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
-from guidance.errors import FileError, InputError
+from guidance.errors import FileError, InputError, nearest
 
 _MARKS = (  # the longer ones first: UTF-32 begins as UTF-16 does
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
@@ -55,3 +56,31 @@ def read_lines(path: str | os.PathLike, what: str) -> list[str]:
         reason = getattr(error, "strerror", None) or f"it {error}"
         raise FileError(f"cannot read the {what} in {path}: {reason}") from error
     return [line for line in map(str.strip, found) if line]
+
+
+def read_prompts(path: str) -> list[str]:
+    """Return the lines of a text file without blank ones and ``#`` comments.
+
+    Raises:
+        FileError: it is missing, not UTF-8, or holds no prompt.
+    """
+    file = Path(path)
+    try:
+        lines = read_lines(file, "prompts")
+    except FileError:
+        if not file.exists():
+            raise FileError(missing(file)) from None
+        raise
+    prompts = [line for line in lines if not line.startswith("#")]
+    if not prompts:
+        raise FileError(f"{path} holds no prompts, one a line")
+    return prompts
+
+
+def missing(path: Path) -> str:
+    """Return the message for a path that does not exist, with the nearest names beside it."""
+    try:
+        beside: Iterable[str] = [p.name for p in path.parent.iterdir()]
+    except OSError:
+        beside = []
+    return f"{path} does not exist{nearest(path.name, beside)}"

@@ -1,4 +1,4 @@
-"""Paths and folders → image files, each once; text files → their lines."""
+"""Paths and folders → image files, each once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 
-from guidance.errors import FileError, InputError, counted, nearest
-from guidance.files.text import read_lines
+from guidance.errors import FileError, InputError, counted
+from guidance.files.text import missing
 from guidance.images import is_image_path
 
 # what systems leave in folders of pictures: previews, views, waste baskets
@@ -120,31 +120,3 @@ def _walk(folder: Path, recursive: bool, entered: set[str], passed: Counter[str]
 def _has_folder(paths: Sequence[str | os.PathLike]) -> bool:
     entries = (e for path in map(Path, paths) if path.is_dir() for e in path.iterdir())
     return any(e.is_dir() and not is_hidden(e.name) for e in entries)
-
-
-def read_prompts(path: str) -> list[str]:
-    """Return the lines of a text file without blank ones and ``#`` comments.
-
-    Raises:
-        FileError: it is missing, not UTF-8, or holds no prompt.
-    """
-    file = Path(path)
-    try:
-        lines = read_lines(file, "prompts")
-    except FileError:
-        if not file.exists():
-            raise FileError(missing(file)) from None
-        raise
-    prompts = [line for line in lines if not line.startswith("#")]
-    if not prompts:
-        raise FileError(f"{path} holds no prompts, one a line")
-    return prompts
-
-
-def missing(path: Path) -> str:
-    """Return the message for a path that does not exist, with the nearest names beside it."""
-    try:
-        beside: Iterable[str] = [p.name for p in path.parent.iterdir()]
-    except OSError:
-        beside = []
-    return f"{path} does not exist{nearest(path.name, beside)}"

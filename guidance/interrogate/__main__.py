@@ -2,7 +2,10 @@
 
 import sys
 
-from guidance.interrogate.technique import command as main
+from guidance.command import scoring
+from guidance.interrogate.options import InterrogateOptions
+
+main = scoring.command("interrogate", InterrogateOptions)
 
 if __name__ == "__main__":
     sys.exit(main())

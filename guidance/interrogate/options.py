@@ -9,6 +9,8 @@ import tyro
 
 from guidance.command.cli import alias
 from guidance.command.scoring import ScoringOptions
+from guidance.conventions import check_count
+from guidance.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,3 +39,11 @@ class InterrogateOptions(ScoringOptions):
     """Do not keep the embeddings of the phrases on disk."""
     strict: bool = False
     """End with exit code 1 if a file had to be skipped."""
+
+    def check(self) -> None:
+        """Raise `InputError` or `FileError` for what is missing or out of range."""
+        if not self.inputs:
+            raise InputError("images or folders are needed, as in: interrogate PATH...")
+        check_count("length", self.length, 0, 50)
+        check_count("top", self.top, 0)
+        self.check_embedding()

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from guidance.errors import FileError, InputError
-from guidance.images.collect import is_hidden, missing, read_prompts
+from guidance.files.text import missing, read_prompts
+from guidance.images.collect import is_hidden
 
 OURS = Path(__file__).with_name("lists")
 START = "subjects"  # the list whose phrases begin the words

@@ -8,5 +8,4 @@ __getattr__ = on_first_use(
     MatrixOptions=".options",
     VideoOptions=".options",
     WriteOptions=".options",
-    command=".technique",
 )

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
+from guidance.clip.names import may_judge_alone, parse_specs
 from guidance.command.cli import Several, alias
 from guidance.command.scoring import ScoringOptions
+from guidance.conventions import check_count, check_range
 from guidance.errors import InputError
+from guidance.files.text import read_prompts
 from guidance.prompts.characters import emptiness
 
 Paths = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PATH...")]
+MOST_DIRECTIONS = 32  # as many words as the direction of text is learnt from
 MAX_TEXTS = 40  # more cannot be told apart in one picture
 
 
@@ -27,6 +32,10 @@ def check_texts(texts: Iterable[str]) -> None:
 class LookOptions(ScoringOptions):
     """Which pictures and which texts are looked at."""
 
+    KIND: ClassVar[str]
+    MOST: ClassVar[int]  # pictures that one sheet can show
+    DRAWN: ClassVar[tuple[str, ...]] = ()  # outputs that may be SVG
+
     inputs: Paths = ()
     """Images and folders of images. They come before --texts, or after "--"."""
     texts: Annotated[Several[tuple[str, ...]], alias("--text", "-t")] = ()
@@ -34,8 +43,9 @@ class LookOptions(ScoringOptions):
     texts_file: str | None = None
     """File with a text on each line; lines that begin with # are comments."""
 
+    @cached_property  # the file may be a pipe, which can be read but once
     def all_texts(self) -> list[str]:
-        """Return the texts, each once.
+        """The texts, each once.
 
         Raises:
             InputError: none, an empty one, or more than a picture can show.
@@ -44,8 +54,6 @@ class LookOptions(ScoringOptions):
         given = list(self.texts)
         check_texts(given)
         if self.texts_file is not None:
-            from guidance.images.collect import read_prompts  # takes torch along, and so seconds
-
             given += read_prompts(self.texts_file)
         texts = list(dict.fromkeys(text.strip() for text in given))
         if not texts:
@@ -55,10 +63,22 @@ class LookOptions(ScoringOptions):
             raise InputError(f"texts must be at most {MAX_TEXTS} but are {len(texts)}")
         return texts
 
+    def check(self) -> None:
+        """Raise `InputError` or `FileError` for what is missing or out of range; load nothing."""
+        if self.all_texts and not self.inputs:
+            raise InputError(
+                f"images or folders are needed, as in: look {self.KIND} PATH... --texts ..."
+            )
+        check_count("batch", self.batch, 1, 65536)
+        parse_specs(self.clip)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MatrixOptions(LookOptions):
     """Draw how well each text fits each image, as a matrix with thumbnails."""
+
+    KIND: ClassVar[str] = "matrix"
+    MOST: ClassVar[int] = 60
 
     values: Literal["cosine", "probability", "late"] = "cosine"
     """cosine of the embeddings; probability over the texts, for each image (of each text by itself
@@ -79,6 +99,9 @@ class MatrixOptions(LookOptions):
 class HeatOptions(LookOptions):
     """Draw WHERE each text fits an image, as heat over the picture."""
 
+    KIND: ClassVar[str] = "heat"
+    MOST: ClassVar[int] = 24
+
     method: Literal["auto", "patches", "gradcam", "gradient", "windows"] = "auto"
     """patches: cosine of each patch; gradcam: what raises the score in the last features; gradient:
     what raises it in the pixels; windows: cosine of overlapping cut-outs. auto takes patches where
@@ -92,6 +115,12 @@ class HeatOptions(LookOptions):
     sheet: Annotated[str, alias("--out", "-o")] = "heat.png"
     """Where the picture goes (.png, .jpg or .webp): a row for each image."""
 
+    def check(self) -> None:
+        """Raise `InputError` or `FileError` for what is missing or out of range."""
+        check_count("zoom", self.zoom, 1, 16)
+        check_range("strength", self.strength, 0, 1)
+        super().check()
+
 
 @dataclass(frozen=True, kw_only=True)
 class WriteOptions(LookOptions):
@@ -100,6 +129,13 @@ class WriteOptions(LookOptions):
     Models that can read are easily fooled: an apple with the word iPod on it is an iPod. With
     the direction of written text taken out of the embedding they read less.
     """
+
+    KIND: ClassVar[str] = "write"
+    MOST: ClassVar[int] = 24
+    TOO_FEW: ClassVar[str] = (
+        "texts must be two or more: a probability says which of several fits best, except with "
+        "models trained with a sigmoid (SigLIP)"
+    )
 
     write: str = ""
     """The word to write."""
@@ -121,10 +157,23 @@ class WriteOptions(LookOptions):
     json: str | None = None
     """All probabilities."""
 
+    def check(self) -> None:
+        """Raise `InputError` or `FileError` for what is missing or out of range."""
+        check_count("directions", self.directions, 0, MOST_DIRECTIONS)
+        if not self.write.strip():
+            raise InputError("a word is needed, as in: look write PATH... --write iPod --texts ...")
+        super().check()
+        if len(self.all_texts) < 2 and (self.softmax or not may_judge_alone(self.clip)):
+            raise InputError(self.TOO_FEW)
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoOptions(LookOptions):
     """Draw how well each text fits a video over its time."""
+
+    KIND: ClassVar[str] = "video"
+    MOST: ClassVar[int] = 1
+    DRAWN: ClassVar[tuple[str, ...]] = ("sheet",)
 
     inputs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="VIDEO")] = ()
     """A video (.mp4, .mov, .webm, ...) or an animation (.gif, .webp, .png)."""
@@ -136,3 +185,11 @@ class VideoOptions(LookOptions):
     """Where the curves go (.png, .svg, .jpg or .webp)."""
     csv: str | None = None
     """All cosines, a row for each frame."""
+
+    def check(self) -> None:
+        """Raise `InputError` or `FileError` unless there are texts and one video."""
+        check_range("fps", self.fps, 0, 1000, above=True)
+        check_range("temperature", self.temperature, 0, above=True)
+        if len(self.inputs) != 1:
+            raise InputError(f"one video is needed but {len(self.inputs)} are given")
+        super().check()

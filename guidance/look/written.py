@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from PIL import Image
 from torch import Tensor
 
 from guidance.clip.scorer import ClipScorer
 from guidance.images import to_tensor
-from guidance.objective.text_off import without_direction
+from guidance.look.options import WriteOptions
+from guidance.objective.text_off import without_direction, write_on
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A picture, the same with a word on it, and what the word does.
+
+    Attributes:
+        image, attacked: the picture without and with the word.
+        chances: case → probability of each text.
+        moved: says how far the embedding has moved.
+    """
+
+    image: Image.Image
+    attacked: Image.Image
+    chances: dict[str, list[float]]
+    moved: str
+
+
+def attack(
+    image: Image.Image, options: WriteOptions, scorer: ClipScorer, directions: Tensor | None
+) -> Attack:
+    """Write the word of `options` on a picture and ask the CLIP.
+
+    Args:
+        directions: of written text, ``[K, D]``, that are taken out as a further case.
+    """
+    attacked = write_on(image, options.write, height=options.height, place=options.place)
+    cases = {"before": (image, None), f"with “{options.write}”": (attacked, None)}
+    if directions is not None:
+        cases["with it, text off"] = (attacked, directions)
+    texts = options.all_texts
+    chances = {
+        name: chances_of(scorer, *case, texts, options.softmax) for name, case in cases.items()
+    }
+    return Attack(image, attacked, chances, how_moved(scorer, image, attacked, directions))
 
 
 def chances_of(

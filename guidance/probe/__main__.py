@@ -2,7 +2,10 @@
 
 import sys
 
-from guidance.probe.technique import command as main
+from guidance.command import scoring
+from guidance.probe.options import ProbeOptions
+
+main = scoring.command("probe", ProbeOptions)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -89,6 +89,10 @@ class Bank:
     val: Tensor
     test: Tensor
 
+    def counts(self) -> dict[str, int]:
+        """Return how many pictures each part has."""
+        return {part: len(getattr(self, part)) for part in (TRAIN, VAL, TEST)}
+
 
 def read(folder: str, *, val_share: float, test_share: float, seed: int) -> Pictures:
     """Find the pictures of `folder` and their parts; nothing is decoded.

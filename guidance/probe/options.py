@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 import tyro
 
+from guidance.clip.names import parse_specs
 from guidance.command.cli import Several, alias
 from guidance.command.scoring import ScoringOptions
+from guidance.conventions import MAX_SEED, check_count, check_range
+from guidance.embeddings.check import check_store
 from guidance.errors import InputError
 
 METHODS = ("linear", "coop", "cocoop")
+TRAINING = ("method", "plot", "save", "template")  # nothing of --apply
 MAX_SHOTS = 100_000
 
 
@@ -89,3 +93,42 @@ class ProbeOptions(ScoringOptions):
                 f"--shots must be none or whole numbers from 1, as in 1,2,4, but is {self.shots!r}"
             )
         return sorted({int(p) for p in parts})
+
+    def check(self) -> None:
+        """Raise `InputError` or `FileError` for values that are not allowed; load nothing."""
+        shots = self.shot_numbers()
+        if self.apply is not None:
+            self._check_apply()
+        elif len(self.inputs) != 1:
+            raise InputError(f"probe takes one folder of classes but got {len(self.inputs)} paths")
+        if self.save is not None and len(self.methods()) > 1:
+            raise InputError(f"--save takes one method but got {', '.join(self.methods())}")
+        if self.plot is not None and not shots and self.apply is None:
+            raise InputError("--plot draws the few-shot curve, which --shots none leaves out")
+        if self.engine != "local":
+            raise InputError("--engine ray computes embeddings; the features of probe need local")
+        self._check_ranges()
+
+    def _check_ranges(self) -> None:
+        """Raise `InputError` or `FileError` for values that are out of range."""
+        check_count("batch", self.batch, 1, 65536)
+        check_count("workers", self.workers, 0, 64)
+        check_count("draws", self.draws, 1, 1000)
+        check_count("steps", self.steps, 0)
+        check_count("top", self.top, 0)
+        check_count("seed", self.seed, 0, MAX_SEED)
+        check_range("rate", self.rate, 0, above=True)
+        for name in ("val_share", "test_share"):
+            check_range(f"--{name.replace('_', '-')}", getattr(self, name), 0, 0.9, above=True)
+        if len(parse_specs(self.clip)) > 1:
+            raise InputError(f"probe takes one CLIP model but got {self.clip!r}")
+        check_store(self.store)
+
+    def _check_apply(self) -> None:
+        """Raise `InputError` unless there are images, and nothing that is meant for learning."""
+        defaults = {f.name: f.default for f in fields(self)}
+        for name in TRAINING:
+            if getattr(self, name) != defaults[name]:
+                raise InputError(f"--{name} is for learning and does nothing with --apply")
+        if not self.inputs:
+            raise InputError("images or folders are needed with --apply")

@@ -1,19 +1,21 @@
-"""Points of the curves, and images with their classes → tables, CSV, JSON and a chart."""
+"""Points of the curves, and images with their classes → text, rows, facts and a chart."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from guidance.artefacts.plot import line_chart
 from guidance.errors import InputError
 from guidance.files import tables
-from guidance.files.writing import printable, write
+from guidance.files.writing import printable
 from guidance.probe.curve import Point
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def accuracy_table(points: Sequence[Point]) -> str:
@@ -28,19 +30,18 @@ def accuracy_table(points: Sequence[Point]) -> str:
     return tables.table("shots", figures)
 
 
-def write_csv(path: str | os.PathLike, points: Sequence[Point]) -> None:
-    """Write one line for each point; accuracies in [0, 1]."""
-    rows = [["method", "shots", "images", "accuracy", "deviation", "draws", "lambda"]]
+def rows(points: Sequence[Point]) -> Iterator[list[object]]:
+    """Give one line for each point; accuracies in [0, 1]."""
+    yield ["method", "shots", "images", "accuracy", "deviation", "draws", "lambda"]
     for p in points:
         shots = "all" if p.shots is None else p.shots
         strengths = " ".join(f"{s:.4g}" for s in p.strengths)
         mean, deviation = f"{p.mean:.6f}", f"{p.deviation:.6f}"
-        rows.append([p.method, shots, p.images, mean, deviation, len(p.runs), strengths])
-    tables.write_csv(path, rows)
+        yield [p.method, shots, p.images, mean, deviation, len(p.runs), strengths]
 
 
-def write_json(path: str | os.PathLike, points: Sequence[Point], facts: Mapping[str, Any]) -> None:
-    """Write the points with every run, and `facts`."""
+def content(points: Sequence[Point], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `facts` and the points with every run."""
     found = [
         {
             "method": p.method,
@@ -53,13 +54,11 @@ def write_json(path: str | os.PathLike, points: Sequence[Point], facts: Mapping[
         }
         for p in points
     ]
-    write(path, json.dumps({**facts, "points": found}, indent=2, ensure_ascii=False) + "\n")
+    return {**facts, "points": found}
 
 
-def write_plot(path: str | os.PathLike, points: Sequence[Point], title: str) -> None:
+def chart(points: Sequence[Point], title: str) -> Figure:
     """Draw accuracy against shots with bands of one deviation; zero-shot is a level line."""
-    from guidance.artefacts.plot import line_chart, save
-
     few = [p for p in points if p.shots]
     if not few:  # unreadable pictures may leave a class with fewer than the first number of shots
         raise InputError("--plot needs a curve, but no number of shots could be drawn")
@@ -74,11 +73,10 @@ def write_plot(path: str | os.PathLike, points: Sequence[Point], title: str) -> 
     for p in points:
         if p.shots == 0:
             series[p.method] = [(x, 100 * p.mean) for x in dict.fromkeys(ends)]
-    chart = line_chart(
+    return line_chart(
         series, bands=bands, title=title, log_x=True,
         x_label="pictures of each class to learn from", y_label="accuracy, %",
     )  # fmt: skip
-    save(chart, path)
 
 
 def blocks(files: Iterable[Path], probabilities: Tensor, names: Sequence[str], top: int) -> str:
@@ -92,27 +90,22 @@ def blocks(files: Iterable[Path], probabilities: Tensor, names: Sequence[str], t
     return "\n".join(parts)
 
 
-def write_classes_csv(
-    path: str | os.PathLike, files: Sequence[Path], probabilities: Tensor, names: Sequence[str]
-) -> None:
-    """Write file, likeliest class and all probabilities ``[N, C]``."""
-    rows: list[list[object]] = [["file", "class", *names]]
+def class_rows(
+    files: Sequence[Path], probabilities: Tensor, names: Sequence[str]
+) -> Iterator[list[object]]:
+    """Give file, likeliest class and all probabilities ``[N, C]``."""
+    yield ["file", "class", *names]
     for file, row in zip(files, probabilities.tolist(), strict=True):
         best = names[max(range(len(names)), key=row.__getitem__)]
-        rows.append([file, best, *(f"{p:.6f}" for p in row)])
-    tables.write_csv(path, rows)
+        yield [file, best, *(f"{p:.6f}" for p in row)]
 
 
-def write_classes_json(
-    path: str | os.PathLike,
-    files: Sequence[Path],
-    probabilities: Tensor,
-    names: Sequence[str],
-    facts: Mapping[str, Any],
-) -> None:
-    """Write the same as JSON, with `facts`."""
+def class_facts(
+    files: Sequence[Path], probabilities: Tensor, names: Sequence[str], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return `facts` and the probabilities ``[N, C]`` by file and class."""
     found = [
         {"file": str(f), "probabilities": {n: round(p, 6) for n, p in zip(names, row, strict=True)}}
         for f, row in zip(files, probabilities.tolist(), strict=True)
     ]
-    write(path, json.dumps({**facts, "images": found}, indent=2) + "\n")
+    return {**facts, "images": found}

@@ -14,10 +14,10 @@ from guidance.clip.fingerprint import combine
 from guidance.clip.model import ClipModel
 from guidance.clip.scorer import ClipScorer
 from guidance.embeddings.embed import embed
-from guidance.embeddings.results import Embedded
+from guidance.embeddings.results import Embedded, Skipped
 from guidance.embeddings.store import EmbeddingStore
 from guidance.errors import FileError, counted
-from guidance.score.ranking import Skipped
+from guidance.probe.options import ProbeOptions
 
 
 class _Tower:
@@ -43,20 +43,17 @@ class FeatureScorer(ClipScorer):
         """32 hexadecimal digits, others than those of the embeddings of the same model."""
         return combine([self.model.fingerprint, "features before the projection"])
 
+    @property
+    def length(self) -> int:
+        """Length F of the features."""
+        side = self.model.image_size
+        return features(self.model, torch.zeros(1, 3, side, side)).shape[1]
+
 
 def read_features(
-    model: ClipModel,
-    files: Sequence[Path],
-    *,
-    batch: int = 32,
-    workers: int = 2,
-    store: str | None = None,
-    progress: bool = False,
+    model: ClipModel, files: Sequence[Path], options: ProbeOptions
 ) -> tuple[Tensor, list[int], list[Skipped]]:
-    """Compute the features of `files`.
-
-    Args:
-        store: folder that keeps them, of `EmbeddingStore`.
+    """Compute the features of `files`, or find them in the store of `options`.
 
     Returns:
         ``[N, F]`` float32, the places in `files` they belong to, and what could not be read.
@@ -66,12 +63,16 @@ def read_features(
     """
     scorer = FeatureScorer(model)
     kept = None
-    if store is not None:
-        width = features(model, torch.zeros(1, 3, model.image_size, model.image_size)).shape[1]
+    if options.store is not None:
         name = f"{model.name}, features"
-        kept = EmbeddingStore(store, fingerprint=scorer.fingerprint, dim=width, model=name)
+        kept = EmbeddingStore(
+            options.store, fingerprint=scorer.fingerprint, dim=scorer.length, model=name
+        )
+    stream = embed(
+        files, scorer,
+        batch=options.batch, workers=options.workers, store=kept, progress=not options.quiet,
+    )  # fmt: skip
     found: list[Embedded] = []
-    stream = embed(files, scorer, batch=batch, workers=workers, store=kept, progress=progress)
     with contextlib.closing(stream):
         for part in stream:
             found += part

@@ -2,7 +2,10 @@
 
 import sys
 
-from guidance.rerank.technique import command as main
+from guidance.command import scoring
+from guidance.rerank.options import RerankOptions
+
+main = scoring.command("rerank", RerankOptions)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,15 +1,10 @@
-"""``"prompt:1,uniqueness:0.5"`` → what images are ordered by, and the sum of such scores."""
+"""``"prompt:1,uniqueness:0.5"`` → what images are ordered by."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from guidance.errors import InputError, unknown
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 CRITERIA = ("prompt", "uniqueness", "aesthetic")
 MAX_WEIGHT = 1000.0
@@ -47,23 +42,3 @@ def parse_by(text: str) -> dict[str, float]:
     if not any(found.values()):
         raise InputError(f"--by: at least one weight must not be 0: {text!r}")
     return found
-
-
-def combine(columns: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """Return one score an image, ``[N]`` float64.
-
-    One criterion of weight 1 is its own score. Otherwise their units differ, so each is counted
-    in standard deviations above its mean: the score is the sum of weight × that over the sum of
-    the weights' magnitudes.
-
-    Args:
-        columns: criterion → scores ``[N]``.
-        weights: criterion → weight, as of `parse_by`.
-    """
-    from guidance.score.statistics import standardised
-
-    counting = {name: weight for name, weight in weights.items() if weight}
-    if len(counting) == 1 and (one := next(iter(counting))) and counting[one] > 0:
-        return columns[one].double()
-    total = sum(abs(weight) for weight in counting.values())
-    return sum(weight / total * standardised(columns[name]) for name, weight in counting.items())

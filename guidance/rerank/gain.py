@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from guidance.artefacts.plot import line_chart, save
 from guidance.conventions import check_count, derive_seed
 from guidance.errors import InputError
 from guidance.files import tables
@@ -114,8 +115,6 @@ def write_gain(path: str | os.PathLike, curves: dict[str, Curve], *, unit: str, 
     if Path(path).suffix.lower() == ".csv":
         tables.write_csv(path, _rows(curves))
         return
-    from guidance.artefacts.plot import line_chart, save
-
     lines, bands = {}, {}
     for name, curve in curves.items():
         base, scale = (curve.means[0], curve.spread or 1) if len(curves) > 1 else (0, 1)

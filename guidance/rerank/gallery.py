@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
+from tqdm import tqdm
 
 from guidance.errors import FileError, counted
 from guidance.files.writing import printable, write
@@ -43,8 +44,6 @@ def write_gallery(
     Raises:
         FileError: no image can be read any more, or the page cannot be written.
     """
-    from tqdm import tqdm
-
     ranked = ranked[:GALLERY_IMAGES]
     side = next(side for most, side in SIDES if len(ranked) <= most)
     items, names = [], {}

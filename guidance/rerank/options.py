@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from guidance.clip.names import parse_specs
 from guidance.command.cli import Several, alias
 from guidance.command.scoring import ScoringOptions
+from guidance.conventions import check_count
 from guidance.errors import InputError
-from guidance.images.collect import read_prompts
+from guidance.files.text import read_prompts
+from guidance.prompts.grammar import Prompt
 from guidance.rerank.criteria import parse_by
+from guidance.score.prompts import prompts_for_ranking
 
 NEAR = 0.95  # cosine of near-duplicates, for --unique alone
 
@@ -82,8 +87,9 @@ class RerankOptions(ScoringOptions):
         """The cosine from which on images are near-duplicates; None leaves them alone."""
         return NEAR if self.unique and self.duplicates is None else self.duplicates
 
-    def split(self) -> tuple[list[str], list[str]]:
-        """Return the prompts as texts, and the paths.
+    @cached_property  # the file may be a pipe, which can be read but once
+    def prompts_and_paths(self) -> tuple[list[str], list[str]]:
+        """The prompts as texts, and the paths.
 
         Raises:
             InputError: either is missing, or there are prompts that --by does not use.
@@ -109,8 +115,23 @@ class RerankOptions(ScoringOptions):
             raise InputError(f"images or folders are needed {where}")
         return prompts, paths
 
+    @cached_property
+    def wanted(self) -> tuple[Prompt, ...]:
+        """The prompts, parsed; none if --by uses none.
+
+        Raises:
+            InputError, FileError: as `prompts_and_paths`.
+            PromptError: a prompt does not follow the grammar.
+        """
+        prompts, _ = self.prompts_and_paths
+        return prompts_for_ranking(prompts, self.negative) if prompts else ()
+
     def check(self) -> None:
-        """Raise `InputError` for values that are out of range or do not go together."""
+        """Raise `InputError` for values that are out of range or do not go together.
+
+        Raises:
+            InputError, FileError: also for prompts and paths, see `wanted`.
+        """
         weights = parse_by(self.by)
         for name, low, high in (("duplicates", -1, 1), ("diversity", 0, 1)):
             value = getattr(self, name)
@@ -129,3 +150,29 @@ class RerankOptions(ScoringOptions):
                     raise InputError(f"--{option} needs prompts: add prompt or prompt:0 to --by")
         if self.per_prompt and self.diversity:
             raise InputError("--per-prompt and --diversity order the images in different ways")
+        check_count("top", self.top, 0)
+        self.check_embedding()
+        _ = self.wanted
+        self._check_copy_to()
+        self._check_judge()
+
+    def _check_copy_to(self) -> None:
+        """Refuse a folder for copies that is itself ranked."""
+        folder = self.copy_to
+        if folder is None:
+            return
+        if not folder.strip():
+            raise InputError("--copy-to must be a folder but is empty")
+        for path in map(Path, self.prompts_and_paths[1]):
+            if path.is_dir() and path.resolve() == Path(folder).resolve():
+                raise InputError(f"--copy-to must not be a folder that is ranked but is {folder}")
+
+    def _check_judge(self) -> None:
+        """Look at the names of both models before the first is loaded."""
+        own = {spec.name for spec in parse_specs(self.clip)}
+        if self.judge is not None:
+            judges = {spec.name for spec in parse_specs(self.judge)}
+            if own & judges:
+                raise InputError(
+                    f"--judge must be another CLIP than --clip but both name {min(own & judges)}"
+                )

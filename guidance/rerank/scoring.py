@@ -14,14 +14,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from guidance.clip.scorer import ClipScorer
+from guidance.command.pictures import embed_pictures, load_scorer
 from guidance.embeddings import topk
-from guidance.prompts.grammar import Prompt
-from guidance.rerank.criteria import combine, parse_by
+from guidance.embeddings.results import Skipped
+from guidance.rerank.criteria import parse_by
 from guidance.rerank.judge import judge_column
 from guidance.rerank.options import RerankOptions
 from guidance.score.aesthetic import AestheticHead
-from guidance.score.ranking import Ranked, Ranking, Skipped, rank, targets
+from guidance.score.ranking import Ranked, Ranking, RankOptions, rank, targets
+from guidance.score.statistics import standardised
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,6 @@ class Candidates:
 def gather(
     options: RerankOptions,
     files: Sequence[Path],
-    prompts: Sequence[Prompt],
     head: AestheticHead | None = None,
 ) -> Candidates:
     """Score `files` by what ``options.by`` names, and by the judge.
@@ -77,20 +77,18 @@ def gather(
     """
     held = options.diversity > 0 or options.threshold is not None
     if held or set(parse_by(options.by)) != {"prompt"}:
-        found = _embedded(options, files, prompts, head)
+        found = _embedded(options, files, head)
     else:
-        found = _streamed(_ranking(options, files, prompts, options.clip))
+        found = _streamed(_ranking(options, files, options.clip))
     if options.judge is not None and len(found):
         left = [files[i] for i in found.indices]
-        ranking = _ranking(options, left, prompts, options.judge)
+        ranking = _ranking(options, left, options.judge)
         scores = {found.indices[r.index]: r.score for r in ranking}
         found.judged = judge_column(found.indices, scores)
     return found
 
 
-def order(
-    options: RerankOptions, found: Candidates, prompts: Sequence[Prompt]
-) -> tuple[Ranking, Tensor, list[list[int]]]:
+def order(options: RerankOptions, found: Candidates) -> tuple[Ranking, Tensor, list[list[int]]]:
     """Rank candidates as `options` say.
 
     Returns:
@@ -123,7 +121,25 @@ def order(
         )
         for n, i in enumerate(best_first, 1)
     ]
-    return Ranking(entries, prompts, found.skipped), scores, groups
+    return Ranking(entries, options.wanted, found.skipped), scores, groups
+
+
+def combine(columns: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Return one score an image, ``[N]`` float64.
+
+    One criterion of weight 1 is its own score. Otherwise their units differ, so each is counted
+    in standard deviations above its mean: the score is the sum of weight × that over the sum of
+    the weights' magnitudes.
+
+    Args:
+        columns: criterion → scores ``[N]``.
+        weights: criterion → weight, as of `parse_by`.
+    """
+    counting = {name: weight for name, weight in weights.items() if weight}
+    if len(counting) == 1 and (one := next(iter(counting))) and counting[one] > 0:
+        return columns[one].double()
+    total = sum(abs(weight) for weight in counting.values())
+    return sum(weight / total * standardised(columns[name]) for name, weight in counting.items())
 
 
 def _diverse(options, vectors: Tensor, scores: Tensor, best_first: list[int]) -> list[int]:
@@ -152,21 +168,17 @@ def _parts(found: Candidates, place: int) -> dict[str, float]:
     return parts
 
 
-def _ranking(options: RerankOptions, files, prompts, clip: str) -> Ranking:
-    return rank(
-        files,
-        prompts,
-        clip=clip,
-        device=options.device,
-        precision=options.precision,
+def _ranking(options: RerankOptions, files: Sequence[Path], clip: str) -> Ranking:
+    how = RankOptions(
         batch=options.batch,
         workers=options.workers,
         on_error="skip",
-        store=options.store,
         engine=options.engine,
         address=options.ray_address,
         progress=not options.quiet,
     )
+    scorer = load_scorer(options, clip)
+    return rank(files, options.wanted, scorer=scorer, store=options.store, options=how)
 
 
 def _streamed(ranking: Ranking) -> Candidates:
@@ -183,19 +195,22 @@ def _streamed(ranking: Ranking) -> Candidates:
     )
 
 
-def _embedded(options, files, prompts, head) -> Candidates:
-    from guidance.embeddings.embed import embed_all
-
-    scorer = ClipScorer(options.clip, device=options.device, precision=options.precision)
+def _embedded(
+    options: RerankOptions,
+    files: Sequence[Path],
+    head: AestheticHead | None,
+) -> Candidates:
+    prompts = options.wanted
+    scorer = load_scorer(options)
     goals = targets(prompts, scorer).cpu() if prompts else None
     if head is not None:
         dim = scorer.encode_text(["a"]).shape[-1]
         if warning := head.check(dim, options.clip, scorer.fingerprint):
             warnings.warn(warning, stacklevel=1)
-    vectors, sources, skipped = embed_all(files, scorer, **options.embedding(scorer))
-    lost = {s.index for s in skipped}
-    columns, cosines = {}, torch.zeros(len(sources), 0, dtype=torch.float64)
-    for name in parse_by(options.by) if sources else ():
+    images = embed_pictures(options, files, scorer, "ranked")
+    vectors, lost = images.vectors, {s.index for s in images.skipped}
+    columns, cosines = {}, torch.zeros(len(vectors), 0, dtype=torch.float64)
+    for name in parse_by(options.by):
         if name == "prompt":
             cosines = (vectors @ goals.T).double().clamp(-1, 1)
             weights = torch.tensor([p.weight for p in prompts], dtype=torch.float64)
@@ -205,4 +220,4 @@ def _embedded(options, files, prompts, head) -> Candidates:
         else:
             columns[name] = head(vectors)
     indices = [i for i in range(len(files)) if i not in lost]
-    return Candidates(sources, indices, cosines, columns, vectors, skipped)
+    return Candidates(images.sources, indices, cosines, columns, vectors, images.skipped)

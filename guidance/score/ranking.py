@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +16,14 @@ import torch
 from torch import Tensor
 
 from guidance.clip.scorer import ClipScorer
-from guidance.converting import shown
 from guidance.embeddings.check import check_all
 from guidance.embeddings.embed import embed, store_for
 from guidance.embeddings.reading import MAX_ASPECT as MAX_ASPECT
-from guidance.embeddings.results import Embedded
-from guidance.embeddings.results import Skipped as Skipped
+from guidance.embeddings.results import Embedded, Skipped
 from guidance.errors import FileError, InputError
 from guidance.images import ImageLike
-from guidance.prompts.grammar import Prompt, parse_prompts
+from guidance.prompts.grammar import Prompt
+from guidance.score.prompts import prompts_for_ranking
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,31 @@ class Ranking(list[Ranked]):
         ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class RankOptions:
+    """How images are worked through; nothing here but `precision` changes a score.
+
+    Attributes:
+        precision: arithmetic of the image towers: fp32, bf16 or fp16; that of a loaded scorer
+            stays as it is.
+        batch: images scored at once; more need more memory.
+        workers: threads that decode; 0 decodes in between.
+        on_error: ``"raise"``, or ``"skip"`` unreadable files and images that are not finite and
+            list them in `Ranking.skipped`.
+        engine: ``"local"``, or ``"ray"`` for files on a Ray cluster.
+        address: of the Ray cluster.
+        progress: show a bar on stderr if it takes longer than 2 seconds.
+    """
+
+    precision: str = "fp32"
+    batch: int = 32
+    workers: int = 2
+    on_error: str = "raise"
+    engine: str = "local"
+    address: str | None = None
+    progress: bool = False
+
+
 def _rounded(score: float) -> float:
     """Drop the last bits, which depend on an image's place in its batch: equal images stay tied."""
     return round(score, 6)
@@ -86,14 +110,8 @@ def rank(
     clip: str = "mini",
     scorer: ClipScorer | None = None,
     device: str | torch.device = "auto",
-    precision: str = "fp32",
-    batch: int = 32,
-    workers: int = 2,
-    on_error: str = "raise",
     store: str | os.PathLike | None = None,
-    engine: str = "local",
-    address: str | None = None,
-    progress: bool = False,
+    options: RankOptions = RankOptions(),
 ) -> Ranking:
     """Order images by how well they fit the prompts, best first.
 
@@ -104,19 +122,14 @@ def rank(
             score is the sum of weight × cosine over the sum of the weights' magnitudes.
         negative: prompts to be far from.
         clip: name of the model, as in `guidance.clip.registry`.
-        scorer: a loaded one, instead of `clip`, `device` and `precision`.
-        batch: images scored at once; changes speed and memory, not the result.
-        workers: threads that decode; 0 decodes in between.
-        on_error: ``"raise"``, or ``"skip"`` unreadable files and images that are not finite and
-            list them in `Ranking.skipped`.
+        scorer: a loaded one, instead of `clip` and `device`.
+        device: "auto" (CUDA, then MPS, then CPU), or one that PyTorch knows.
         store: folder that keeps the embeddings of files, so that none is computed twice.
-        engine: ``"local"``, or ``"ray"`` for files on a Ray cluster.
-        address: of the Ray cluster.
-        progress: show a bar on stderr if it takes longer than 2 seconds.
+        options: how the images are worked through.
 
     Raises:
         InputError: an argument is not allowed; checked before anything is loaded.
-        FileError: an image cannot be read and `on_error` is ``"raise"``.
+        FileError: an image cannot be read and is not to be skipped.
         ModelError: weights are damaged or out of reach.
 
     Example:
@@ -124,24 +137,27 @@ def rank(
         >>> best = rank(tensor, "a fox", clip="mini")[0]  # doctest: +SKIP
         >>> tensor[best.index]  # doctest: +SKIP
     """
-    if on_error not in ("raise", "skip"):
-        raise InputError(f"on_error must be raise or skip but is {on_error!r}")
-    check_all(images, batch, workers, store, engine)
+    if options.on_error not in ("raise", "skip"):
+        raise InputError(f"on_error must be raise or skip but is {options.on_error!r}")
+    check_all(images, options.batch, options.workers, store, options.engine)
     parsed = prompts_for_ranking(prompts, negative)
     if scorer is None:
-        scorer = ClipScorer(clip, device=device, precision=precision)
+        scorer = ClipScorer(clip, device=device, precision=options.precision)
     goals = targets(parsed, scorer)
     weights = torch.tensor([p.weight for p in parsed], dtype=torch.float64)
     weights /= weights.abs().sum()
     ranked, skipped = [], []
-    kept = None if store is None else store_for(store, scorer)
-    options = {"batch": batch, "workers": workers, "store": kept, "progress": progress}
-    stream = embed(images, scorer, engine=engine, address=address, **options)
+    stream = embed(
+        images, scorer,
+        batch=options.batch, workers=options.workers, engine=options.engine,
+        address=options.address, progress=options.progress,
+        store=None if store is None else store_for(store, scorer),
+    )  # fmt: skip
     with contextlib.closing(stream):
         for result in (r for part in stream for r in _score(part, goals, weights)):
             if isinstance(result, Ranked):
                 ranked.append(result)
-            elif on_error == "skip":
+            elif options.on_error == "skip":
                 skipped.append(result)
             else:
                 raise FileError(f"{result.source or f'image {result.index}'} {result.reason}")
@@ -151,41 +167,6 @@ def rank(
     order = sorted(ranked, key=lambda r: (-_rounded(r.score), r.index))
     places = [Ranked(n, r.score, r.scores, r.index, r.source) for n, r in enumerate(order, 1)]
     return Ranking(places, parsed, skipped)
-
-
-def prompts_for_ranking(
-    prompts: str | Sequence[str] | Sequence[Prompt], negative: Sequence[str] = ()
-) -> tuple[Prompt, ...]:
-    """Parse prompts and refuse what has no meaning for finished images; load nothing.
-
-    A stop value is left out of account: it says when an optimisation should no longer push.
-
-    Raises:
-        PromptError: a prompt does not follow the grammar.
-        InputError: there is none, or one is a schedule, noise or without weight.
-    """
-    if isinstance(negative, str):
-        negative = (negative,)
-    for name, value in (("prompts", prompts), ("negative", negative)):
-        if isinstance(value, os.PathLike | Mapping | bytes) or not isinstance(value, Iterable):
-            raise InputError(f"{name} must be a text, or a list of texts but is {shown(value)}")
-    texts = [prompts] if isinstance(prompts, str) else list(prompts)
-    parsed = tuple(p for p in texts if isinstance(p, Prompt))
-    if len(parsed) < len(texts) or negative:
-        strings = [p for p in texts if not isinstance(p, Prompt)]
-        if not all(isinstance(p, str) for p in strings):
-            raise InputError("prompts must be a text, or a list of texts or of parsed prompts")
-        parsed += parse_prompts(strings, negative=tuple(negative), every=1)  # stories: see below
-    if not parsed:
-        raise InputError("prompts must not be empty")
-    for prompt in parsed:
-        if prompt.start != 0 or prompt.end is not None:
-            raise InputError(f"ranking has no steps, so a schedule cannot be used: {prompt.text!r}")
-        if prompt.kind not in ("text", "image"):
-            raise InputError(f"a prompt must be a text or an image but is {prompt.kind}")
-    if not any(p.weight for p in parsed):
-        raise InputError("at least one prompt must have a weight other than 0")
-    return parsed
 
 
 @torch.no_grad()

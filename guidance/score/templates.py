@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from guidance.errors import FileError, InputError, nearest
-from guidance.images.collect import missing, read_prompts
+from guidance.files.text import missing, read_prompts
 
 SETS = ("openai80", "simple7", "photo", "name")
 ALIASES = {"imagenet": "openai80", "simple": "simple7"}

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from calling import calling
 from photos import CAT, COFFEE, ROCKET
 from PIL import Image
 
 from guidance.artefacts.plot import save, to_image
 from guidance.classify import matrix
-from guidance.classify.technique import command
+from guidance.classify.__main__ import main as command
 from guidance.data.shards import Sample, ShardWriter
 
 CLASSES = {"cat": CAT, "cup_of_coffee": COFFEE, "rocket": ROCKET}
@@ -41,12 +42,7 @@ def folder(tmp_path) -> Path:
 
 @pytest.fixture
 def call(capsys):
-    def run(*argv: object) -> tuple[int, str, str]:
-        code = command([*map(str, argv), "--device", "cpu"])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return calling(command, capsys, "--device", "cpu")
 
 
 def test_mini_is_right_and_all_forms_are_told(call, folder, tmp_path):

@@ -8,11 +8,13 @@ import shutil
 
 import pytest
 import torch
+from calling import calling
 from photos import ASTRONAUT, CAT, COFFEE, ROCKET
 from PIL import Image
 from tiny_clip import build_tiny
 
-from guidance.classify.technique import Classified, command
+from guidance.classify.__main__ import main as command
+from guidance.classify.records import Classified
 from guidance.clip.scorer import ClipScorer
 
 LABELS = ("an astronaut", "a cat", "a cup of coffee", "a rocket", "a dog")
@@ -26,14 +28,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def call(capsys):
-    """Return a function: arguments → exit code, stdout, stderr."""
-
-    def run(*argv: object) -> tuple[int, str, str]:
-        code = command(["--device", "cpu", *map(str, argv)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return calling(command, capsys, "--device", "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -10,19 +10,19 @@ def test_labels_of_both_kinds_each_once(tmp_path):
     file = tmp_path / "labels.txt"
     file.write_text("# animals\na cat\n a dog \n\n", encoding="utf-8")
     options = ClassifyOptions(labels=("an owl", "a cat "), labels_file=str(file))
-    assert options.all_labels() == ["an owl", "a cat", "a dog"]
+    assert options.all_labels == ["an owl", "a cat", "a dog"]
 
 
 def test_labels_that_mean_nothing():
     for labels in ((), ("a cat",), ("a cat", " a cat")):
         with pytest.raises(InputError, match="labels must be two or more"):
-            ClassifyOptions(labels=labels).all_labels()
+            _ = ClassifyOptions(labels=labels).all_labels
     with pytest.raises(InputError, match="a label must not be empty but has only invisible"):
-        ClassifyOptions(labels=("a", "\u200b")).all_labels()
+        _ = ClassifyOptions(labels=("a", "\u200b")).all_labels
     with pytest.raises(InputError, match="must not be empty"):
-        ClassifyOptions(labels=("a cat", " ")).all_labels()
+        _ = ClassifyOptions(labels=("a cat", " ")).all_labels
     with pytest.raises(FileError, match="does not exist"):
-        ClassifyOptions(labels_file="nowhere.txt").all_labels()
+        _ = ClassifyOptions(labels_file="nowhere.txt").all_labels
 
 
 def test_default_forms():

@@ -260,7 +260,7 @@ def test_a_tag_says_how_a_file_is_computed(architecture, folder, monkeypatch):
 
 def test_the_command_line_says_what_was_taken(architecture, folder, photo):
     arguments = ["a fox", str(photo), "--clip", f"{architecture}={folder / WEIGHTS}"]
-    from guidance.rerank.technique import command
+    from guidance.rerank.__main__ import main as command
 
     for quiet in (False, True):
         shown = io.StringIO()

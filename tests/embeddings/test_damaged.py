@@ -23,7 +23,9 @@ from PIL import Image, ImageOps
 
 from guidance.clip.scorer import ClipScorer
 from guidance.embeddings import reading
-from guidance.score.ranking import rank
+from guidance.score.ranking import RankOptions, rank
+
+SKIP = RankOptions(on_error="skip")
 
 COUNT = 1000
 ORIENTATION = 0x0112
@@ -234,7 +236,7 @@ def pile(tmp_path_factory) -> tuple[list[Path], dict[int, str]]:
 
 def test_all_good_ones_are_ranked_and_all_bad_ones_listed(scorer, pile, tmp_path, monkeypatch):
     files, kinds = pile
-    ranking = rank(files, "a fox", scorer=scorer, on_error="skip", store=tmp_path / "store")
+    ranking = rank(files, "a fox", scorer=scorer, options=SKIP, store=tmp_path / "store")
     wrong = [kinds[s.index] + ": " + s.reason for s in ranking.skipped if s.index % 2 == 0]
     assert wrong == []
     assert Counter(kinds[r.index] for r in ranking if r.index % 2) == {}
@@ -247,7 +249,7 @@ def test_all_good_ones_are_ranked_and_all_bad_ones_listed(scorer, pile, tmp_path
     read = []
     load = reading.load_image
     monkeypatch.setattr(reading, "load_image", lambda p, **o: read.append(p) or load(p, **o))
-    again = rank(files, "a fox", scorer=scorer, on_error="skip", store=tmp_path / "store")
+    again = rank(files, "a fox", scorer=scorer, options=SKIP, store=tmp_path / "store")
     assert list(again) == list(ranking)
     assert again.skipped == ranking.skipped
     assert sorted(read) == files[1::2]
@@ -284,6 +286,6 @@ def test_things_that_are_no_files(scorer, tmp_path, place):
     }
     make[place]()
     (tmp_path / "good.png").write_bytes(data(crop(0), "PNG"))
-    ranking = rank([path, tmp_path / "good.png"], "a fox", scorer=scorer, on_error="skip")
+    ranking = rank([path, tmp_path / "good.png"], "a fox", scorer=scorer, options=SKIP)
     assert [r.index for r in ranking] == [1]
     assert re.search("is a folder|is not a regular file|does not exist", ranking.skipped[0].reason)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from guidance.clip.scorer import ClipScorer
 from guidance.embeddings.embed import embed, embed_all, store_for
 from guidance.embeddings.ray_engine import _Actor, _place, _results
 from guidance.errors import GuidanceError, InputError
-from guidance.score.ranking import rank
+from guidance.score.ranking import RankOptions, rank
 
 pytest.importorskip("ray.data", exc_type=ImportError)
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of Ray are not ours to mend
@@ -98,9 +99,10 @@ def test_a_cluster_gives_what_this_machine_gives(cluster, scorer, photos, tmp_pa
     bad = tmp_path / "bad.png"
     bad.write_text("no")
     files = [*photos[:20], bad, tmp_path / "none.png", *photos[20:40]]
-    options = {"scorer": scorer, "on_error": "skip", "batch": 8}
-    expected = rank(files, "a fox", **options)
-    got = rank(files, "a fox", engine="ray", address=cluster, store=tmp_path / "s", **options)
+    here = RankOptions(on_error="skip", batch=8)
+    there = replace(here, engine="ray", address=cluster)
+    expected = rank(files, "a fox", scorer=scorer, options=here)
+    got = rank(files, "a fox", scorer=scorer, store=tmp_path / "s", options=there)
     assert [(r.index, r.source) for r in got] == [(r.index, r.source) for r in expected]
     assert [r.score for r in got] == pytest.approx([r.score for r in expected], abs=1e-5)
     assert got.skipped == expected.skipped

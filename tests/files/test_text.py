@@ -3,8 +3,7 @@
 import pytest
 
 from guidance.errors import FileError, InputError
-from guidance.files.text import decode, lines, read_lines
-from guidance.images.collect import read_prompts
+from guidance.files.text import decode, lines, read_lines, read_prompts
 
 TEXT = "a fox\r\n\r\n  狐狸 🦊\u2028at night \ncafé"
 

@@ -6,6 +6,7 @@ import json
 from itertools import pairwise
 
 import pytest
+from calling import calling
 from photos import CAMERA, CAT, COFFEE
 from PIL import Image
 from tiny_clip import unit
@@ -13,8 +14,8 @@ from tiny_clip import unit
 from guidance.clip.scorer import ClipScorer
 from guidance.errors import FileError, InputError
 from guidance.interrogate import compose as search
+from guidance.interrogate.__main__ import main as command
 from guidance.interrogate.phrases import OURS, START, load_lists
-from guidance.interrogate.technique import command
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +25,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def call(capsys):
-    def run(*argv: object) -> tuple[int, str, str]:
-        code = command([*map(str, argv), "--device", "cpu"])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return calling(command, capsys, "--device", "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from calling import calling
 from PIL import Image
 from tiny_clip import build_tiny
 
 from guidance.clip.scorer import ClipScorer
 from guidance.look import draw
-from guidance.look.technique import command
-from guidance.objective.text_off import write_on
+from guidance.look.__main__ import main as command
+from guidance.look.options import MOST_DIRECTIONS
+from guidance.objective.text_off import WORDS, write_on
 
 TEXTS = ("--texts", "a fox", "a boat")
 
@@ -32,16 +34,8 @@ def photos(tmp_path):
 
 @pytest.fixture
 def call(tiny_clip_path, capsys, tmp_path, monkeypatch):
-    """Return a function: arguments → exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*argv: object) -> tuple[int, str, str]:
-        kind, *rest = [str(a) for a in argv]
-        code = command([kind, "--clip", str(tiny_clip_path), "--device", "cpu", *rest])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return calling(command, capsys, "--clip", tiny_clip_path, "--device", "cpu", after=1)
 
 
 def size_of(path):
@@ -212,6 +206,10 @@ def test_mistakes_are_found_before_any_work(call, photos, argv, message, monkeyp
     assert sorted(p.name for p in photos.parent.iterdir()) == ["photos"]
 
 
+def test_there_are_as_many_directions_as_words():
+    assert len(WORDS) == MOST_DIRECTIONS
+
+
 def test_kinds_are_listed_and_an_unknown_one_is_named(capsys):
     assert command(["--help"]) == 0
     shown = capsys.readouterr().out
@@ -225,7 +223,7 @@ def test_kinds_are_listed_and_an_unknown_one_is_named(capsys):
 def test_help_needs_no_torch():
     """A usage error or --help should be instant."""
     script = (
-        "import sys; from guidance.look.technique import command; "
+        "import sys; from guidance.look.__main__ import main as command; "
         "assert command(['heat', '--help']) == 0; assert command(['matrix']) == 2; "
         "sys.exit('torch' in sys.modules)"
     )

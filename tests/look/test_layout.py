@@ -11,7 +11,7 @@ from guidance.clip.preprocess import Preprocess
 from guidance.clip.scorer import ClipScorer
 from guidance.clip.tokens import TokenTower, patch_embeddings
 from guidance.errors import ModelError
-from guidance.look.technique import _method
+from guidance.look.prepare import best_method
 
 TEXT = {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
 VIT = {"depth": 1, "embed_dim": 64, "num_heads": 2}
@@ -78,13 +78,13 @@ def test_tokens_of_no_known_layout_are_refused_and_auto_looks_through_windows():
     model.network.visual.trunk.num_prefix_tokens = 0  # says one thing and does another
     with pytest.raises(ModelError, match=r"197 tokens .* not known; windows and gradients work"):
         patch_embeddings(model, torch.rand(1, 3, 224, 224))
-    assert _method("auto", ClipScorer([model])) == "windows"
-    assert _method("patches", ClipScorer([model])) == "patches"
+    assert best_method("auto", ClipScorer([model])) == "windows"
+    assert best_method("patches", ClipScorer([model])) == "patches"
 
 
 def test_auto_looks_through_windows_where_a_head_needs_all_patches():
     model = small("convnext_tiny")
-    assert _method("auto", ClipScorer([model])) == "patches"
+    assert best_method("auto", ClipScorer([model])) == "patches"
     model.network.visual.head = nn.Sequential()
     model.network.visual.head.add_module("pool", nn.Identity())
-    assert _method("auto", ClipScorer([model])) == "windows"
+    assert best_method("auto", ClipScorer([model])) == "windows"

@@ -15,9 +15,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_clip import build_tiny
 
+from guidance.probe.__main__ import main as command
 from guidance.probe.curve import Point, possible
 from guidance.probe.data import Bank
-from guidance.probe.technique import command
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from calling import calling
 from PIL import Image
 from tiny_clip import build_tiny
 
 from guidance import ClipScorer
 from guidance.embeddings.embed import embed_all
+from guidance.rerank.__main__ import main as command
 from guidance.rerank.judge import verdict
-from guidance.rerank.outputs import groups_text
-from guidance.rerank.technique import command
+from guidance.rerank.report import groups_text
 from guidance.score.aesthetic import AestheticHead, save_head
 from guidance.score.ranking import rank
 
@@ -42,14 +43,7 @@ def photos(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def call(capsys):
-    """Return a function: arguments → exit code, stdout, stderr."""
-
-    def run(*argv: object) -> tuple[int, str, str]:
-        code = command([*map(str, argv), "--device", "cpu"])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return calling(command, capsys, "--device", "cpu")
 
 
 def names(out: str) -> list[str]:

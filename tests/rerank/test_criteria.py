@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from guidance.rerank import criteria
-from guidance.rerank.criteria import combine, parse_by
+from guidance.rerank.criteria import parse_by
+from guidance.rerank.scoring import combine
 
 COLUMNS = {
     "prompt": torch.tensor([0.30, 0.20, 0.25, 0.21], dtype=torch.float64),

@@ -4,7 +4,7 @@ import pytest
 
 from guidance.command.scoring import flags_of, options_first
 from guidance.errors import FileError, InputError
-from guidance.images.collect import read_prompts
+from guidance.files.text import read_prompts
 from guidance.rerank.options import RerankOptions
 
 
@@ -35,14 +35,14 @@ def test_options_first(given, ordered):
 def test_prompts_and_paths_are_told_apart(tmp_path):
     file = tmp_path / "prompts.txt"
     file.write_text("\ufeff# animals\na fox:2\n\n  a wolf | fog:-1  \n", encoding="utf-8")
-    assert RerankOptions(inputs=("a fox", "x", "y")).split() == (["a fox"], ["x", "y"])
-    assert RerankOptions(inputs=("x",), prompt=("a", "b")).split() == (["a", "b"], ["x"])
-    assert RerankOptions(inputs=("x", "y"), prompts_file=str(file)).split() == (
+    assert RerankOptions(inputs=("a fox", "x", "y")).prompts_and_paths == (["a fox"], ["x", "y"])
+    assert RerankOptions(inputs=("x",), prompt=("a", "b")).prompts_and_paths == (["a", "b"], ["x"])
+    assert RerankOptions(inputs=("x", "y"), prompts_file=str(file)).prompts_and_paths == (
         ["a fox:2", "a wolf | fog:-1"],
         ["x", "y"],
     )
     both = RerankOptions(inputs=("x",), prompt=("a",), prompts_file=str(file))
-    assert both.split() == (["a", "a fox:2", "a wolf | fog:-1"], ["x"])
+    assert both.prompts_and_paths == (["a", "a fox:2", "a wolf | fog:-1"], ["x"])
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_prompts_and_paths_are_told_apart(tmp_path):
 )
 def test_incomplete_commands(tmp_path, inputs, message):
     with pytest.raises(InputError, match=message):
-        RerankOptions(inputs=tuple(i.format(folder=tmp_path) for i in inputs)).split()
+        RerankOptions(inputs=tuple(i.format(folder=tmp_path) for i in inputs)).check()
 
 
 def test_files_of_prompts_that_cannot_be_used(tmp_path):
@@ -74,14 +74,14 @@ def test_files_of_prompts_that_cannot_be_used(tmp_path):
 
 def test_criteria_that_need_no_prompt(tmp_path):
     options = RerankOptions(inputs=("x", "y"), by="uniqueness")
-    assert options.split() == ([], ["x", "y"])
+    assert options.prompts_and_paths == ([], ["x", "y"])
     shown = RerankOptions(inputs=("a fox", "y"), by="uniqueness,prompt:0")
-    assert shown.split() == (["a fox"], ["y"])
+    assert shown.prompts_and_paths == (["a fox"], ["y"])
     with pytest.raises(InputError, match="images or folders are needed with --by uniqueness"):
-        RerankOptions(by="uniqueness").split()
+        RerankOptions(by="uniqueness").check()
     for extra in ({"prompt": ("a",)}, {"prompts_file": "f.txt"}, {"negative": ("a",)}):
         with pytest.raises(InputError, match="--by uniqueness uses no prompt; add prompt or"):
-            RerankOptions(inputs=("x",), by="uniqueness", **extra).split()
+            RerankOptions(inputs=("x",), by="uniqueness", **extra).check()
 
 
 @pytest.mark.parametrize(

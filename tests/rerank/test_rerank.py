@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from calling import calling
 from picture_files import bomb, half
 from PIL import Image
 
 from guidance.artefacts.sheet import SHEET_IMAGES
-from guidance.rerank.technique import command
+from guidance.rerank.__main__ import main as command
 from guidance.score.ranking import rank
 
 NAMES = ("a.png", "b.jpg", "c.webp", "d.png", "e.jpg")
@@ -38,15 +39,7 @@ def photos(tmp_path) -> Path:
 
 @pytest.fixture
 def call(tiny_clip_path, capsys):
-    """Return a function: arguments → exit code, stdout, stderr."""
-
-    def run(*argv: object) -> tuple[int, str, str]:
-        arguments = [str(a) for a in argv]
-        code = command([*arguments, "--clip", str(tiny_clip_path), "--device", "cpu"])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return calling(command, capsys, "--clip", tiny_clip_path, "--device", "cpu")
 
 
 def damage(folder: Path) -> dict[str, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import threading
 import weakref
 from pathlib import Path
 
@@ -16,9 +14,11 @@ from tiny_clip import build_tiny
 
 from guidance.clip import load_clip
 from guidance.clip.scorer import ClipScorer
-from guidance.embeddings.prefetch import ahead
 from guidance.errors import FileError, InputError, PromptError
-from guidance.score.ranking import MAX_ASPECT, Ranked, prompts_for_ranking, rank
+from guidance.score.prompts import prompts_for_ranking
+from guidance.score.ranking import MAX_ASPECT, Ranked, RankOptions, rank
+
+SKIP = RankOptions(on_error="skip")
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,8 @@ def test_scores_and_order_are_those_of_open_clip(tiny_clip_path, photos):
 @pytest.mark.parametrize(("batch", "workers"), [(1, 0), (5, 1), (12, 3), (100, 2)])
 def test_batches_and_workers_do_not_change_the_result(scorer, photos, batch, workers):
     expected = rank(photos, "a fox", scorer=scorer)
-    ranking = rank(photos, "a fox", scorer=scorer, batch=batch, workers=workers)
+    options = RankOptions(batch=batch, workers=workers)
+    ranking = rank(photos, "a fox", scorer=scorer, options=options)
     assert [r.index for r in ranking] == [r.index for r in expected]
     for got, want in zip(ranking, expected, strict=True):
         assert got.score == pytest.approx(want.score, abs=1e-5)
@@ -108,13 +109,13 @@ def test_every_form_of_images_gives_the_same_scores(scorer, generator):
 def test_the_index_counts_images_across_batches(scorer, generator):
     pixels = torch.rand(7, 3, 16, 16, generator=generator)
     one = rank(pixels, "a fox", scorer=scorer)
-    parts = rank(iter(pixels.split(3)), "a fox", scorer=scorer, batch=2)
+    parts = rank(iter(pixels.split(3)), "a fox", scorer=scorer, options=RankOptions(batch=2))
     assert [r.index for r in one] == [r.index for r in parts]
 
 
 def test_ties_stay_in_the_order_of_the_input(scorer, generator):
     image = torch.rand(3, 32, 32, generator=generator)
-    ranking = rank([image] * 5, "a fox", scorer=scorer, batch=5)
+    ranking = rank([image] * 5, "a fox", scorer=scorer, options=RankOptions(batch=5))
     assert [r.index for r in ranking] == [0, 1, 2, 3, 4]
 
 
@@ -131,7 +132,7 @@ def test_a_generator_is_read_lazily_and_its_images_are_let_go(scorer):
             del image
             most = max(most, sum(ref() is not None for ref in alive))
 
-    ranking = rank(images(), "a fox", scorer=scorer, batch=4)
+    ranking = rank(images(), "a fox", scorer=scorer, options=RankOptions(batch=4))
     assert len(ranking) == 40
     assert most <= 3
     assert all(r.source is None for r in ranking)
@@ -151,7 +152,7 @@ def test_unreadable_files_are_skipped_or_raised(scorer, photos, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_text("no")
     files = [photos[0], bad, tmp_path / "none.png", photos[1]]
-    ranking = rank(files, "a fox", scorer=scorer, on_error="skip")
+    ranking = rank(files, "a fox", scorer=scorer, options=SKIP)
     assert {r.index for r in ranking} == {0, 3}
     assert [(s.index, s.source, s.reason) for s in ranking.skipped] == [
         (1, bad, "is not an image of a known format"),
@@ -165,7 +166,7 @@ def test_unreadable_files_are_skipped_or_raised(scorer, photos, tmp_path):
 def test_images_that_are_not_finite_are_never_ranked(scorer, value):
     pixels = torch.rand(3, 3, 32, 32)
     pixels[1, 0, 4, 4] = value
-    ranking = rank(pixels, "a fox", scorer=scorer, on_error="skip")
+    ranking = rank(pixels, "a fox", scorer=scorer, options=SKIP)
     assert {r.index for r in ranking} == {0, 2}
     assert ranking.skipped[0].reason == "holds values that are not finite"
     with pytest.raises(FileError, match="image 1 holds values that are not finite"):
@@ -174,7 +175,7 @@ def test_images_that_are_not_finite_are_never_ranked(scorer, value):
 
 def test_very_narrow_images_are_skipped(scorer):
     images = [torch.rand(3, 2, 2 * MAX_ASPECT), torch.rand(3, 2 * MAX_ASPECT + 1, 2)]
-    ranking = rank(images, "a fox", scorer=scorer, on_error="skip")
+    ranking = rank(images, "a fox", scorer=scorer, options=SKIP)
     assert [r.index for r in ranking] == [0]
     assert ranking.skipped[0].reason == "is too narrow: its sides are 2 and 201 pixels"
 
@@ -218,7 +219,8 @@ def test_negative_prompts_count_against_an_image(scorer, photos):
 
 def test_bfloat16_is_close(tiny_clip_path, photos):
     full = {r.index: r.score for r in rank(photos, "a fox", clip=str(tiny_clip_path))}
-    for r in rank(photos, "a fox", clip=str(tiny_clip_path), precision="bf16", device="cpu"):
+    half = RankOptions(precision="bf16")
+    for r in rank(photos, "a fox", clip=str(tiny_clip_path), device="cpu", options=half):
         assert r.score == pytest.approx(full[r.index], abs=0.02)
 
 
@@ -236,9 +238,12 @@ def test_bfloat16_is_close(tiny_clip_path, photos):
         ({"prompts": "0: a fox | 5: a wolf"}, "no steps, so a schedule cannot be used"),
         ({"prompts": "a fox ^ a wolf"}, "no steps, so a schedule cannot be used"),
         ({"prompts": "a fox:0"}, "weight"),
-        ({"batch": 0}, "batch must be at least 1"),
-        ({"workers": -1}, "workers must be at least 0"),
-        ({"on_error": "ignore"}, "on_error must be raise or skip but is 'ignore'"),
+        ({"options": RankOptions(batch=0)}, "batch must be at least 1"),
+        ({"options": RankOptions(workers=-1)}, "workers must be at least 0"),
+        (
+            {"options": RankOptions(on_error="ignore")},
+            "on_error must be raise or skip but is 'ignore'",
+        ),
     ],
 )
 def test_arguments_are_checked(scorer, change, message):
@@ -248,7 +253,11 @@ def test_arguments_are_checked(scorer, change, message):
 
 
 def test_arguments_are_checked_before_anything_is_loaded(tmp_path):
-    for change in ({"clip": "minni"}, {"precision": "fp8"}, {"device": "abacus"}):
+    for change in (
+        {"clip": "minni"},
+        {"options": RankOptions(precision="fp8")},
+        {"device": "abacus"},
+    ):
         with pytest.raises(InputError):
             rank([tmp_path / "none.png"], "a fox", **change)
     with pytest.raises(PromptError):
@@ -287,44 +296,3 @@ def test_a_negative_prompt_may_be_one_text():
 def test_results_are_plain_values(scorer):
     r = rank(torch.rand(1, 3, 8, 8), "a fox", scorer=scorer)[0]
     assert r == Ranked(1, r.score, (r.score,), 0, None)
-
-
-class TestAhead:
-    def test_order_is_kept_and_the_look_ahead_bounded(self):
-        read = []
-        lock = threading.Lock()
-        running = most = 0
-
-        def items():
-            for number in range(50):
-                read.append(number)
-                yield number
-
-        def work(number):
-            nonlocal running, most
-            with lock:
-                running += 1
-                most = max(most, running)
-            with lock:
-                running -= 1
-            return number * number
-
-        for place, (item, result) in enumerate(ahead(work, items(), workers=3, depth=7)):
-            assert (item, result) == (place, place * place)
-            assert len(read) <= place + 8
-        assert most <= 3
-
-    def test_an_early_stop_ends_the_threads(self):
-        before = threading.active_count()
-        stream = ahead(abs, iter(range(1000)), workers=2, depth=5)
-        assert next(stream) == (0, 0)
-        stream.close()
-        gc.collect()
-        assert threading.active_count() == before
-
-    def test_errors_arrive_at_their_place(self):
-        stream = ahead(lambda x: 1 // x, [2, 1, 0, 1], workers=2, depth=1)
-        assert next(stream)[1] == 0
-        assert next(stream)[1] == 1
-        with pytest.raises(ZeroDivisionError):
-            next(stream)
