@@ -4,7 +4,6 @@ import ast
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 
 from guidance.command.plugins import announced, load
@@ -36,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     name, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     if name == "--version":
-        print(f"guidance {metadata.version('clip-guidance')}")
+        from guidance.command.record import versions  # takes the options of all techniques along
+
+        print(f"guidance {versions()['guidance']}")
         return 0
     if name in ("-h", "--help"):
         print(_listing())

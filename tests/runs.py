@@ -16,6 +16,7 @@ from PIL import Image
 from guidance.artefacts.manifest import read_manifest
 
 ROOT = Path(__file__).parents[1]
+CONSOLE = "import sys\nfrom guidance.__main__ import main\nsys.exit(main())\n"
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -28,20 +29,26 @@ def start(
     technique: str,
     arguments: Iterable[object],
     *,
+    console: Path | None = None,
     more: Mapping[str, str] | None = None,
     **options: object,
 ) -> subprocess.Popen:
     """Start ``python -m guidance.<technique>``.
 
     Args:
+        console: folder for the console command, as pip writes it, which is started instead.
         more: variables of its environment; a ``PYTHONPATH`` goes before the package.
         options: those of `subprocess.Popen`.
     """
+    called = ["-m", f"guidance.{technique}"]
+    if console is not None:
+        called = [str(console / "clip-guidance"), technique]
+        Path(called[0]).write_text(CONSOLE)
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | (more or {})
     paths = [(more or {}).get("PYTHONPATH"), str(ROOT)]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return subprocess.Popen(
-        [sys.executable, "-m", f"guidance.{technique}", *map(str, arguments)],
+        [sys.executable, *called, *map(str, arguments)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -38,9 +38,9 @@ def interrupted(tmp_path):
     (tmp_path / "hook").mkdir()
     (tmp_path / "hook/sitecustomize.py").write_text(HOOK)
 
-    def call(technique: str, arguments: list, at: str) -> tuple[int, str]:
-        more = {"PYTHONPATH": str(tmp_path / "hook"), "INTERRUPT_AT": at}
-        process = start(technique, arguments, more=more)
+    def call(technique: str, arguments: list, at: str, **more: object) -> tuple[int, str]:
+        environment = {"PYTHONPATH": str(tmp_path / "hook"), "INTERRUPT_AT": at}
+        process = start(technique, arguments, more=environment, **more)
         _, err = process.communicate(timeout=120)
         return process.returncode, err
 
@@ -61,6 +61,11 @@ def test_start_up(technique, at, interrupted, tiny_clip_path, tmp_path):
     code, err = interrupted(technique, [*SMALL, "--clip", tiny_clip_path, "-o", out], at)
     assert (code, err) == (130, f"\nguidance.{technique}: interrupted\n")
     assert not out.parent.exists(), "nothing may be left behind"
+
+
+def test_start_up_of_the_console_command(interrupted, tmp_path):
+    code, err = interrupted("pixels", ["a fox", "-q"], "import torch", console=tmp_path)
+    assert (code, err) == (130, "\nclip-guidance: interrupted\n")
 
 
 def test_finishing(tiny_clip_path, tmp_path, monkeypatch, capsys):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from runs import CONSOLE
 
 from guidance.__main__ import main
 from guidance.command.program import called_as
@@ -18,17 +19,12 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parents[2]
-# as pip writes it for [project.scripts]
-SCRIPT = """import sys
-from guidance.__main__ import main
-sys.exit(main())
-"""
 
 
 @pytest.fixture
 def call(tmp_path):
     """Return a function that calls a command in a process of its own: exit code, stdout, stderr."""
-    (tmp_path / "clip-guidance").write_text(SCRIPT)
+    (tmp_path / "clip-guidance").write_text(CONSOLE)
 
     def call(*words: str) -> tuple[int, str, str]:
         start = [str(tmp_path / words[0])] if words[0] == "clip-guidance" else ["-m", words[0]]
