@@ -136,7 +136,7 @@ def resolve_device(name: str = "auto") -> torch.device:
         if reason is None:
             torch.empty(0, device=device)
             return device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         reason = line(error)
     raise InputError(f"device {name!r} is not there: {reason}; auto takes what there is")
 
@@ -152,7 +152,7 @@ def check_precision(precision: str, device: torch.device) -> None:
 def _check_device_name(name: str) -> None:
     """Raise `InputError` unless `name` is one that devices have."""
     if not isinstance(name, str) or not re.fullmatch(r"auto|(cpu|mps|cuda)(:[0-9]{1,3})?", name):
-        hint = nearest(str(name), ("auto", "cpu", "mps", "cuda"), n=1)
+        hint = nearest(f"{name}", ("auto", "cpu", "mps", "cuda"), n=1)
         raise InputError(f"device must be auto, cpu, mps, cuda or cuda:N but is {name!r}{hint}")
 
 

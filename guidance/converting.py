@@ -15,7 +15,10 @@ from typing import Any, Literal, TypeVar
 
 from guidance.errors import InputError, unknown
 
-T = TypeVar("T")
+if typing.TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 hints_of = functools.cache(typing.get_type_hints)
 

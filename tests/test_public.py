@@ -250,6 +250,15 @@ def test_lint():
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_types():
+    done = subprocess.run(
+        [sys.executable, "-m", "pyrefly", "check", "--output-format", "min-text",
+         "--summary=none", "--python-interpreter-path", sys.executable],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_files_and_functions_stay_small():
     import ast
 

@@ -13,7 +13,7 @@ import math
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,7 +112,7 @@ def colour_of(number: int) -> str:
 
 
 @contextlib.contextmanager
-def style() -> Iterator[None]:
+def style() -> Generator[None]:
     """Draw in our style, whatever matplotlib is set to; figures are made and saved within it."""
     import logging
 
@@ -169,7 +169,7 @@ def save(figure: Figure, path: str | os.PathLike) -> None:
 
 
 @contextlib.contextmanager
-def _drawing(figure: Figure) -> Iterator[None]:
+def _drawing(figure: Figure) -> Generator[None]:
     """Draw a figure in our style, and look whether something of it is left."""
     with style():
         warnings.filterwarnings("ignore", message="constrained_layout not applied")  # told here

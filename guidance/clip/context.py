@@ -7,7 +7,7 @@ it, padding up to 77 tokens, changes nothing but the time.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ def taken(tower: nn.Module, tokens: Tensor) -> Tensor | None:
 
 
 @contextlib.contextmanager
-def cut(network: nn.Module, tokens: Tensor) -> Iterator[Tensor]:
+def cut(network: nn.Module, tokens: Tensor) -> Generator[Tensor]:
     """Give `tokens` ``[N, L]`` cut to the longest text, with a tower that takes them.
 
     The embeddings stay the same. Towers that cannot be cut get the tokens as they are.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import torch
@@ -93,7 +93,7 @@ def _fewest(count: int, enough: Callable[[int], bool]) -> int:
 
 
 @contextlib.contextmanager
-def _seeded() -> Iterator[None]:
+def _seeded() -> Generator[None]:
     """Seed the global generators, which these masks draw from, and put them back."""
     state: Any = random.getstate()
     with torch.random.fork_rng(devices=[]):

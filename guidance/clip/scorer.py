@@ -59,9 +59,10 @@ class ClipScorer:
             clip = os.fspath(clip)
         if not isinstance(clip, Iterable):
             raise InputError(f"clip must be a name, or a list of names or models but is {clip!r}")
-        clip = clip if isinstance(clip, str) else list(clip)
-        names = clip if isinstance(clip, str) else ",".join(c for c in clip if isinstance(c, str))
-        if names and not all(isinstance(c, str) for c in clip):
+        given = [clip] if isinstance(clip, str) else list(clip)
+        models = [c for c in given if not isinstance(c, str)]
+        names = ",".join(c for c in given if isinstance(c, str))
+        if names and models:
             raise InputError("clip must be all names or all models but is a mixture of both")
         if names or isinstance(clip, str):
             if weights is not None:
@@ -73,7 +74,7 @@ class ClipScorer:
             ]
             weights = [s.weight for s in specs]
         else:
-            self.models = list(clip)
+            self.models = models
             weights = [1.0] * len(self.models) if weights is None else list(weights)
         positive = all(0 < w < math.inf for w in weights)
         if not self.models or len(weights) != len(self.models) or not positive:

@@ -14,7 +14,7 @@ import re
 import sys
 import typing
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -241,7 +241,7 @@ def _say(name: str, text: str) -> None:
 
 
 @contextlib.contextmanager
-def _notes(name: str) -> Iterator[logging.Logger]:
+def _notes(name: str) -> Generator[logging.Logger]:
     """Show what the package's logger is told: how a model was taken, say, which is no warning."""
 
     class Say(logging.Handler):

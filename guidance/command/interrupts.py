@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from guidance.command.program import is_starting, name_so_far
 
@@ -47,7 +47,7 @@ def begin() -> None:
 
 
 @contextlib.contextmanager
-def raised() -> Iterator[None]:
+def raised() -> Generator[None]:
     """Let Ctrl-C raise `KeyboardInterrupt` in a program that so far would leave at once."""
     if not _program:
         yield

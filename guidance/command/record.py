@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -103,7 +103,7 @@ def option_table(options: GuidedOptions) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def where_started(manifest: Mapping[str, Any] | None) -> Iterator[None]:
+def where_started(manifest: Mapping[str, Any] | None) -> Generator[None]:
     """Work in the folder where a run was started, since names of files in its options start there.
 
     Without a manifest, and where that folder is not known or gone, stay.

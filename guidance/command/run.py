@@ -7,7 +7,8 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import abc
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -217,7 +218,7 @@ def _fit(size: tuple[int, int], longer: int) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _progress(options: GuidedOptions, done: int) -> Iterator[Callable[[Step], None]]:
+def _progress(options: GuidedOptions, done: int) -> abc.Generator[Callable[[Step], None]]:
     """Give a function that shows a step: a bar with steps per second, ETA and score."""
     from tqdm import tqdm
 

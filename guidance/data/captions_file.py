@@ -94,8 +94,8 @@ def _entry(row: Any) -> tuple[str, dict[str, Any]]:
             f"has {', '.join(reversed(keys)) or 'nothing'} but needs one of {', '.join(FILE)} and "
             f"one of {', '.join(CAPTION)}"
         )
-    name = row[file]
-    if not isinstance(name, str | int) or not (name := tidy(str(name))):
+    name = tidy(str(row[file])) if isinstance(row[file], str | int) else ""
+    if not name:
         raise InputError("names no picture")
     captions: Any = row[caption]
     if captions != []:  # none on purpose

@@ -108,8 +108,9 @@ class ShardWriter:
 
     def add(self, sample: Sample, picture: bytes, ending: str = "jpg") -> None:
         """Append `sample` with the encoded `picture`."""
-        if self._tar is None or self._size > self.limit:
-            self._open()
+        tar = self._tar
+        if tar is None or self._size > self.limit:
+            tar = self._open()
         meta = {
             "captions": list(sample.captions), "source": sample.source, "license": sample.licence,
             "label": sample.label, "group": sample.group, "weight": sample.weight,
@@ -120,15 +121,16 @@ class ShardWriter:
             data = data.encode() if isinstance(data, str) else data
             member = tarfile.TarInfo(name)
             member.size = len(data)
-            self._tar.addfile(member, io.BytesIO(data))
+            tar.addfile(member, io.BytesIO(data))
             self._size += len(data) + 1024
         self.count += 1
 
-    def _open(self) -> None:
+    def _open(self) -> tarfile.TarFile:
         self._close(None, None, None)
         self._context = atomic(self.folder / f"{self.name}-{self._shard:03}.tar")
         self._tar = tarfile.TarFile(self._context.__enter__(), "w")
         self._shard, self._size = self._shard + 1, 0
+        return self._tar
 
     def _close(self, *error) -> None:
         if self._tar is not None:

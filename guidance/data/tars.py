@@ -6,7 +6,7 @@ import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 from guidance.data.captions import captions_of, parse_json
 from guidance.data.samples import Sample, Skipped, sample_of
@@ -106,7 +106,7 @@ def _check_kind(file: BinaryIO) -> None:
 def _members(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
     headers, before = _Headers(file), -1
     try:
-        with tarfile.open(fileobj=headers, mode="r:") as tar:
+        with tarfile.open(fileobj=cast(IO[bytes], headers), mode="r:") as tar:
             for member in tar:
                 if member.offset <= before or member.size < 0:  # it would go in circles
                     raise InputError(f"the member {member.name!r} has an impossible size")
@@ -204,7 +204,7 @@ def _meta(part: dict[str, tuple[str, Any]]) -> dict[str, Any]:
     for kind in ("json", "txt"):
         if kind in part and isinstance(part[kind][1], InputError):
             raise part[kind][1]
-    meta = parse_json(part["json"][1]) if "json" in part else {}
+    meta: Any = parse_json(part["json"][1]) if "json" in part else {}
     if isinstance(meta, str | list):  # captions alone
         meta = {"captions": meta}
     if not isinstance(meta, dict):

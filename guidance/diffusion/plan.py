@@ -18,7 +18,7 @@ import contextlib
 import inspect
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -212,7 +212,7 @@ def _options(name: str, facts: Facts, karras: bool) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Generator[None]:
     """Silence NumPy, which finds that diffusers hands over tensors in an outdated way."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import torch
@@ -30,7 +30,7 @@ def embed(
     progress: bool = False,
     engine: str = "local",
     address: str | None = None,
-) -> Iterator[list[Embedded]]:
+) -> Generator[list[Embedded]]:
     """Embed images as a stream of lists, in no particular order.
 
     Args:

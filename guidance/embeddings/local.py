@@ -9,7 +9,7 @@ from those of open_clip's own transforms by 0.001 at most, and by 0.004 when res
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ def embed_local(
     workers: int = 2,
     store: EmbeddingStore | None = None,
     progress: bool = False,
-) -> Iterator[list[Embedded]]:
+) -> Generator[list[Embedded]]:
     """Embed images as `guidance.embeddings.embed.embed` does, which has checked them."""
     todo = items(images)
     with contextlib.ExitStack() as stack:
@@ -105,7 +105,7 @@ def _batches(prepared: Iterator[Item], encoder: Encoder, batch: int) -> Iterator
 
 
 @contextlib.contextmanager
-def _keeper(store: EmbeddingStore | None) -> Iterator[Callable[[list[Item]], None]]:
+def _keeper(store: EmbeddingStore | None) -> Generator[Callable[[list[Item]], None]]:
     """Give a function that writes new vectors to the store, many at once, and the rest at exit."""
     new: list[Item] = []
 

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -219,7 +219,7 @@ class _Reader:
         self.groups = self._parquet.num_row_groups
 
     @contextlib.contextmanager
-    def _damage(self) -> Iterator[None]:
+    def _damage(self) -> Generator[None]:
         """Tell a file that cannot be read from one that holds something else."""
         import pyarrow as pa
 

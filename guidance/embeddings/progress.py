@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 
 @contextlib.contextmanager
-def bar(total: int | None, show: bool) -> Iterator[Callable[[int], object]]:
+def bar(total: int | None, show: bool) -> Generator[Callable[[int], object]]:
     """Give a function that advances a bar on stderr, which appears after 2 seconds."""
     from tqdm import tqdm
 

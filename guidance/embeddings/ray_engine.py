@@ -15,7 +15,7 @@ import contextlib
 import copy
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,7 @@ def embed_ray(
     store: EmbeddingStore | None = None,
     progress: bool = False,
     address: str | None = None,
-) -> Iterator[list[Embedded]]:
+) -> Generator[list[Embedded]]:
     """Embed files as `guidance.embeddings.embed.embed` does, on a cluster.
 
     Args:
@@ -76,7 +76,7 @@ def _embed(
     store: EmbeddingStore | None,
     progress: bool,
     address: str | None,
-) -> Iterator[list[Embedded]]:
+) -> Generator[list[Embedded]]:
     if not paths:
         return
     with _connected(address), bar(len(paths), progress) as advance:
@@ -190,7 +190,7 @@ def _place(store: EmbeddingStore | None) -> tuple | None:
 
 
 @contextlib.contextmanager
-def _connected(address: str | None) -> Iterator[None]:
+def _connected(address: str | None) -> Generator[None]:
     """Connect to Ray, and leave it as it was found; it reports nothing to anyone."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")

@@ -10,7 +10,7 @@ import shutil
 import stat
 import tempfile
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from guidance.errors import FileError, InputError, unknown
@@ -19,7 +19,7 @@ _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{12}(\..*)?")  # `_temporary_name`
 
 
 @contextlib.contextmanager
-def atomic(path: str | os.PathLike) -> Iterator[Path]:
+def atomic(path: str | os.PathLike) -> Generator[Path]:
     """Give a temporary path beside `path`; on success it is synced and renamed to `path`.
 
     On failure the temporary file is removed and `path` is as it was before.

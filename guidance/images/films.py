@@ -11,10 +11,10 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from PIL import Image
 
@@ -93,7 +93,7 @@ def animation_frames(path: Path) -> Iterator[tuple[float, float, Image.Image]]:
 
 def video_frames(
     path: Path, fps: float | None = None, *, limit: int | None = None
-) -> Iterator[Image.Image]:
+) -> Generator[Image.Image]:
     """Yield the frames of a video in their order.
 
     Args:
@@ -118,6 +118,7 @@ def video_frames(
             stderr=messages,
             start_new_session=True,  # keeps Ctrl-C from ending the decoder early
         )
+        assert process.stdout is not None  # for it is a pipe
         try:
             any_frame = False
             while frame := _frame(process.stdout, path):
@@ -136,7 +137,7 @@ def video_frames(
             raise FileError(f"{path} is not a video that can be read{reason}")
 
 
-def _frame(pipe: BinaryIO, path: Path) -> Image.Image | None:
+def _frame(pipe: IO[bytes], path: Path) -> Image.Image | None:
     """Read the next frame that ffmpeg wrote as PAM; None at the end, and of half a frame."""
     head = {}
     while (line := pipe.readline()) != b"ENDHDR\n":

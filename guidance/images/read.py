@@ -11,7 +11,7 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,8 +59,7 @@ def load_image(
         try:
             image = _decode(source, name, max_pixels, min_side)
         except ValueError:  # so Pillow refuses a PNG for what it carries along after its pixels
-            light = None if isinstance(source, Image.Image) else without_extras(_bytes(source))
-            if light is None:
+            if isinstance(source, Image.Image) or not (light := without_extras(_bytes(source))):
                 raise
             image = _decode(light, name, max_pixels, min_side)
         return _shrink(to_rgb(image, name, alpha=alpha), min_side)
@@ -80,7 +79,7 @@ def _name(source: Source, name: str | None) -> str:
 
 
 @contextlib.contextmanager
-def named_errors(source: Source, name: str, max_pixels: int) -> Iterator[None]:
+def named_errors(source: Source, name: str, max_pixels: int) -> Generator[None]:
     """Turn whatever a decoder raises into one `FileError` that names the image."""
     try:
         yield
@@ -100,7 +99,7 @@ def named_errors(source: Source, name: str, max_pixels: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def hide_warnings() -> Iterator[None]:
+def hide_warnings() -> Generator[None]:
     """Hide Pillow's warnings about damaged files; what matters is raised as an error.
 
     The filters of `warnings` belong to the whole process, so the first thread to enter sets them
@@ -119,7 +118,7 @@ def hide_warnings() -> Iterator[None]:
     finally:
         with _hidden.lock:
             _hidden.depth -= 1
-            if _hidden.depth == 0:
+            if _hidden.depth == 0 and _hidden.saved is not None:
                 _hidden.saved.__exit__(None, None, None)
 
 
@@ -144,17 +143,16 @@ def _formats() -> list[str]:
 def _decode(source: Source, name: str, max_pixels: int, min_side: int | None) -> Image.Image:
     """Return the pixels of `source` in the mode of the file, upright."""
     with contextlib.ExitStack() as stack:
-        image = source
-        if not isinstance(source, Image.Image):
-            image = stack.enter_context(open_image(source, name))
+        own = not isinstance(source, Image.Image)
+        image = stack.enter_context(open_image(source, name)) if own else source
         if image.width * image.height > max_pixels:
             raise FileError(
                 f"{name} has {image.width}x{image.height} pixels, more than {max_pixels:,}"
             )
-        if min_side is not None and image is not source and image.format in ("JPEG", "MPO"):
+        if min_side is not None and own and image.format in ("JPEG", "MPO"):
             image.draft("RGB", (min_side, min_side))
         image.load()
-        return _upright(image, own=image is not source)
+        return _upright(image, own=own)
 
 
 def open_image(source: str | os.PathLike | bytes | BinaryIO, name: str) -> Image.Image:
@@ -176,7 +174,7 @@ def open_image(source: str | os.PathLike | bytes | BinaryIO, name: str) -> Image
         if light is None:
             raise
         return Image.open(io.BytesIO(light), formats=_formats())
-    if image.format == "WEBP" and image.is_animated and image.mode == "RGB":
+    if image.format == "WEBP" and getattr(image, "is_animated", False) and image.mode == "RGB":
         image.close()
         return Image.open(io.BytesIO(_with_alpha(_bytes(source))), formats=_formats())
     return image
@@ -194,7 +192,7 @@ def _with_alpha(webp: bytes) -> bytes:
 
 def _what_else(source: Source) -> str:
     """Say what a file is that no decoder knows."""
-    kind = foreign_kind(_bytes(source, 64))
+    kind = None if isinstance(source, Image.Image) else foreign_kind(_bytes(source, 64))
     known = "is not an image of a known format"
     return known if kind is None else f"{known} but {kind}; save it as PNG or JPEG"
 
@@ -230,7 +228,7 @@ def _upright(image: Image.Image, *, own: bool) -> Image.Image:
         turned = ImageOps.exif_transpose(image, in_place=own)
     except Exception:  # any of the parsers' errors; the picture itself was decoded
         return image
-    return image if own else turned
+    return image if turned is None else turned
 
 
 def _shrink(image: Image.Image, min_side: int | None) -> Image.Image:

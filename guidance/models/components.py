@@ -6,7 +6,7 @@ Weights are safetensors, or else pickles that hold only tensors.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -115,7 +115,7 @@ def load_tokenizer(folder: Path, part: Part, name: str) -> Any:
 
 
 @contextmanager
-def silent() -> Iterator[None]:
+def silent() -> Generator[None]:
     """Switch off logs and progress bars: what they report at length is raised."""
     from diffusers.utils import logging as diffusers_logging
 

@@ -8,7 +8,7 @@ grid by the nearest row of its codebook; the gradient goes through as if nothing
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import torch
 from torch import Tensor
@@ -184,7 +184,7 @@ class _ClampInward(torch.autograd.Function):
 
 
 @contextlib.contextmanager
-def _exact_products() -> Iterator[None]:
+def _exact_products() -> Generator[None]:
     """Compute matrix products in full float32.
 
     Codes lie close together: with rounded products (`loop.fast_matmul`) the code that is scored

@@ -35,9 +35,9 @@ class CutoutOptions:
 
     def __post_init__(self) -> None:
         check_count("cuts", self.cuts, 1, 4096)
-        if self.overview is None:
-            object.__setattr__(self, "overview", min(10, self.cuts))
-        check_count("overview", self.overview, 0, self.cuts)
+        overview = min(10, self.cuts) if self.overview is None else self.overview
+        check_count("overview", overview, 0, self.cuts)
+        object.__setattr__(self, "overview", overview)
         check_range("cut_power", self.cut_power, 0, 100, above=True)
         check_range("min_cut", self.min_cut, 0, 1, above=True)
         check_range("strength", self.strength, 0, 4)

@@ -11,6 +11,7 @@ objectives that need no CLIP are in `guidance.objective.regularisers`.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -170,7 +171,7 @@ class PromptObjective(Objective):
         image = image.to(self.scorer.device)
         if len(parts) == 1 or not (image.requires_grad and torch.is_grad_enabled()):
             values = [self._part(image, part, len(cuts), step) for part in parts]
-            loss, score = (sum(v) for v in zip(*values, strict=True))
+            loss, score = (functools.reduce(torch.add, v) for v in zip(*values, strict=True))
         else:
             loss, score = _InBatches.apply(
                 image, lambda x, part: self._part(x, part, len(cuts), step), parts
@@ -240,20 +241,19 @@ class _InBatches(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, image, function, parts):
-        total, gradient = None, torch.zeros_like(image)
+        total, gradient = image.new_zeros(2), torch.zeros_like(image)
         for part in parts:
             with torch.enable_grad():
                 leaf = image.detach().requires_grad_()
                 loss, score = function(leaf, part)
                 gradient += torch.autograd.grad(loss, leaf)[0]
-            values = torch.stack([loss.detach(), score.detach()])
-            total = values if total is None else total + values
+            total = total + torch.stack([loss.detach(), score.detach()])
         ctx.save_for_backward(gradient)
         return total[0], total[1]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, loss_gradient, _):
+    def backward(ctx, loss_gradient, _):  # type: ignore[bad-override]
         (gradient,) = ctx.saved_tensors
         return loss_gradient * gradient, None, None
 

@@ -112,13 +112,11 @@ def nearest_colours(image: Tensor, palette: Tensor) -> Tensor:
         palette: ``[P, 3]``, at least one.
     """
     palette = palette.to(image)
-    best, nearest = None, None
+    best = torch.full_like(image[:, 0], torch.inf)
+    nearest = torch.zeros_like(best, dtype=torch.long)
     for index, colour in enumerate(palette):
         distance = (image - colour.view(1, 3, 1, 1)).pow(2).sum(dim=1)
-        if best is None:
-            best, nearest = distance, torch.zeros_like(distance, dtype=torch.long)
-            continue
         closer = distance < best
         best = torch.where(closer, distance, best)
-        nearest = torch.where(closer, index, nearest)
+        nearest.masked_fill_(closer, index)
     return palette[nearest].permute(0, 3, 1, 2)

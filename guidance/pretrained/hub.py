@@ -6,7 +6,7 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -17,7 +17,7 @@ _LOGGERS = ("huggingface_hub", "httpx", "httpcore", "urllib3", "filelock")
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Generator[None]:
     """Silence the hub client while a model loads, and skip its retries when offline.
 
     Other loggers are left alone: what open_clip or transformers have to say about the model that
@@ -30,14 +30,14 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def local() -> Iterator[None]:
+def local() -> Generator[None]:
     """Let nothing ask the network while a model is loaded from files."""
     with _set(offline=True):
         yield
 
 
 @contextlib.contextmanager
-def _set(*, offline: bool) -> Iterator[None]:
+def _set(*, offline: bool) -> Generator[None]:
     from huggingface_hub import constants
 
     loggers = [logging.getLogger(name) for name in _LOGGERS]
@@ -85,7 +85,7 @@ def _connects(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def reached(what: str, name: str, repositories: Sequence[str], offline: str) -> Iterator[None]:
+def reached(what: str, name: str, repositories: Sequence[str], offline: str) -> Generator[None]:
     """Tell in one line why a download in here failed; our own errors pass as they are.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
@@ -15,7 +15,7 @@ HASHES = "SHA256SUMS"
 
 
 @contextlib.contextmanager
-def pretrained(name: str) -> Iterator[Path]:
+def pretrained(name: str) -> Generator[Path]:
     """Give the path of the weights file `name`, after a look at its SHA-256.
 
     Raises:

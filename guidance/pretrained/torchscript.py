@@ -14,7 +14,7 @@ import pickle
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -168,7 +168,7 @@ def _read(file: zipfile.ZipFile, entry: zipfile.ZipInfo, storage: _Storage) -> T
     if not storage.count:
         return torch.empty(0, dtype=storage.dtype)
     content = bytearray(entry.file_size)
-    with file.open(entry) as stream:  # compares the checksum at the end
+    with cast(zipfile.ZipExtFile, file.open(entry)) as stream:  # compares the checksum at the end
         view, place = memoryview(content), 0
         while place < len(content) and (n := stream.readinto(view[place : place + 2**24])):
             place += n

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -177,7 +177,7 @@ def _meta_net(dim: int, width: int, generator: torch.Generator | None) -> nn.Mod
 
 
 @contextlib.contextmanager
-def _instead(tower: nn.Module, rows: Tensor) -> Iterator[None]:
+def _instead(tower: nn.Module, rows: Tensor) -> Generator[None]:
     """Let the token embedding of `tower` give `rows` ``[P, L, W]``, whatever the tokens are."""
     handle = tower.token_embedding.register_forward_hook(
         lambda module, given, out: rows[:, : out.shape[1]]

@@ -60,6 +60,7 @@ from guidance.errors import FileError, PromptError, counted
 from guidance.images import check_image, exists, is_image_name, is_image_path, is_named_file
 from guidance.prompts import schedule
 from guidance.prompts.characters import restore
+from guidance.prompts.prompt import Kind
 from guidance.prompts.prompt import Prompt as Prompt
 from guidance.prompts.prompt import format_prompts as format_prompts
 from guidance.prompts.schedule import Entry
@@ -131,7 +132,7 @@ def check_steps(prompts: Sequence[Prompt], steps: int) -> None:
             )
 
 
-def _read(source: object, kind: str, every: int | None, alone: bool = False) -> Iterator[Prompt]:
+def _read(source: object, kind: Kind, every: int | None, alone: bool = False) -> Iterator[Prompt]:
     """Yield the prompts of one argument of `parse_prompts`; `alone` if there are no others."""
     if isinstance(source, Prompt):
         yield source
@@ -153,7 +154,7 @@ def _read(source: object, kind: str, every: int | None, alone: bool = False) -> 
         raise PromptError(f"a prompt must be text but is {type(source).__name__}")
 
 
-def _parse(entry: Entry, kind: str) -> Prompt:
+def _parse(entry: Entry, kind: Kind) -> Prompt:
     """Parse one piece between bars."""
     piece = entry.piece
     if "_[" in piece:

@@ -16,6 +16,8 @@ from guidance.prompts import schedule
 from guidance.prompts.characters import clean, emptiness
 from guidance.prompts.weights import check_stop, check_weight, double, escape, is_ratio
 
+Kind = Literal["text", "image", "noise"]
+
 
 @dataclass(frozen=True, repr=False)
 class Prompt:
@@ -38,7 +40,7 @@ class Prompt:
     text: str
     weight: float = 1.0
     stop: float = -math.inf
-    kind: Literal["text", "image", "noise"] = "text"
+    kind: Kind = "text"
     start: int = 0
     end: int | None = None
     rise: int = 0
@@ -83,7 +85,9 @@ class Prompt:
         if not self.active(step):
             return 0.0
         rising = (step - self.start + 0.5) / self.rise if self.rise else 1.0
-        falling = (self.end - step - 0.5) / self.fall if self.fall else 1.0
+        falling = 1.0
+        if self.fall and self.end is not None:
+            falling = (self.end - step - 0.5) / self.fall
         return self.weight * min(1.0, rising, falling)
 
     @property

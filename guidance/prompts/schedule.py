@@ -88,12 +88,12 @@ def mapping_entries(
     pairs: Iterable[tuple[object, object]], source: str, alone: bool = False
 ) -> list[Entry]:
     """Return the entries of a schedule ``{step: prompt or list of prompts}``."""
-    pairs = [(_step(key, source), value) for key, value in pairs]
-    if not pairs:
+    timed = [(_step(key, source), value) for key, value in pairs]
+    if not timed:
         fail("a schedule must not be empty", source)
-    _check_plain([(step, 1) for step, _ in pairs], source, alone)
+    _check_plain([(step, 1) for step, _ in timed], source, alone)
     found = []
-    for (start, value), end in zip(pairs, [step for step, _ in pairs[1:]] + [None], strict=True):
+    for (start, value), end in zip(timed, [*(step for step, _ in timed[1:]), None], strict=True):
         texts = [value] if isinstance(value, str) else value
         if not isinstance(texts, list | tuple) or not all(isinstance(t, str) for t in texts):
             fail(f"step {start} must hold a prompt or a list of prompts but is {value!r}", source)
@@ -241,9 +241,10 @@ def _read_dict(source: str) -> list[tuple[object, object]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an unknown escape such as "\|" is kept as it is
             tree = ast.parse(source.strip(), mode="eval").body
-            if not isinstance(tree, ast.Dict) or None in tree.keys:
+            if not isinstance(tree, ast.Dict):
                 raise ValueError("not a dict")
+            keys = [key for key in tree.keys if key is not None]  # None is a ** of another
             literal = ast.literal_eval
-            return [(literal(k), literal(v)) for k, v in zip(tree.keys, tree.values, strict=True)]
+            return [(literal(k), literal(v)) for k, v in zip(keys, tree.values, strict=True)]
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         fail('a schedule in braces must be written like {0: ["a fox:2"], 200: ["a wolf"]}', source)

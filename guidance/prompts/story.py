@@ -173,7 +173,7 @@ def cross_fade(prompts: Sequence[Prompt], fade: int, steps: int) -> tuple[Prompt
         raise PromptError(f"--fade must be at least 0 but is {fade}")
     if fade == 0:
         return tuple(prompts)
-    changes = {p.start for p in prompts} & {p.end for p in prompts}
+    changes = {p.start for p in prompts} & {p.end for p in prompts if p.end is not None}
     if not changes:
         raise PromptError(
             '--fade needs a story: scenes ("dawn ^ noon" or --story) or steps ("0: a | 100: b")'
@@ -192,9 +192,11 @@ def _shortest(prompts: Sequence[Prompt], at: int, steps: int) -> int:
     return min((length for length in lengths if length > 0), default=0)
 
 
-def _fade(prompt: Prompt, fades: Mapping[int | None, int]) -> Prompt:
+def _fade(prompt: Prompt, fades: Mapping[int, int]) -> Prompt:
     """Let a prompt rise and fall for the steps of the changes at which it starts and ends."""
-    rise, fall = fades.get(prompt.start, 0), fades.get(prompt.end, 0)
+    rise, fall = fades.get(prompt.start, 0), 0
+    if prompt.end is not None:
+        fall = fades.get(prompt.end, 0)
     return replace(
         prompt,
         start=prompt.start - rise // 2,

@@ -94,7 +94,7 @@ class LateScorer:
                 raise InputError("images must not be empty")
             return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
         check_images("images", images)
-        forth, back = 0, 0
+        forth = back = torch.zeros((), device=images.device)
         for model, weight in zip(self.scorer.models, self.scorer.weights, strict=True):
             patches = patch_embeddings(model, images).flatten(2).transpose(1, 2)
             to_text, to_image = filip(patches, *self._texts(model, texts))

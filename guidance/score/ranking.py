@@ -181,13 +181,16 @@ def targets(prompts: Sequence[Prompt], scorer: ClipScorer) -> Tensor:
 
 def _score(part: Sequence[Embedded], goals: Tensor, weights: Tensor) -> Iterator[Ranked | Skipped]:
     """Give the score of each image, without its rank, or why it has none."""
+    good, vectors = [], []
     for e in part:
         if e.vector is None:
-            yield Skipped(e.index, e.source, e.reason)
-    good = [e for e in part if e.vector is not None]
+            yield Skipped(e.index, e.source, e.reason or "")
+        else:
+            good.append(e)
+            vectors.append(e.vector)
     if not good:
         return
-    cosines = (torch.stack([e.vector for e in good]) @ goals.T).double().clamp(-1, 1)
+    cosines = (torch.stack(vectors) @ goals.T).double().clamp(-1, 1)
     means = (cosines @ weights).tolist()
     for e, row, mean in zip(good, cosines.tolist(), means, strict=True):
         yield Ranked(0, mean, tuple(row), e.index, e.source)

@@ -178,9 +178,7 @@ def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
         raise ValueError("a step of the optimiser gives values that are not finite")
 
 
-def _optimiser_state(
-    tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
-) -> dict[str, object]:
+def _optimiser_state(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, Any]:
     """Put together what `save` took apart."""
     state: dict[int, dict[str, object]] = {}
     for name, value in tensors.items():

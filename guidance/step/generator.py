@@ -45,7 +45,8 @@ class Generator(nn.Module):
     @property
     def final_size(self) -> tuple[int, int]:
         """Height and width of the picture that is saved where the options do not say it."""
-        return tuple(self.image().shape[-2:])
+        height, width = self.image().shape[-2:]
+        return height, width
 
     def image(self) -> Tensor:
         """Return the current image ``[B, 3, H, W]`` in [0, 1], with gradient."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections import abc
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -135,20 +136,22 @@ def _mean(parts: list[tuple[int, Evaluation]]) -> Evaluation:
     total = sum(number for number, _ in parts)
 
     def mean(values: Iterable[Tensor]) -> Tensor:
-        return sum(n / total * value for (n, _), value in zip(parts, values, strict=True))
+        shares = (n / total * value for (n, _), value in zip(parts, values, strict=True))
+        return functools.reduce(torch.add, shares)
 
     said = [evaluation for _, evaluation in parts]
+    scores = [s.score for s in said if s.score is not None]
     names = dict.fromkeys(name for s in said for name in s.terms)
     zero = torch.zeros(())
     return Evaluation(
         mean(s.loss for s in said),
         {name: mean(s.terms.get(name, zero) for s in said) for name in names},
-        None if any(s.score is None for s in said) else mean(s.score for s in said),
+        mean(scores) if len(scores) == len(said) else None,
     )
 
 
 @contextlib.contextmanager
-def fast_matmul() -> Iterator[None]:
+def fast_matmul() -> abc.Generator[None]:
     """Let float32 matrix products use their fast path: oneDNN on a CPU, TF32 on CUDA.
 
     On a CPU the arithmetic stays float32 and is about twice as fast; one that would round the

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -120,7 +120,7 @@ def draw(trainer: Trainer, view: int, rows: slice) -> Batch:
 
 
 @contextlib.contextmanager
-def dropping(head: nn.Module, share: float) -> Iterator[None]:
+def dropping(head: nn.Module, share: float) -> Generator[None]:
     """Let an MLP `head` do without a share of its hidden features in here."""
     drops = [module.drop1 for module in head.modules() if isinstance(module, Mlp)]
     before = [drop.p for drop in drops]
