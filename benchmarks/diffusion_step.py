@@ -27,13 +27,13 @@ from guidance.clip.preprocess import Preprocess
 from guidance.clip.scorer import ClipScorer
 from guidance.diffusion.generator import Denoising
 from guidance.diffusion.guide import Guide
-from guidance.diffusion.sampler import Sampler
+from guidance.diffusion.sampling import Sampler
 from guidance.diffusion.schedule_text import parse_steps
 from guidance.diffusion.wording import Wording
 from guidance.models.conditions import Condition, TextReader
 from guidance.models.denoiser import Denoiser
+from guidance.models.denoiser_space import LatentSpace
 from guidance.models.latents import wrap
-from guidance.models.spaces import LatentSpace
 from guidance.objective.cutouts import CutoutOptions
 from guidance.objective.prompted import PromptObjective
 from guidance.prompts.grammar import Prompt

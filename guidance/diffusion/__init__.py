@@ -6,6 +6,6 @@ __getattr__ = on_first_use(
     __name__,
     Denoising=".generator",
     DiffusionOptions=".options",
-    Sampler=".sampler",
+    Sampler=".sampling",
     diffuse=".technique",
 )

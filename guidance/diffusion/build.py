@@ -11,11 +11,11 @@ from guidance.command.technique import Arrangement
 from guidance.diffusion.edit import Edit
 from guidance.diffusion.generator import Denoising
 from guidance.diffusion.options import DiffusionOptions
-from guidance.diffusion.sampler import Sampler
+from guidance.diffusion.sampling import Sampler
 from guidance.diffusion.wording import Wording
 from guidance.models.denoiser import Denoiser
-from guidance.models.diffusers_models import load_denoiser
-from guidance.models.pipelines import Shape
+from guidance.models.load_denoiser import load_denoiser
+from guidance.models.pipeline_config import Shape
 from guidance.objective.prompted import Objective
 from guidance.objective.regularisers import Saturation, Smoothness
 from guidance.prompts.grammar import Prompt

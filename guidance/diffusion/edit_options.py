@@ -14,7 +14,7 @@ from guidance.errors import InputError
 from guidance.images.fitting import check_mask, check_multiple, fit_size, shape_of, tell_crop
 from guidance.images.masks import read_mask
 from guidance.images.parse import parse_canvas
-from guidance.models.pipelines import Shape
+from guidance.models.pipeline_config import Shape
 
 STRENGTH = 0.7  # of a run that starts from a picture, all of which may change
 

@@ -14,10 +14,10 @@ from torch import Tensor
 from guidance.conventions import check_count, derive_seed, make_generator
 from guidance.diffusion.edit import Edit
 from guidance.diffusion.guide import Guide, Prediction, guided
-from guidance.diffusion.memory import remember
 from guidance.diffusion.mix import cfg as mix_cfg
 from guidance.diffusion.mix import dynamic_threshold, rescale
-from guidance.diffusion.sampler import Sampler
+from guidance.diffusion.sampler_memory import remember
+from guidance.diffusion.sampling import Sampler
 from guidance.diffusion.wording import Wording
 from guidance.errors import DivergedError, InputError, counted
 from guidance.images.canvas import scale, tile

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from guidance.diffusion.mix import clamp_rms
-from guidance.diffusion.sampler import Level
+from guidance.diffusion.noise_levels import Level
 from guidance.diffusion.schedule_text import Steps
 from guidance.models.quantise import clamp_inward
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
+import tyro
+
 from guidance.command.cli import alias
 from guidance.conventions import MAX_SEED, check_range
 from guidance.diffusion.edit_options import EditOptions
 from guidance.diffusion.guide_options import GuideOptions
-from guidance.diffusion.sampler import check_sampler, timestep_count
+from guidance.diffusion.samplers import check_sampler, sampler_help, timestep_count
 from guidance.errors import InputError
-from guidance.models.diffusers_models import check_denoiser, denoiser_shape
-from guidance.models.pipelines import Shape
+from guidance.models.denoiser_config import check_denoiser, denoiser_shape
+from guidance.models.pipeline_config import Shape
 from guidance.prompts.grammar import Prompt as ParsedPrompt
 
 PIXELS = Shape((64, 64), 1)  # stands for a model that is known when it is loaded
@@ -36,8 +38,7 @@ class DiffusionOptions(GuideOptions, EditOptions):
 
     steps: Annotated[int, alias("-i", "--iterations")] = 25
     """Noise levels from pure noise to the picture."""
-    sampler: str = "ddim"
-    """ddim, ddpm, dpm++, dpm++sde, euler, euler-a, lms, heun, unipc, deis or pndm."""
+    sampler: Annotated[str, tyro.conf.arg(help=sampler_help())] = "ddim"
     eta: float = 0.0
     """Noise that ddim adds in each step: 0 none, 1 as much as ddpm."""
     karras: bool = False

@@ -11,7 +11,7 @@ from guidance.conventions import MAX_SEED, check_device, check_range
 from guidance.errors import FileError, InputError, unknown
 from guidance.evaluate.judge_names import check_judge
 from guidance.evaluate.probe_prompts import PROMPTS
-from guidance.models.diffusers_models import check_denoiser
+from guidance.models.denoiser_config import check_denoiser
 
 # kind → what it changes in the options of a run; the defaults have both
 KINDS: dict[str, dict[str, Any]] = {

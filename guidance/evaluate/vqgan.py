@@ -27,7 +27,7 @@ from guidance.evaluate.vqgan_options import VqganEvaluation
 from guidance.files.tables import table
 from guidance.images import to_pil, to_tensor
 from guidance.models.latents import Latents
-from guidance.models.load import load_latents
+from guidance.models.load_latents import load_latents
 
 SHOWN = 8  # pairs in the contact sheet of each data set
 WINDOW = 11  # pixels, of the structural similarity

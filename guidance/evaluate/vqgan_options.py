@@ -11,7 +11,7 @@ from guidance.conventions import check_device, check_range
 from guidance.data.shards import find
 from guidance.errors import FileError, InputError
 from guidance.evaluate.judge_names import check_judge
-from guidance.models.load import check_latents
+from guidance.models.latents_config import check_latents
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""Picture decoders and their latent spaces, as thin layers over diffusers' classes."""
+"""The networks behind generators, diffusion models and latent spaces, with no guidance in them.
 
-from guidance.models.latents import Latents as Latents
-from guidance.models.latents import wrap as wrap
+`names` and the modules that end in ``config`` say what a name stands for, without torch;
+`load_denoiser` and `load_latents` load it: a `Denoiser` or `Latents`, thin layers over diffusers.
+"""

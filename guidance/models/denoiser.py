@@ -16,10 +16,10 @@ from guidance.clip.model import check_precision
 from guidance.conventions import check_shape
 from guidance.errors import InputError, ModelError
 from guidance.models.conditions import Condition, TextReader
-from guidance.models.frozen import freeze_convolutions
+from guidance.models.denoiser_space import LatentSpace, Pixels
+from guidance.models.frozen_conv import freeze_convolutions
 from guidance.models.latents import PRECISIONS
 from guidance.models.offload import offload_weights
-from guidance.models.spaces import LatentSpace, Pixels
 
 _ADAPTING = {"UpBlock2D", "CrossAttnUpBlock2D"}
 TEXT_SCALE = 7.5  # of classifier-free guidance, as in Stable Diffusion's own pipeline
@@ -91,7 +91,7 @@ class Denoiser(nn.Module):
         """Return what the network predicts; variances that it has learned are dropped.
 
         Args:
-            x: ``[B, C, h, w]`` of unit variance, see `guidance.diffusion.sampler`.
+            x: ``[B, C, h, w]`` of unit variance, see `guidance.diffusion.sampling`.
             t: time step, or one a picture ``[B]``.
             condition: of one row or B; None is that of no text.
 

@@ -7,16 +7,15 @@ are continuous, and quantising is the identity.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from guidance.conventions import check_images, check_range, check_shape
 from guidance.errors import InputError, ModelError
-from guidance.models.frozen import freeze_convolutions
-from guidance.models.norm import fuse_norms
+from guidance.models.frozen_conv import freeze_convolutions
+from guidance.models.fused_norm import fuse_norms
+from guidance.models.latents_config import cell_side
 from guidance.models.quantise import clamp_inward, code_range, gumbel_codes, quantise
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -185,20 +184,6 @@ class Latents(nn.Module):
             # gradient
             spatial = network.config.norm_type == "spatial"
             return network.decoder(network.post_quant_conv(codes), codes if spatial else None)
-
-
-def cell_side(kind: str, config: Mapping[str, Any]) -> int:
-    """Return the pixels along a latent cell of an autoencoder of diffusers, from its config.
-
-    Args:
-        kind: its class; subclasses of `VQModel` count as that.
-        config: what it leaves out has diffusers' default.
-    """
-    if kind == "AutoencoderTiny":
-        # every block of the decoder but the last one doubles the picture
-        blocks = config.get("decoder_block_out_channels", (64,) * 4)
-        return config.get("upsampling_scaling_factor", 2) ** (len(blocks) - 1)
-    return 2 ** (len(config.get("block_out_channels", (64,))) - 1)
 
 
 def wrap(network: nn.Module, name: str) -> Latents:

@@ -17,12 +17,13 @@ from guidance.clip.model import ClipModel
 from guidance.clip.registry import load_clip
 from guidance.conventions import check_images, derive_seed, make_generator
 from guidance.models.conditions import Condition, TextReader
-from guidance.models.denoiser import Denoiser, LatentSpace
+from guidance.models.denoiser import Denoiser
+from guidance.models.denoiser_space import LatentSpace
 from guidance.models.latent_unet import LatentUNet, enlarge
 from guidance.models.latents import Latents
-from guidance.models.load import load_latents
+from guidance.models.load_latents import load_latents
 from guidance.models.noise_aware import NoiseAware
-from guidance.models.pipelines import shape
+from guidance.models.pipeline_config import shape
 from guidance.pretrained.packaged import packaged, pretrained
 
 BASE, UPSAMPLER, NOISE_AWARE = "mini-diffusion", "mini-upsampler", "mini-noise-aware"

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import torch
 from torch import nn
 
-from guidance.errors import ModelError
-
-
-def check_offload() -> None:
-    """Raise `ModelError` unless accelerate, which does the copying, is installed."""
-    if find_spec("accelerate") is None:
-        raise ModelError(
-            "offloading needs the package accelerate: pip install 'clip-guidance[pipelines]'"
-        )
+from guidance.models.packages import check_offload
 
 
 def offload_weights(network: nn.Module, device: torch.device) -> None:

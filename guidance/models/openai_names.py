@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from guidance.models.fit import Shape
 from guidance.models.openai_architecture import AdmArchitecture, Conventions
+from guidance.models.weights_fit import Shape
 
 _QKV = re.compile(r".*\.to_([qkv])\.(?:weight|bias)")
 

@@ -21,7 +21,6 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
 from guidance.errors import ModelError
-from guidance.models.fit import faults
 from guidance.models.openai_architecture import (
     HEAD_CHANNELS,
     AdmArchitecture,
@@ -30,6 +29,7 @@ from guidance.models.openai_architecture import (
     published,
 )
 from guidance.models.openai_names import openai_names, own_rows, wanted_shapes
+from guidance.models.weights_fit import faults
 from guidance.pretrained.foreign import read_state
 
 GROUPS, EPSILON = 32, 1e-5  # of every group norm

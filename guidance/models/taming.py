@@ -18,8 +18,8 @@ from diffusers.models.autoencoders.vq_model import VQEncoderOutput
 from torch import Tensor, nn
 
 from guidance.errors import ModelError
-from guidance.models.architecture import GROUPS, Architecture, infer, read_config
-from guidance.models.fit import faults
+from guidance.models.taming_architecture import GROUPS, Architecture, infer, read_config
+from guidance.models.weights_fit import faults
 from guidance.pretrained.foreign import read_state
 
 # parts of a training that a picture does not need

@@ -15,7 +15,6 @@ from torch import Tensor
 from guidance.errors import FileError, ModelError, line
 from guidance.pretrained.torchscript import is_archive, read_archive
 
-SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80\x02"  # as torch.save begins where it writes no zip
 

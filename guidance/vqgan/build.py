@@ -8,7 +8,7 @@ from torch import Tensor
 from guidance.conventions import derive_seed, make_generator
 from guidance.images.canvas import load_mask, load_picture
 from guidance.models.latents import Latents
-from guidance.models.load import load_latents
+from guidance.models.load_latents import load_latents
 from guidance.objective.prompted import Objective
 from guidance.objective.regularisers import Likeness, PaletteDistance, Saturation, Smoothness
 from guidance.vqgan.generator import Painting

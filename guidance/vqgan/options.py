@@ -12,7 +12,7 @@ from guidance.errors import InputError, unknown
 from guidance.images.fitting import Size, canvas_of, check_mask, check_multiple, shape_of, tell_crop
 from guidance.images.masks import read_mask
 from guidance.images.parse import Rgb, parse_canvas, parse_palette
-from guidance.models.load import check_latents, is_local, latents_factor
+from guidance.models.latents_config import check_latents, is_local, latents_factor
 from guidance.objective.cutout_options import CutoutOptions
 from guidance.prompts.grammar import Prompt as ParsedPrompt
 from guidance.vqgan.generator import check_optimizer

@@ -20,6 +20,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def models(folders: dict[str, Path]) -> dict[str, Denoiser]:
     """Return these, loaded."""
-    from guidance.models.diffusers_models import load_denoiser
+    from guidance.models.load_denoiser import load_denoiser
 
     return {kind: load_denoiser(str(path), device="cpu") for kind, path in folders.items()}

@@ -12,13 +12,13 @@ from diffusing import TARGET, finish, make, pictures
 
 from guidance.conventions import derive_seed, make_generator
 from guidance.diffusion import DiffusionOptions
-from guidance.diffusion.sampler import Sampler
+from guidance.diffusion.sampling import Sampler
 from guidance.diffusion.technique import DIFFUSION
 from guidance.diffusion.wording import Wording
 from guidance.errors import DivergedError, InputError
 from guidance.images import to_pil
 from guidance.images.canvas import tile
-from guidance.models.diffusers_models import load_denoiser
+from guidance.models.load_denoiser import load_denoiser
 from guidance.objective.regularisers import Likeness, Smoothness
 from guidance.prompts.grammar import parse_prompts
 from guidance.step.loop import fast_matmul, run

@@ -9,7 +9,7 @@ import tiny_diffusion
 import torch
 
 from guidance.diffusion.guide import Guide, guided, outside
-from guidance.diffusion.sampler import Sampler
+from guidance.diffusion.sampling import Sampler
 from guidance.diffusion.schedule_text import parse_steps
 
 STEP = 3  # of ten: much noise is left

@@ -8,7 +8,7 @@ from known_data import SCHEDULES
 from numpy.polynomial import Polynomial
 
 from guidance.diffusion.lms import ORDER, weights
-from guidance.diffusion.sampler import Sampler
+from guidance.diffusion.sampling import Sampler
 
 
 @pytest.mark.parametrize("count", range(1, ORDER + 1))

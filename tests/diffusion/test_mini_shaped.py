@@ -11,7 +11,7 @@ from guidance.clip import ClipModel
 from guidance.diffusion.wording import Wording
 from guidance.errors import InputError
 from guidance.images import to_pil
-from guidance.models.denoiser import LatentSpace
+from guidance.models.denoiser_space import LatentSpace
 from guidance.models.latent_unet import LatentUNet
 from guidance.models.latents import wrap
 from guidance.models.mini_diffusion import ClipReader, MiniDenoiser, Upsampler

@@ -8,7 +8,7 @@ import torch
 from known_data import SCHEDULES, Gaussian, seeded
 
 from guidance.diffusion.mix import cfg, clamp_rms, dynamic_threshold, rescale
-from guidance.diffusion.sampler import Sampler
+from guidance.diffusion.sampling import Sampler
 from guidance.errors import InputError
 
 

@@ -12,7 +12,7 @@ from guidance.diffusion import DiffusionOptions
 from guidance.diffusion.build import arrange, regularisers
 from guidance.diffusion.edit import Frame
 from guidance.errors import InputError
-from guidance.models.pipelines import Shape
+from guidance.models.pipeline_config import Shape
 
 
 def options(**values: object) -> DiffusionOptions:

@@ -8,7 +8,7 @@ from diffusing import TARGET, finish, make
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from guidance.diffusion.sampler import SAMPLERS
+from guidance.diffusion.samplers import SAMPLERS
 from guidance.errors import CheckpointError
 from guidance.objective.regularisers import Likeness
 from guidance.step import checkpoint

@@ -23,8 +23,9 @@ from guidance.diffusion.technique import DIFFUSION
 from guidance.errors import InputError
 from guidance.images import to_pil, to_tensor
 from guidance.models.denoiser import Denoiser
-from guidance.models.diffusers_models import denoiser_shape, load_denoiser
-from guidance.models.pipelines import Shape
+from guidance.models.denoiser_config import denoiser_shape
+from guidance.models.load_denoiser import load_denoiser
+from guidance.models.pipeline_config import Shape
 from guidance.objective.regularisers import Smoothness
 from guidance.step.loop import Step
 

@@ -11,7 +11,8 @@ from diffusers.models.attention_processor import SlicedAttnProcessor
 
 from guidance.errors import InputError, ModelError
 from guidance.models.conditions import Condition, PromptReader
-from guidance.models.denoiser import Denoiser, LatentSpace, Pixels, pad
+from guidance.models.denoiser import Denoiser, pad
+from guidance.models.denoiser_space import LatentSpace, Pixels
 from guidance.models.latents import wrap
 
 TEXTS = ["a fox at sunrise", "the red house"]

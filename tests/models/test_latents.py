@@ -9,7 +9,7 @@ from tiny_vqgan import NAMES, SPATIAL, build
 from torch import nn
 
 from guidance.errors import InputError, ModelError
-from guidance.models import Latents, wrap
+from guidance.models.latents import Latents, wrap
 
 
 def latents(kind: str = "vq", **config: object) -> Latents:

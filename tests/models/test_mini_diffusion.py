@@ -8,7 +8,7 @@ from torch import nn
 
 from guidance.errors import InputError
 from guidance.models.latent_unet import LatentUNet, enlarge
-from guidance.models.load import load_latents
+from guidance.models.load_latents import load_latents
 from guidance.models.mini_diffusion import ClipReader, Upsampler
 from guidance.models.noise_aware import NoiseAware
 

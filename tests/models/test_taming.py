@@ -22,8 +22,8 @@ from safetensors.torch import save_file
 from taming_files import F8, F16, NARROW, config_file, narrow, saved
 
 from guidance.errors import ModelError
-from guidance.models.architecture import infer, read_config
 from guidance.models.taming import GumbelVQModel, build, load_taming, select, taming_names
+from guidance.models.taming_architecture import infer, read_config
 
 F16_1024 = """
 encoder.conv_in                                   128x3x3x3

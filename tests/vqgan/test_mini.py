@@ -7,7 +7,7 @@ import torch
 
 import guidance
 from guidance.conventions import make_generator
-from guidance.models.load import load_latents
+from guidance.models.load_latents import load_latents
 from guidance.objective.regularisers import Likeness
 from guidance.step.loop import run
 from guidance.vqgan.generator import Painting

@@ -7,7 +7,7 @@ import tiny_vqgan
 import torch
 
 from guidance.errors import InputError
-from guidance.models import wrap
+from guidance.models.latents import wrap
 from guidance.objective.regularisers import Likeness
 from guidance.step import checkpoint
 from guidance.step.loop import run

@@ -21,7 +21,7 @@ from guidance.errors import FileError, InputError, counted
 from guidance.files.writing import atomic
 from guidance.models.latent_unet import enlarge
 from guidance.models.latents import Latents
-from guidance.models.load import load_latents
+from guidance.models.load_latents import load_latents
 from guidance.train.latents.options import LatentsOptions
 from guidance.train.loop.chunks import Chunks
 from guidance.train.samples import factor

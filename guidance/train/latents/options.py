@@ -38,7 +38,7 @@ class LatentsOptions:
         """Raise `InputError` for what is not allowed; load nothing."""
         check_range("side", self.side, 16, 1024)
         check_range("threads", self.threads, 1, 1024)
-        from guidance.models.load import check_latents  # takes torch along
+        from guidance.models.load_latents import check_latents  # takes torch along
 
         check_latents(self.vqgan)
         check_device(self.device)

@@ -13,7 +13,7 @@ from guidance.command.cli import main
 from guidance.data.shards import Sample, ShardWriter, encode
 from guidance.errors import FileError, InputError
 from guidance.models.latent_unet import LatentUNet
-from guidance.models.load import load_latents
+from guidance.models.load_latents import load_latents
 from guidance.models.noise_aware import NoiseAware
 from guidance.train.diffusion.latent_data import LatentData
 from guidance.train.diffusion.options import DiffusionTraining

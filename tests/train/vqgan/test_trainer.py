@@ -202,7 +202,7 @@ def test_init_takes_the_weights_of_another_run(place, tmp_path, capsys):
 
 
 def test_the_folder_is_a_vqgan(place, tmp_path, capsys):
-    from guidance.models.load import load_latents
+    from guidance.models.load_latents import load_latents
 
     train(options(place, tmp_path / "run"))
     said = capsys.readouterr().out

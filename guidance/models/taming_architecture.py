@@ -11,12 +11,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from torch import Tensor
 
 from guidance.errors import FileError, InputError, ModelError, line
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 GROUPS = 32  # of every group norm
 _LEVEL = re.compile(r"(encoder\.down|decoder\.up)\.([0-9]+)\.(?:block|attn)\.")

@@ -8,8 +8,9 @@ import pytest
 import torch
 from known_data import SCHEDULES, Gaussian, run, seeded
 
-from guidance.diffusion.plan import MAX_NOISE, make_plan
-from guidance.diffusion.sampler import SAMPLERS, Sampler, timestep_count
+from guidance.diffusion.noise_levels import MAX_NOISE, make_plan
+from guidance.diffusion.samplers import SAMPLERS, timestep_count
+from guidance.diffusion.sampling import Sampler
 from guidance.errors import InputError, ModelError
 
 LINEAR = SCHEDULES["linear"]

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from guidance.models.components import TOKENIZER_FILES, weights_of
 from guidance.models.folder import Fetch
-from guidance.models.pipelines import CONFIG, INDEX, Part, Plan, read_plan
+from guidance.models.pipeline_config import CONFIG, INDEX, Part, Plan, read_plan
+from guidance.models.pipeline_parts import TOKENIZER_FILES, weights_of
 
 
 def download(name: str, *, half: bool, check: Callable[[Plan], None]) -> Path:

@@ -8,8 +8,9 @@ import torch
 from known_data import SCHEDULES, Gaussian, TwoModes, run, seeded
 from safetensors.torch import load, save
 
-from guidance.diffusion.plan import quiet
-from guidance.diffusion.sampler import SAMPLERS, Level, Sampler, timestep_count
+from guidance.diffusion.noise_levels import Level, quiet
+from guidance.diffusion.samplers import SAMPLERS, timestep_count
+from guidance.diffusion.sampling import Sampler
 from guidance.errors import InputError
 
 LINEAR = SCHEDULES["linear"]

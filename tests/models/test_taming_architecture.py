@@ -4,7 +4,7 @@ import pytest
 from taming_files import config_file
 
 from guidance.errors import FileError, InputError
-from guidance.models.architecture import read_config
+from guidance.models.taming_architecture import read_config
 
 
 @pytest.mark.parametrize(

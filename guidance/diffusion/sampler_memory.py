@@ -7,10 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from guidance.diffusion.sampler import Sampler
+from guidance.diffusion.sampling import Sampler
 from guidance.errors import InputError, line
-
-DEPTH = 5  # steps after which no sampler knows what came before
 
 
 def remember(sampler: Sampler, state: Mapping[str, Tensor], x: Tensor, done: int) -> None:
@@ -30,8 +28,9 @@ def remember(sampler: Sampler, state: Mapping[str, Tensor], x: Tensor, done: int
         raise InputError(f"{done} of {len(sampler)} steps are done")
     sampler.load_state(state)
     generators = [torch.Generator(x.device) for _ in x] if sampler.stochastic else None
+    last = min(done + sampler.order + 1, len(sampler))  # then it knows no more of what came before
     try:
-        for i in range(done, min(done + DEPTH, len(sampler))):
+        for i in range(done, last):
             sampler.step(
                 torch.zeros_like(x), i, torch.zeros_like(x), torch.zeros_like(x), generators
             )

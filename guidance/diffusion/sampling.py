@@ -17,12 +17,8 @@ import torch
 from torch import Tensor
 
 from guidance.conventions import check_count
-from guidance.diffusion.plan import Level as Level
-from guidance.diffusion.plan import make_plan, quiet
-from guidance.diffusion.solvers import ALIASES as ALIASES
-from guidance.diffusion.solvers import SAMPLERS as SAMPLERS
-from guidance.diffusion.solvers import check_sampler as check_sampler
-from guidance.diffusion.solvers import timestep_count as timestep_count
+from guidance.diffusion.noise_levels import Level, make_plan, quiet
+from guidance.diffusion.samplers import check_sampler
 from guidance.errors import InputError
 
 # what the schedulers remember from one step to the next
@@ -38,7 +34,7 @@ class Sampler:
     Tensors are ``[B, C, H, W]`` and may be on any device.
 
     Args:
-        name: one of `SAMPLERS` or `ALIASES`.
+        name: of a record in `guidance.diffusion.samplers`, or one of its aliases.
         config: of the diffusers scheduler that the network was trained with (betas, prediction
             type, ...). Clipping and thresholding in it are ignored: they are the caller's.
         steps: noise levels from pure noise to the picture; see `timestep_count`.
@@ -79,6 +75,11 @@ class Sampler:
     def __len__(self) -> int:
         """Return the steps of the run, each of which evaluates the network once."""
         return len(self._timesteps)
+
+    @property
+    def order(self) -> int:
+        """The order of the method, which is more than the predictions it remembers."""
+        return self._solver.order
 
     @property
     def stochastic(self) -> bool:
@@ -165,8 +166,8 @@ class Sampler:
         if i == 0:
             self._restore(self._fresh)  # what there is, is of another run
         self._before = (i, self._history())
-        if self.name == "deis" and i == len(self) - 1:
-            return x0  # diffusers would leave the noise of the first timestep
+        if self._solver.noisy_end and i == len(self) - 1:
+            return x0
         if hasattr(self._scheduler, "_step_index"):
             # set rather than counted, so that a run may begin late and a step be repeated
             self._scheduler._step_index = self._plan.begin + i

@@ -17,7 +17,7 @@ from torch import nn
 
 from guidance.errors import ModelError, counted, line
 from guidance.models.folder import Fetch
-from guidance.models.pipelines import CONFIG, ENCODERS, Part, Plan
+from guidance.models.pipeline_config import CONFIG, ENCODERS, Part
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -27,16 +27,9 @@ TOKENIZER_FILES = (
     "merges.txt",
     "vocab.txt",
 )
-PIPELINES_HINT = "pip install 'clip-guidance[pipelines]'"
 # names of weights: of safetensors and of pickles
 _STEMS = ("diffusion_pytorch_model", "diffusion_pytorch_model")
 _TEXT_STEMS = ("model", "pytorch_model")  # as transformers saves them
-
-
-def check_libraries(plan: Plan) -> None:
-    """Raise `ModelError` unless transformers, which reads texts, is there if `plan` needs it."""
-    if plan.texts and find_spec("transformers") is None:
-        raise ModelError(f"{plan.name} reads texts with the package transformers: {PIPELINES_HINT}")
 
 
 def weights_of(fetch: Fetch, part: Part, half: bool = False) -> tuple[str, str | None, bool] | None:

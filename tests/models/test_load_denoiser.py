@@ -15,7 +15,8 @@ from reference.slow_adm import Layout, entries, predict, random_state
 from safetensors.torch import load_file, save_file
 
 from guidance.errors import FileError, InputError, ModelError
-from guidance.models.diffusers_models import check_denoiser, load_denoiser
+from guidance.models.denoiser_config import check_denoiser
+from guidance.models.load_denoiser import load_denoiser
 
 ADM = Layout(32, (1, 1, 1, 1, 1, 4), (5,), 1)
 UNET = "unet/diffusion_pytorch_model"

@@ -7,7 +7,7 @@ import tiny_vqgan
 import torch
 from torch import nn
 
-from guidance.models.frozen import FrozenConv2d, freeze_convolutions
+from guidance.models.frozen_conv import FrozenConv2d, freeze_convolutions
 
 KINDS = [
     {"kernel_size": 3, "padding": 1},

@@ -8,12 +8,11 @@
 ``owner/name``                a diffusers pipeline from the hub or its cache
 ============================  ===================================================================
 
-What a pipeline may be is said in `guidance.models.pipelines`.
+What a pipeline may be is said in `guidance.models.pipeline_config`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,106 +21,23 @@ import torch
 from torch import nn
 
 from guidance.clip.model import check_precision
-from guidance.errors import (
-    FileError,
-    GuidanceError,
-    InputError,
-    ModelError,
-    nearest,
-    unknown,
-)
-from guidance.models.components import (
-    check_libraries,
-    load_network,
-    load_tokenizer,
-)
+from guidance.errors import ModelError
 from guidance.models.conditions import Condition, PromptReader
-from guidance.models.denoiser import TEXT_SCALE, Denoiser, LatentSpace, Pixels
-from guidance.models.folder import in_folder, read_json
+from guidance.models.denoiser import TEXT_SCALE, Denoiser
+from guidance.models.denoiser_config import AUTO, DENOISERS, check_denoiser, check_plan
+from guidance.models.denoiser_space import LatentSpace, Pixels
+from guidance.models.folder import in_folder
 from guidance.models.latents import PRECISIONS, wrap
-from guidance.models.load import OFFLINE_HINT as VQGAN_HINT
-from guidance.models.load import check_latents, latents_factor, load_latents
-from guidance.models.offload import check_offload
-from guidance.models.pipelines import Part, Plan, Shape, read_plan, shape
-from guidance.models.repository import download
-from guidance.pretrained.foreign import SUFFIXES, read_state
-from guidance.pretrained.hub import reached
-from guidance.pretrained.packaged import packaged
+from guidance.models.latents_config import LATENTS
+from guidance.models.load_latents import load_latents
+from guidance.models.pipeline_config import Part, Plan, Shape, read_plan, shape
+from guidance.models.pipeline_download import download
+from guidance.models.pipeline_parts import load_network, load_tokenizer
+from guidance.pretrained.foreign import read_state
 
-MINI, AUTO = "mini", "auto"
 LARGE_TEXT_SCALE = 5.0  # as in Stable Diffusion XL's own pipeline
-# for suggestions; any other repository may be named as well
-KNOWN = (
-    MINI,
-    "256x256_diffusion_uncond.pt",
-    "512x512_diffusion_uncond_finetune_008100.pt",
-    "CompVis/ldm-celebahq-256",
-    "CompVis/ldm-text2im-large-256",
-    "google/ddpm-bedroom-256",
-    "google/ddpm-cat-256",
-    "google/ddpm-celebahq-256",
-    "google/ddpm-church-256",
-    "google/ddpm-cifar10-32",
-    "segmind/tiny-sd",
-    "stabilityai/sd-turbo",
-    "stabilityai/sdxl-turbo",
-    "stabilityai/stable-diffusion-2-1-base",
-    "stabilityai/stable-diffusion-xl-base-1.0",
-    "stable-diffusion-v1-5/stable-diffusion-v1-5",
-)
-OFFLINE_HINT = "use --model mini, which ships with the package, or a local file or folder"
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 # names of entries in Stable Diffusion's own files
 _SINGLE, _SINGLE_XL = "model.diffusion_model.", "conditioner.embedders."
-
-
-def check_denoiser(name: str, *, decoder: str = AUTO, offload: bool = False) -> None:
-    """Check the name of a diffusion model and its options; no weights are read or downloaded.
-
-    Raises:
-        InputError: an unknown name, or a decoder for a model without latents.
-        FileError: a file or folder does not exist, or its configs are damaged.
-        ModelError: the model is not supported, or a package that it needs is not installed.
-    """
-    path = Path(name)
-    if not name:
-        raise InputError("the name of the diffusion model must not be empty; the default is mini")
-    _check_decoder(decoder)
-    if offload:
-        check_offload()
-    if name == MINI:
-        if decoder != AUTO:
-            raise InputError(f"the decoder of mini is its own but got {decoder!r}")
-        if offload:
-            raise InputError("mini is small and cannot be offloaded")
-    elif path.is_dir():
-        _check_plan(read_plan(in_folder(path), name), decoder)
-    elif path.suffix.lower() in SUFFIXES:
-        if not path.is_file():
-            beside = [p.name for p in path.parent.glob("*") if p.suffix in SUFFIXES]
-            raise FileError(f"the checkpoint {path} does not exist{nearest(path.name, beside)}")
-        _check_no_decoder(name, decoder)
-    elif path.is_file():
-        raise InputError(
-            f"a diffusion model's file must be one of {', '.join(SUFFIXES)} but is {name!r}"
-        )
-    elif path.is_absolute() or name.startswith((".", "~")) or name.endswith(("/", "\\")):
-        raise FileError(f"the diffusion model's folder {name!r} does not exist")
-    elif not _REPOSITORY.fullmatch(name):
-        raise InputError(unknown("diffusion model", name, KNOWN))
-
-
-def denoiser_shape(name: str) -> Shape | None:
-    """Return size and cells of the pictures of a checked model, as its configs say.
-
-    None if they cannot be told before the model is loaded: those of a file, which works on single
-    pixels, and of a repository.
-    """
-    if name == MINI:
-        with packaged("models/configs/mini-diffusion.json") as file:
-            return shape(read_json(file)["unet"], latents_factor(MINI), latent=True)
-    path = Path(name)
-    return read_plan(in_folder(path), name).shape if path.is_dir() else None
 
 
 def load_denoiser(
@@ -153,39 +69,20 @@ def load_denoiser(
     """
     check_precision(precision, torch.device(device))
     check_denoiser(name, decoder=decoder, offload=offload)
-    if name == MINI:
+    place = DENOISERS.place(name)
+    if place == "mini":
         from guidance.models.mini_diffusion import load_mini
 
         denoiser: Denoiser = load_mini(device, precision)
         return denoiser.place(device, precision, attention_slicing=attention_slicing)
-    path, draft = Path(name), _draft(decoder)
-    if path.is_dir():
-        denoiser = _local(path, name, precision, draft)
-    elif path.suffix.lower() in SUFFIXES:
-        denoiser = _file(path)
+    draft = _draft(decoder)
+    if place == "folder":
+        denoiser = _local(Path(name), name, precision, draft)
+    elif place == "file":
+        denoiser = _file(Path(name))
     else:
         denoiser = _hub(name, precision, decoder, draft, accept)
     return denoiser.place(device, precision, offload=offload, attention_slicing=attention_slicing)
-
-
-def _check_decoder(decoder: str) -> None:
-    if decoder == AUTO:
-        return
-    try:
-        check_latents(decoder)
-    except GuidanceError as error:
-        raise type(error)(f"the decoder must be auto or an autoencoder: {error}") from error
-
-
-def _check_plan(plan: Plan, decoder: str) -> None:
-    check_libraries(plan)
-    if plan.decoder is None:
-        _check_no_decoder(plan.name, decoder)
-
-
-def _check_no_decoder(name: str, decoder: str) -> None:
-    if decoder != AUTO:
-        raise InputError(f"{name} works on pixels and needs no decoder but got {decoder!r}")
 
 
 def _draft(decoder: str) -> LatentSpace | None:
@@ -194,7 +91,7 @@ def _draft(decoder: str) -> LatentSpace | None:
     try:
         return LatentSpace.of(load_latents(decoder, device="cpu"))
     except ModelError as error:  # its hint is meant for another command
-        raise ModelError(f"the decoder: {str(error).removesuffix(f'; {VQGAN_HINT}')}") from error
+        raise ModelError(f"the decoder: {str(error).removesuffix(f'; {LATENTS.hint}')}") from error
 
 
 def _local(folder: Path, name: str, precision: str, draft: LatentSpace | None) -> Denoiser:
@@ -286,10 +183,9 @@ def _hub(
     accept: Callable[[Shape], None],
 ) -> Denoiser:
     def check(plan: Plan) -> None:
-        _check_plan(plan, decoder)
+        check_plan(plan, decoder)
         accept(plan.shape)
 
-    repositories = [k for k in KNOWN if _REPOSITORY.fullmatch(k)]
-    with reached("the diffusion model", name, repositories, OFFLINE_HINT):
+    with DENOISERS.reached(name):
         folder = download(name, half=precision != "fp32", check=check)
     return _local(folder, name, precision, draft)

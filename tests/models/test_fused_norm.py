@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from guidance.models.norm import NormSiLU, fuse_norms, norm_silu
+from guidance.models.fused_norm import NormSiLU, fuse_norms, norm_silu
 
 SHAPES = [(1, 8, 5, 7, 4), (2, 12, 3, 4, 3), (3, 4, 1, 1, 2), (1, 6, 4, 4, 6), (1, 6, 4, 4, 1)]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from guidance.errors import ModelError
 from guidance.models.folder import Fetch, read_json
-from guidance.models.latents import cell_side
+from guidance.models.latents_config import cell_side
 
 CONFIG, INDEX, SCHEDULER = "config.json", "model_index.json", "scheduler_config.json"
 UNETS = ("UNet2DModel", "UNet2DConditionModel")

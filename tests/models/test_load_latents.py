@@ -10,7 +10,8 @@ from reference.taming_decoder import decode, entries, nearest_codes, random_stat
 from safetensors.torch import load_file, save_file
 
 from guidance.errors import FileError, InputError, ModelError
-from guidance.models.load import WEIGHTS, check_latents, latents_factor, load_latents
+from guidance.models.latents_config import check_latents, latents_factor
+from guidance.models.load_latents import WEIGHTS, load_latents
 
 TAMING = {"ch": 32, "ch_mult": (1, 2), "attended": (1,), "n_embed": 16, "z_channels": 8}
 TAMING_YAML = """

@@ -1,7 +1,7 @@
 """Sampler, configuration and number of steps → scheduler of diffusers with its noise levels.
 
 diffusers' classes differ in defaults, in what they accept and in where a run may begin. This
-module evens that out, so that `guidance.diffusion.sampler` can treat them alike:
+module evens that out, so that `guidance.diffusion.sampling` can treat them alike:
 
 - the betas are computed once and handed over, since each class has its own defaults for them;
 - a spacing of timesteps that repeats or leaves the range, or misses the noisy part of the
@@ -15,6 +15,7 @@ module evens that out, so that `guidance.diffusion.sampler` can treat them alike
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import math
 import warnings
@@ -25,14 +26,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import Tensor
 
 from guidance.conventions import check_count
-from guidance.diffusion.solvers import PREDICTIONS, SAMPLERS, Solver, timestep_count
+from guidance.diffusion.samplers import PREDICTIONS, SAMPLERS, Solver
 from guidance.errors import InputError, ModelError, line
 
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin
 
 COVERAGE = 0.85  # a run from pure noise begins above this part of the timesteps
-FALLBACKS = ("trailing", "linspace")  # spacings
 MAX_NOISE = 164.0  # sigma / alpha; exp(5.1)
 TINY = 2.0**-24  # signal power that stands for none, as in diffusers
 
@@ -88,16 +88,15 @@ def make_plan(
     facts = Facts(config)
     check_count("steps", steps, 1, facts.count)
     check_count("skip", skip, 0, steps - 1)
-    solver, scheduler = SAMPLERS[name], _scheduler(name, facts, steps, karras)
+    solver = SAMPLERS[name]
+    scheduler = _scheduler(solver, facts, steps, karras)
     if hasattr(scheduler, "sigmas"):
-        begin = 2 * skip if name == "heun" else skip  # it visits each level but the first twice
+        begin = solver.evaluations(skip + 1) - 1  # a run begins where a level is seen last
         timesteps, sigmas = scheduler.timesteps[begin:], scheduler.sigmas.double()[begin:-1]
         levels = [Level(1 / math.hypot(1, s), s / math.hypot(1, s)) for s in sigmas.tolist()]
         return Plan(solver, scheduler, timesteps, list(timesteps), [*levels, CLEAN], begin)
     distinct = scheduler.timesteps.unique_consecutive()
-    left = list(range(skip, steps))
-    if name == "pndm":  # it visits the second level twice, wherever it begins
-        left = left[:2] + left[1:]
+    left = solver.visits(range(skip, steps))
     timesteps = distinct[left]
     powers = scheduler.alphas_cumprod.double()[timesteps].tolist()
     levels = [Level(math.sqrt(p), math.sqrt(1 - p)) for p in powers]
@@ -145,32 +144,33 @@ class Facts:
             raise ModelError("a network that predicts noise cannot begin without any signal")
 
 
-def _scheduler(name: str, facts: Facts, steps: int, karras: bool) -> SchedulerMixin:
-    """Return a scheduler of the class of `name`, set to `steps` sound timesteps."""
-    if facts.zero and not _accepts(name, "rescale_betas_zero_snr"):
-        able = ", ".join(n for n in SAMPLERS if _accepts(n, "rescale_betas_zero_snr"))
+def _scheduler(solver: Solver, facts: Facts, steps: int, karras: bool) -> SchedulerMixin:
+    """Return a scheduler of the sampler's class, set to `steps` sound timesteps."""
+    name = solver.name
+    if facts.zero and not _accepts(solver, "rescale_betas_zero_snr"):
+        able = ", ".join(n for n, s in SAMPLERS.items() if _accepts(s, "rescale_betas_zero_snr"))
         raise InputError(
             f"sampler {name} cannot run this model, whose noise schedule ends without any signal "
             f"(it needs one of: {able})"
         )
-    betas = facts.betas if facts.zero or not SAMPLERS[name].capped else _capped(facts.betas)
-    options = _options(name, facts, karras) | {
+    betas = facts.betas if facts.zero or not solver.capped else _capped(facts.betas)
+    options = _options(solver, facts, karras) | {
         "num_train_timesteps": len(betas),
         "trained_betas": betas.tolist(),
     }
-    options = {k: v for k, v in options.items() if _accepts(name, k)}
+    options = {k: v for k, v in options.items() if _accepts(solver, k)}
     spacing = options.pop("timestep_spacing", None)
     spacings = [{} if spacing is None else {"timestep_spacing": spacing}]
-    for override in (*spacings, *({"timestep_spacing": s} for s in FALLBACKS)):
+    for override in (*spacings, *({"timestep_spacing": s} for s in solver.spacings)):
         try:
             with quiet():
-                scheduler = scheduler_class(name)(**{**options, **override})
+                scheduler = scheduler_class(solver)(**{**options, **override})
                 if facts.zero:
                     scheduler.alphas_cumprod = scheduler.alphas_cumprod.clamp(min=TINY)
                 scheduler.set_timesteps(steps)
         except (NotImplementedError, TypeError, ValueError) as error:
             raise ModelError(f"sampler {name} cannot run this model: {line(error)}") from error
-        if _sound(scheduler, steps, timestep_count(name, steps)):
+        if _sound(scheduler, steps, solver.evaluations(steps)):
             return scheduler
     raise InputError(
         f"sampler {name} cannot make {steps} steps of {len(betas)} timesteps; ask for fewer"
@@ -187,9 +187,8 @@ def _capped(betas: Tensor) -> Tensor:
     return betas[(1 - signal) / signal <= MAX_NOISE**2]
 
 
-def _options(name: str, facts: Facts, karras: bool) -> dict[str, Any]:
-    """Return the options of the scheduler of `name`; classes do not accept all of them."""
-    solver = SAMPLERS[name]
+def _options(solver: Solver, facts: Facts, karras: bool) -> dict[str, Any]:
+    """Return the options of the sampler's scheduler; classes do not accept all of them."""
     large = str(facts.given.get("variance_type")).startswith("fixed_large")
     variance = "fixed_large" if large else "fixed_small"
     return {
@@ -206,7 +205,7 @@ def _options(name: str, facts: Facts, karras: bool) -> dict[str, Any]:
         "use_lu_lambdas": False,
         "interpolation_type": "linear",
         # networks predict no variance here, and DDPM misreads its own name for a logarithm
-        "variance_type": variance if name == "ddpm" else None,
+        "variance_type": variance if solver.variance else None,
         **solver.options,
     }
 
@@ -219,19 +218,13 @@ def quiet() -> Generator[None]:
         yield
 
 
-def scheduler_class(name: str) -> type[SchedulerMixin]:
-    """Return the class of diffusers, or our own, that runs the sampler `name`."""
-    if name == "lms":
-        from guidance.diffusion.lms import LinearMultistepScheduler
-
-        return LinearMultistepScheduler
-    import diffusers
-
-    return getattr(diffusers, SAMPLERS[name].scheduler)
+def scheduler_class(solver: Solver) -> type[SchedulerMixin]:
+    """Return the class that runs a sampler."""
+    return getattr(importlib.import_module(solver.module), solver.scheduler)
 
 
-def _accepts(name: str, option: str) -> bool:
-    return option in inspect.signature(scheduler_class(name).__init__).parameters
+def _accepts(solver: Solver, option: str) -> bool:
+    return option in inspect.signature(scheduler_class(solver).__init__).parameters
 
 
 def _sound(scheduler: SchedulerMixin, steps: int, count: int) -> bool:

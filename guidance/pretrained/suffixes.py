@@ -1,0 +1,3 @@
+"""Endings of files with weights."""
+
+SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
