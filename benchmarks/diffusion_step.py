@@ -25,11 +25,13 @@ from benchmarks.peers import UsualDiffusion, UsualStep
 from guidance.clip.model import ClipModel
 from guidance.clip.preprocess import Preprocess
 from guidance.clip.scorer import ClipScorer
+from guidance.diffusion.classifier_free import ClassifierFree
+from guidance.diffusion.conditioning import Conditioning
 from guidance.diffusion.generator import Denoising
 from guidance.diffusion.guide import Guide
+from guidance.diffusion.pictures import Pictures
 from guidance.diffusion.sampling import Sampler
 from guidance.diffusion.schedule_text import parse_steps
-from guidance.diffusion.wording import Wording
 from guidance.models.conditions import Condition, TextReader
 from guidance.models.denoiser import Denoiser
 from guidance.models.denoiser_space import LatentSpace
@@ -190,11 +192,10 @@ def make_ours(
     pictures = Denoising(
         denoiser,
         Sampler("ddim", SCHEDULE, STEPS),
-        (size, size),
-        (0,),
+        Pictures((size, size), (0,)),
         guide=Guide(scale, every=side.every, direct=side.direct),
-        wording=Wording(denoiser, prompts),
-        cfg=side.cfg,
+        conditioning=Conditioning(denoiser, prompts),
+        cfg=ClassifierFree(side.cfg),
     )
     # the community loop's crops are never smaller than what CLIP reads
     least = min(1.0, clip.image_size / size)

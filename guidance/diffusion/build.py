@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from guidance.command.technique import Arrangement
-from guidance.diffusion.edit import Edit
+from guidance.diffusion.classifier_free import ClassifierFree
+from guidance.diffusion.conditioning import Conditioning
+from guidance.diffusion.edit import Edit, Start, load_edit
 from guidance.diffusion.generator import Denoising
 from guidance.diffusion.options import DiffusionOptions
+from guidance.diffusion.pictures import Pictures
 from guidance.diffusion.sampling import Sampler
-from guidance.diffusion.wording import Wording
 from guidance.models.denoiser import Denoiser
 from guidance.models.load_denoiser import load_denoiser
 from guidance.models.pipeline_config import Shape
@@ -62,24 +64,19 @@ def start(options: DiffusionOptions, denoiser: Denoiser) -> Denoising:
             return None
         sides = (factor * size[0], factor * size[1])
         # half a cell: the ramp is narrower than what one cell paints
-        return source.load(sides, factor=factor, feather=factor * denoiser.factor // 2)
+        return load_edit(source, sides, factor=factor, feather=factor * denoiser.factor // 2)
 
     made = Denoising(
         denoiser,
         sampler,
-        size,
-        options.seeds(),
+        Pictures(size, options.seeds(), options.batch),
         guide=options.guide(),
-        wording=Wording(denoiser, options.told()),
-        cfg=options.cfg,
-        cfg_rescale=options.cfg_rescale,
-        threshold=options.threshold,
-        edit=load(1),
-        pure=options.share() == 1,
-        enlarge=load if options.upsample == "auto" else None,
+        conditioning=Conditioning(denoiser, options.told()),
+        cfg=ClassifierFree(
+            options.cfg, options.cfg_rescale, options.threshold, joint=not options.offload
+        ),
+        start=Start(load(1), options.share() == 1, load if options.upsample == "auto" else None),
         recurrence=options.recurrence,
-        batch=options.batch,
-        joint=not options.offload,
     )
     made.notes = options.notes(frame)
     return made

@@ -9,7 +9,7 @@ from typing import Annotated
 from guidance.command.cli import alias
 from guidance.command.options import GuidedOptions, check_files
 from guidance.conventions import check_range, check_size
-from guidance.diffusion.edit import Frame, Margins, Source, parse_margins
+from guidance.diffusion.frame import Frame, Margins, Source, parse_margins
 from guidance.errors import InputError
 from guidance.images.fitting import check_mask, check_multiple, fit_size, shape_of, tell_crop
 from guidance.images.masks import read_mask

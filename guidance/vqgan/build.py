@@ -11,7 +11,9 @@ from guidance.models.latents import Latents
 from guidance.models.load_latents import load_latents
 from guidance.objective.prompted import Objective
 from guidance.objective.regularisers import Likeness, PaletteDistance, Saturation, Smoothness
-from guidance.vqgan.generator import Painting
+from guidance.vqgan.camera import Camera
+from guidance.vqgan.film import Film, LikeFilm, Reader
+from guidance.vqgan.generator import Draw, Painting, Still
 from guidance.vqgan.noise import noise_image
 from guidance.vqgan.options import VqganOptions
 
@@ -23,25 +25,20 @@ def build(options: VqganOptions, device: torch.device) -> Painting:
         options.vqgan, options.vqgan_config, device=device, precision=options.precision
     )
     size = options.canvas()
-    mask = original = None
+    still = None
     if options.mask is not None:
-        original = load_picture(options.init, size)
         # half a cell: the ramp is narrower than what one code paints
         mask = load_mask(options.mask, size, feather=latents.factor // 2)
+        still = Still(mask, load_picture(options.init, size))
     painting = Painting(
         latents,
         _start(options, latents),
         size,
-        lr=options.lr,
-        levels=options.levels,
-        lr_end=options.lr_end,
-        optimizer=options.optimizer,
+        descent=options.descent(),
         ema=options.ema,
-        mask=mask,
-        original=original,
-        temperature=options.gumbel,
-        seed=options.seed,
-        camera=options.camera(size),
+        still=still,
+        draw=Draw(options.gumbel, options.seed),
+        camera=_camera(options, size),
     )
     painting.notes = options.notes()
     return painting
@@ -55,9 +52,9 @@ def regularisers(options: VqganOptions, device: torch.device) -> Objective | Non
         mask = None if options.mask is None else load_mask(options.mask, size).to(device)
         target = load_picture(options.init, size).to(device)
         parts.append(options.init_weight * Likeness(target, mask))
-    film = options.like_film(size)
-    if film is not None:
-        parts.append(film)
+    if options.video_in is not None and options.frame_weight:
+        frames = Reader(options.film(), size)
+        parts.append(options.frame_weight * LikeFilm(frames, options.frame_steps))
     if options.smoothness:
         parts.append(options.smoothness * Smoothness())
     if options.saturation:
@@ -78,3 +75,10 @@ def _start(options: VqganOptions, latents: Latents) -> Tensor:
     if kind != "none":
         return latents.encode(noise_image(kind, height, width, generator))
     return latents.random(height // latents.factor, width // latents.factor, generator)
+
+
+def _camera(options: VqganOptions, size: tuple[int, int]) -> Camera | None:
+    """Return the camera of a painting of `size` (height, width), None without one."""
+    if options.video_in is not None:
+        return Film(Reader(options.film(), size), options.frame_steps, options.frame_blend)
+    return options.zooming(max(size)) if options.zoom else None

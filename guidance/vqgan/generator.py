@@ -6,40 +6,57 @@ Image Generation and Editing with Natural Language Guidance", arXiv:2204.08583, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from guidance.conventions import check_range, check_shape, derive_seed, make_generator
-from guidance.errors import InputError, unknown
+from guidance.errors import InputError
 from guidance.images.canvas import scale
 from guidance.images.fitting import check_multiple
 from guidance.models.latents import Latents
 from guidance.models.quantise import clamp_channels
 from guidance.step.generator import Generator
-
-OPTIMIZERS = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "adagrad": torch.optim.Adagrad,
-    "adamax": torch.optim.Adamax,
-    "nadam": torch.optim.NAdam,
-    "radam": torch.optim.RAdam,
-    "rmsprop": torch.optim.RMSprop,
-    "sgd": torch.optim.SGD,
-}
-TAIL = 1 / 3  # share of a run over which the learning rate falls
+from guidance.vqgan.camera import Camera
+from guidance.vqgan.descent import OPTIMIZERS, Descent, check_optimizer
 
 
-class Camera:
-    """Moves what is painted between steps, e.g. zooms into it; this one stands still."""
+@dataclass(frozen=True)
+class Still:
+    """What is not painted.
 
-    def before(self, painting: Painting, index: int) -> None:
-        """Change `painting` before step `index`; depends on both only, so that resume is exact."""
+    Attributes:
+        mask: ``[1, 1, H, W]`` in [0, 1], 1 where to paint; elsewhere `original` stays, bit for bit.
+        original: ``[1, 3, H, W]`` in [0, 1].
+    """
 
-    def view(self, image: Tensor) -> Tensor:
-        """Return how the picture ``[1, 3, H, W]`` is seen after the current step."""
-        return image
+    mask: Tensor
+    original: Tensor
+
+    def check(self, size: tuple[int, int]) -> None:
+        """Raise `InputError` for shapes that do not fit, or a mask that is none."""
+        check_shape("mask", self.mask, [1, 1, *size])
+        check_shape("original", self.original, [1, 3, *size])
+        if not bool(((self.mask >= 0) & (self.mask <= 1)).all()):
+            raise InputError("mask must be in [0, 1]")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Codes drawn at random while painting.
+
+    Attributes:
+        temperature: above 0, draw by the Gumbel-softmax trick, see `Latents.quantise`.
+        seed: of the draws.
+    """
+
+    temperature: float = 0.0
+    seed: int = 0
+
+
+USUAL, NEAREST = Descent(), Draw()
 
 
 class Painting(Generator):
@@ -53,18 +70,10 @@ class Painting(Generator):
         latents: the decoder; it is not part of this module's state.
         z: ``[1, C, H / factor, W / factor]`` to start from.
         size: height and width of the picture, pixels; multiples of the decoder's factor.
-        lr: learning rate, in units of the latents.
-        levels: resolutions at which the latents move, each half of the one before: coarse ones
-            move whole regions together, as the spectra of Mordvintsev, Pezzotti, Schubert and Olah
-            2018, "Differentiable Image Parameterizations", do for pixels. 1 is VQGAN-CLIP.
-        lr_end: the last step's learning rate as a fraction of `lr`; it falls linearly over the
-            last third of a run. A painting with a camera keeps `lr`.
-        optimizer: one of `OPTIMIZERS`, in any case.
+        descent: how the latents follow the gradient; with a camera the learning rate is kept.
         ema: decay of the average per step, below 1; 0 for none.
-        mask: ``[1, 1, H, W]`` in [0, 1], 1 where to paint; elsewhere `original` stays, bit for bit.
-        original: ``[1, 3, H, W]`` in [0, 1]; needed with `mask`.
-        temperature: above 0, draw codes by the Gumbel-softmax trick, see `Latents.quantise`.
-        seed: of these draws.
+        still: what is not painted.
+        draw: how codes are chosen while painting.
         camera: called before each step.
 
     Raises:
@@ -82,15 +91,10 @@ class Painting(Generator):
         z: Tensor,
         size: tuple[int, int],
         *,
-        lr: float = 0.1,
-        levels: int = 1,
-        lr_end: float = 1.0,
-        optimizer: str = "adam",
+        descent: Descent = USUAL,
         ema: float = 0.0,
-        mask: Tensor | None = None,
-        original: Tensor | None = None,
-        temperature: float = 0.0,
-        seed: int = 0,
+        still: Still | None = None,
+        draw: Draw = NEAREST,
         camera: Camera | None = None,
     ):
         super().__init__()
@@ -99,28 +103,29 @@ class Painting(Generator):
         factor = latents.factor
         check_shape("z", z, [1, latents.channels, height // factor, width // factor])
         check_range("ema", ema, 0, 0.99999)
-        check_range("temperature", temperature, 0)
-        check_range("levels", levels, 1)
-        _check_mask(mask, original, size)
+        check_range("temperature", draw.temperature, 0)
+        check_range("levels", descent.levels, 1)
+        if still is not None:
+            still.check(size)
         self._latents = (latents,)  # in a tuple: its weights do not belong into checkpoints
         self.size = size
         self.ema = ema
-        self.temperature = temperature
-        self.seed = seed
+        self.draw = draw
         self.camera = camera
+        self.descent = descent if camera is None else replace(descent, lr_end=1.0)
         self.z = nn.Parameter(clamp_channels(z.detach(), latents.low, latents.high).clone())
         # moves of coarser grids; each step adds them to z and sets them to zero
-        self.moves = nn.ParameterList(_coarser(self.z.detach(), levels - 1))
-        self.register_buffer("mask", None if mask is None else mask.to(self.z), persistent=False)
-        fixed = None if original is None else original.to(self.z)
-        self.register_buffer("original", fixed, persistent=False)
+        self.moves = nn.ParameterList(_coarser(self.z.detach(), descent.levels - 1))
+        mask = None if still is None else still.mask.to(self.z)
+        self.register_buffer("mask", mask, persistent=False)
+        original = None if still is None else still.original.to(self.z)
+        self.register_buffer("original", original, persistent=False)
         # the average is total / weight, free of the bias towards its start
         self.register_buffer("total", torch.zeros_like(self.z.data) if ema else None)
         self.register_buffer("weight", torch.zeros_like(self.z.data[0, 0, 0, 0]) if ema else None)
-        self._rate, self._rate_end = lr, lr if camera else lr * lr_end
         self._index = 0
-        group = {"name": "z", "params": [self.z, *self.moves], "lr": lr}
-        self.optimizer = make_optimizer(optimizer, group)
+        group = {"name": "z", "params": [self.z, *self.moves], "lr": descent.lr}
+        self.optimizer = make_optimizer(descent.optimizer, group)
 
     @property
     def latents(self) -> Latents:
@@ -129,18 +134,16 @@ class Painting(Generator):
 
     def image(self) -> Tensor:
         """Return the decoded picture ``[1, 3, H, W]`` in [0, 1], over the original if masked."""
-        if not self.temperature:
+        if not self.draw.temperature:
             return self._decode(self._moved())
-        generator = make_generator(derive_seed(self.seed, "codes", self._index))
-        return self._decode(self._moved(), self.temperature, generator)
+        generator = make_generator(derive_seed(self.draw.seed, "codes", self._index))
+        return self._decode(self._moved(), self.draw.temperature, generator)
 
     def prepare(self, index: int, steps: int) -> None:
         """Set the learning rate of step `index` of `steps` and let the camera move."""
         self._index = index
-        left = min(1.0, (steps - 1 - index) / max(1.0, steps * TAIL))
-        rate = self._rate_end + (self._rate - self._rate_end) * left
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.descent.rate(index, steps)
         if self.camera is not None:
             self.camera.before(self, index)
 
@@ -220,21 +223,4 @@ def make_optimizer(name: str, group: dict[str, object]) -> torch.optim.Optimizer
     """
     kind = check_optimizer(name)
     more = {"momentum": 0.9} if kind == "sgd" else {}
-    return OPTIMIZERS[kind]([group], **more)
-
-
-def check_optimizer(name: str) -> str:
-    """Return `name` in lower case; raise `InputError` unless it is one of `OPTIMIZERS`."""
-    if name.lower() not in OPTIMIZERS:
-        raise InputError(unknown("optimizer", name, OPTIMIZERS))
-    return name.lower()
-
-
-def _check_mask(mask: Tensor | None, original: Tensor | None, size: tuple[int, int]) -> None:
-    if (mask is None) != (original is None):
-        raise InputError("mask and original must be given together")
-    if mask is not None:
-        check_shape("mask", mask, [1, 1, *size])
-        check_shape("original", original, [1, 3, *size])
-        if not bool(((mask >= 0) & (mask <= 1)).all()):
-            raise InputError("mask must be in [0, 1]")
+    return getattr(torch.optim, OPTIMIZERS[kind])([group], **more)

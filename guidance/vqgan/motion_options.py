@@ -9,9 +9,8 @@ from guidance.command.cli import alias
 from guidance.command.options import GuidedOptions
 from guidance.conventions import check_range
 from guidance.errors import InputError
-from guidance.objective.prompted import Objective
 from guidance.vqgan.camera import Move, Zoom
-from guidance.vqgan.film import Facts, Film, LikeFilm, Reader, Source
+from guidance.vqgan.film_source import Facts, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +74,7 @@ class MotionOptions(GuidedOptions):
         """Return whether the video has a frame of step `index`."""
         if self.video_in is not None:
             return (index + 1) % self.frame_steps == 0
-        return self._zoom(1).shows(index) if self.zoom else super().shows(index)
+        return self.zooming(1).shows(index) if self.zoom else super().shows(index)
 
     def speed(self) -> float:
         """Return the frames a second of the video."""
@@ -84,19 +83,7 @@ class MotionOptions(GuidedOptions):
             return super().speed()
         return min(facts.fps, 240.0)
 
-    def camera(self, size: tuple[int, int]) -> Zoom | Film | None:
-        """Return the camera of a painting of `size` (height, width), None without one."""
-        if self.video_in is not None:
-            return Film(Reader(self._source(), size), self.frame_steps, self.frame_blend)
-        return self._zoom(max(size)) if self.zoom else None
-
-    def like_film(self, size: tuple[int, int]) -> Objective | None:
-        """Return what pulls a painting of `size` to the frames of a film, None without one."""
-        if self.video_in is None or not self.frame_weight:
-            return None
-        return self.frame_weight * LikeFilm(Reader(self._source(), size), self.frame_steps)
-
-    def _zoom(self, longer: int) -> Zoom:
+    def zooming(self, longer: int) -> Zoom:
         """Return the camera for a picture with a longer side of so many pixels."""
         shift = (self.zoom_shift_x / longer, self.zoom_shift_y / longer)
         return Zoom(
@@ -107,11 +94,12 @@ class MotionOptions(GuidedOptions):
             steps=self.steps,
         )
 
-    def _source(self) -> Source:
+    def film(self) -> Source:
+        """Return the film to restyle; there is one."""
         return Source(str(self.video_in), self.frame_stride, self.frames)
 
     def _film_facts(self) -> Facts | None:
-        return None if self.video_in is None else self._source().check()
+        return None if self.video_in is None else self.film().check()
 
     def _check_together(self) -> None:
         film = self.video_in is not None

@@ -15,7 +15,7 @@ from guidance.images.parse import Rgb, parse_canvas, parse_palette
 from guidance.models.latents_config import check_latents, is_local, latents_factor
 from guidance.objective.cutout_options import CutoutOptions
 from guidance.prompts.grammar import Prompt as ParsedPrompt
-from guidance.vqgan.generator import check_optimizer
+from guidance.vqgan.descent import Descent
 from guidance.vqgan.motion_options import MotionOptions
 
 AUGMENT = ("perspective", "affine", "noise")
@@ -113,10 +113,7 @@ class VqganOptions(MotionOptions, GuidedOptions):
         super().check()
         if self.render_size:
             check_size("render_size", self.render_size)
-        check_range("lr", self.lr, 0, 1000)
-        check_range("lr_end", self.lr_end, 0, 1)
-        check_range("levels", self.levels, 1, 12)
-        check_optimizer(self.optimizer)
+        self.descent().check()
         check_range("ema", self.ema, 0, 0.99999)
         check_range("gumbel", self.gumbel, 0, 1000)
         check_range("init_weight", self.init_weight, 0, 1e6)
@@ -176,6 +173,10 @@ class VqganOptions(MotionOptions, GuidedOptions):
             augment = options.augment
         overview = {"both": options.overview, "whole": options.cuts, "crops": 0}[shows]
         return replace(options, overview=overview, augment=augment)
+
+    def descent(self) -> Descent:
+        """Return how the latents follow the gradient."""
+        return Descent(self.lr, self.lr_end, self.levels, self.optimizer)
 
     def canvas(self) -> tuple[int, int]:
         """Return height and width of the painting, pixels."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from guidance.diffusion.edit import Edit, Margins, Source, parse_margins
+from guidance.diffusion.edit import Edit, load_edit
+from guidance.diffusion.frame import Margins, Source, parse_margins
 from guidance.errors import FileError, InputError
 from guidance.images import to_pil
 
@@ -33,7 +34,7 @@ def test_bad_margins(text):
 
 def test_without_mask_nothing_is_kept(photo):
     path, pixels = photo
-    edit = Source(path).load((16, 16))
+    edit = load_edit(Source(path), (16, 16))
     images = torch.rand(2, 3, 16, 16)
     assert torch.equal(edit.picture, pixels)
     assert edit.mask is None
@@ -45,7 +46,7 @@ def test_known_pixels_are_kept_bit_for_bit(photo, tmp_path):
     half = torch.zeros(1, 3, 16, 16)
     half[..., 6:] = 1
     to_pil(half).save(tmp_path / "mask.png")
-    edit = Source(path, str(tmp_path / "mask.png")).load((16, 16), feather=2)
+    edit = load_edit(Source(path, str(tmp_path / "mask.png")), (16, 16), feather=2)
     images = torch.rand(2, 3, 16, 16)
     images[0, :, 3, 3] = torch.nan  # whatever the network has made there
     pasted = edit.paste(images)
@@ -65,12 +66,12 @@ def test_a_cell_is_painted_if_any_pixel_is():
 def test_margins_are_painted(photo):
     path, pixels = photo
     source = Source(path, margins=Margins(left=4, right=8))
-    edit = source.load((16, 28), feather=1)
+    edit = load_edit(source, (16, 28), feather=1)
     assert edit.picture.shape == (1, 3, 16, 28)
     assert torch.equal(edit.picture[..., 4:20], pixels)
     assert torch.equal(edit.picture[..., :4], pixels[..., :1].expand(-1, -1, -1, 4))
     assert edit.mask[0, 0, 5].tolist() == [1, 1, 1, 0.5] + [0] * 16 + [0.5] + [1] * 7
-    large = source.load((32, 56), factor=2)
+    large = load_edit(source, (32, 56), factor=2)
     assert (large.mask[0, 0, 9] == 0).nonzero().flatten().tolist() == list(range(8, 40))
 
 
@@ -78,7 +79,7 @@ def test_bad_files(photo, tmp_path):
     path, _ = photo
     (tmp_path / "no.png").write_text("text")
     with pytest.raises(FileError, match=r"no\.png"):
-        Source(str(tmp_path / "no.png")).load((8, 8))
+        load_edit(Source(str(tmp_path / "no.png")), (8, 8))
     to_pil(torch.zeros(1, 3, 8, 8)).save(tmp_path / "black.png")
     with pytest.raises(InputError, match="black everywhere"):
-        Source(path, str(tmp_path / "black.png")).load((8, 8))
+        load_edit(Source(path, str(tmp_path / "black.png")), (8, 8))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from dataclasses import replace
 
 import pytest
 import tiny_diffusion
@@ -12,9 +13,9 @@ from diffusing import TARGET, finish, make, pictures
 
 from guidance.conventions import derive_seed, make_generator
 from guidance.diffusion import DiffusionOptions
+from guidance.diffusion.conditioning import Conditioning
 from guidance.diffusion.sampling import Sampler
 from guidance.diffusion.technique import DIFFUSION
-from guidance.diffusion.wording import Wording
 from guidance.errors import DivergedError, InputError
 from guidance.images import to_pil
 from guidance.images.canvas import tile
@@ -89,7 +90,7 @@ def test_the_pipeline_of_diffusers_makes_the_same_pictures(models, tmp_path):
 
 def test_both_answers_at_once_or_one_by_one(models):
     together, apart = (make(models["sd"], cfg=3.0) for _ in range(2))
-    apart.joint = False
+    apart.cfg = replace(apart.cfg, joint=False)
     torch.testing.assert_close(finish(together)[-1].image, finish(apart)[-1].image)
 
 
@@ -305,22 +306,22 @@ def test_what_a_network_cannot_do(models):
         next(run(make(models["ddpm"]), Likeness(TARGET), 7))
 
 
-def test_wording(models, tmp_path):
+def test_conditioning(models, tmp_path):
     model = models["sd"]
     to_pil(TARGET).save(tmp_path / "photo.png")
     text = f"0-3: a fox:3 | 2-: a wolf | 1-: fog:-2 | {tmp_path}/photo.png"
-    wording = Wording(model, parse_prompts(text))
+    conditioning = Conditioning(model, parse_prompts(text))
     fox, wolf, fog = (c.tensors["encoder_hidden_states"] for c in
                       model.condition(["a fox", "a wolf", "fog"]))  # fmt: skip
     empty = model.empty().tensors["encoder_hidden_states"]
     for step, want, opposite in ((0, fox, empty), (1, fox, fog), (2, 0.75 * fox + 0.25 * wolf, fog),
                                  (3, wolf, fog)):  # fmt: skip
-        told, untold = (c.tensors["encoder_hidden_states"] for c in wording.at(step))
+        told, untold = (c.tensors["encoder_hidden_states"] for c in conditioning.at(step))
         torch.testing.assert_close(told, want)
         torch.testing.assert_close(untold, opposite)
-    pictures_only = Wording(model, parse_prompts(str(tmp_path / "photo.png")))
+    pictures_only = Conditioning(model, parse_prompts(str(tmp_path / "photo.png")))
     torch.testing.assert_close(pictures_only.at(0)[0].tensors["encoder_hidden_states"], empty)
-    assert Wording(models["ddpm"], parse_prompts("a fox")).at(0) == (None, None)
+    assert Conditioning(models["ddpm"], parse_prompts("a fox")).at(0) == (None, None)
 
 
 def test_texts_are_read_once(models, monkeypatch):

@@ -8,7 +8,8 @@ import pytest
 import tiny_diffusion
 import torch
 
-from guidance.diffusion.guide import Guide, guided, outside
+from guidance.diffusion.guide import Guide
+from guidance.diffusion.guided import guided, outside
 from guidance.diffusion.sampling import Sampler
 from guidance.diffusion.schedule_text import parse_steps
 

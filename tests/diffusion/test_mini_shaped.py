@@ -8,7 +8,7 @@ import torch
 from diffusing import TARGET, finish, make
 
 from guidance.clip import ClipModel
-from guidance.diffusion.wording import Wording
+from guidance.diffusion.conditioning import Conditioning
 from guidance.errors import InputError
 from guidance.images import to_pil
 from guidance.models.denoiser_space import LatentSpace
@@ -95,7 +95,7 @@ def test_known_pixels_of_a_large_picture_come_from_the_file(mini, tmp_path, how)
     else:
         options["outpaint"] = "0,0,8,0"
     generator = make(mini, **options)
-    finish(generator, 0.0 * Likeness(torch.zeros(1, 3, *generator.size)))
+    finish(generator, 0.0 * Likeness(torch.zeros(1, 3, *generator.pictures.size)))
     large = generator.render(*generator.final_size)
     known = ((photo * 255).round() / 255).expand(2, -1, -1, -1)
     width = 32 if how == "mask" else 64
@@ -106,10 +106,10 @@ def test_known_pixels_of_a_large_picture_come_from_the_file(mini, tmp_path, how)
 
 def test_pictures_as_prompts_condition_it(mini, with_prior, tmp_path):
     to_pil(TARGET).save(tmp_path / "photo.png")
-    wording = Wording(mini, parse_prompts(f"a fox:3 | {tmp_path}/photo.png:1"))
+    conditioning = Conditioning(mini, parse_prompts(f"a fox:3 | {tmp_path}/photo.png:1"))
     fox, photo = mini.condition(["a fox"])[0], mini.image_condition((TARGET * 255).round() / 255)[0]
     want = 0.75 * fox.tensors["class_labels"] + 0.25 * photo.tensors["class_labels"]
-    told, opposite = wording.at(0)
+    told, opposite = conditioning.at(0)
     torch.testing.assert_close(told.tensors["class_labels"], want)
     assert not opposite.tensors["class_labels"].any()
     assert not torch.equal(

@@ -10,7 +10,7 @@ import torch
 from guidance.command.options import from_table
 from guidance.diffusion import DiffusionOptions
 from guidance.diffusion.build import arrange, regularisers
-from guidance.diffusion.edit import Frame
+from guidance.diffusion.frame import Frame
 from guidance.errors import InputError
 from guidance.models.pipeline_config import Shape
 

@@ -29,7 +29,7 @@ def test_resume_is_exact_after_every_step(models, sampler, tmp_path):
         last = step
     for path in saved:
         other = make(models["ddpm"], **options | {"seed": 8})
-        other.seeds = whole.seeds
+        other.pictures = whole.pictures
         done = checkpoint.load(path, other, "same")
         rest = finish(other, first=done)
         assert torch.equal(other.image(), last.image), done

@@ -17,7 +17,7 @@ from runs import pixels
 from guidance.artefacts.manifest import read_manifest
 from guidance.command import run as runner
 from guidance.command.runner import command
-from guidance.diffusion.edit import Frame, Margins
+from guidance.diffusion.frame import Frame, Margins
 from guidance.diffusion.options import DiffusionOptions
 from guidance.diffusion.technique import DIFFUSION
 from guidance.errors import InputError

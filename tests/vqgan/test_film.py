@@ -17,7 +17,8 @@ from guidance.command.runner import command
 from guidance.errors import FileError, InputError
 from guidance.models.latents import wrap
 from guidance.vqgan import Painting, VqganOptions
-from guidance.vqgan.film import Film, LikeFilm, Reader, Source
+from guidance.vqgan.film import Film, LikeFilm, Reader
+from guidance.vqgan.film_source import Source
 from guidance.vqgan.technique import VQGAN
 
 # imageio's reader leaves a pipe of its ffmpeg process to the garbage collector

@@ -10,6 +10,7 @@ from guidance.conventions import make_generator
 from guidance.models.load_latents import load_latents
 from guidance.objective.regularisers import Likeness
 from guidance.step.loop import run
+from guidance.vqgan.descent import Descent
 from guidance.vqgan.generator import Painting
 
 SIDE = 64
@@ -51,7 +52,7 @@ def test_it_keeps_a_picture(mini):
 
 def test_it_fits_a_target(mini):
     start = mini.random(8, 8, make_generator(0))
-    painting = Painting(mini, start, (SIDE, SIDE), lr=0.3)
+    painting = Painting(mini, start, (SIDE, SIDE), descent=Descent(lr=0.3))
     steps = [step.loss for step in run(painting, Likeness(scene()), 60)]
     assert steps[0] > 0.05
     assert steps[-1] < 0.012

@@ -11,7 +11,9 @@ from guidance.models.latents import wrap
 from guidance.objective.regularisers import Likeness
 from guidance.step import checkpoint
 from guidance.step.loop import run
-from guidance.vqgan.generator import OPTIMIZERS, Camera, Painting
+from guidance.vqgan.camera import Camera
+from guidance.vqgan.descent import OPTIMIZERS, Descent
+from guidance.vqgan.generator import Draw, Painting, Still
 
 SIZE = (16, 24)
 
@@ -47,13 +49,13 @@ def fit(painting: Painting, wanted: torch.Tensor, steps: int, first: int = 0) ->
 @pytest.mark.parametrize(("kind", "share"), [("vq", 0.3), ("kl", 0.03), ("tiny", 0.08)])
 def test_fits_a_target_image_through_the_latents(spaces, kind, share):
     space = spaces[kind]
-    losses = fit(Painting(space, start(space), SIZE, lr=0.1), target(space), 150)
+    losses = fit(Painting(space, start(space), SIZE, descent=Descent(lr=0.1)), target(space), 150)
     assert losses[0] > 1e-4
     assert losses[-1] < share * losses[0]
 
 
 def test_a_picture_of_codes_stays_where_it_fits(space):
-    losses = fit(Painting(space, start(space, 9), SIZE, lr=0.0), target(space), 2)
+    losses = fit(Painting(space, start(space, 9), SIZE, descent=Descent(lr=0.0)), target(space), 2)
     assert losses[0] < 1e-12
 
 
@@ -61,7 +63,9 @@ def test_a_picture_of_codes_stays_where_it_fits(space):
 def test_every_optimiser_lowers_the_loss(spaces, name):
     space = spaces["kl"]
     rates = {"sgd": 300.0, "adagrad": 0.3, "radam": 0.15}
-    painting = Painting(space, start(space), SIZE, lr=rates.get(name, 0.05), optimizer=name)
+    painting = Painting(
+        space, start(space), SIZE, descent=Descent(rates.get(name, 0.05), optimizer=name)
+    )
     losses = fit(painting, target(space), 40)
     assert losses[-1] < 0.7 * losses[0]
 
@@ -71,9 +75,13 @@ def test_every_optimiser_lowers_the_loss(spaces, name):
 def test_resume_is_exact_with_every_optimiser(space, name, ema, tmp_path):
     def painting():
         return Painting(
-            space, start(space), SIZE, lr=0.3, levels=3, lr_end=0.1, optimizer=name, ema=ema,
-            temperature=0.5,
-        )  # fmt: skip
+            space,
+            start(space),
+            SIZE,
+            descent=Descent(lr=0.3, lr_end=0.1, levels=3, optimizer=name),
+            ema=ema,
+            draw=Draw(0.5),
+        )
 
     whole, first, second = painting(), painting(), painting()
     fit(whole, target(space), 8)
@@ -91,7 +99,7 @@ def test_resume_is_exact_with_every_optimiser(space, name, ema, tmp_path):
 def test_coarse_moves_go_into_the_latents(spaces):
     space = spaces["kl"]
     z = start(space)
-    painting = Painting(space, z, SIZE, lr=0.1, levels=9, optimizer="sgd")
+    painting = Painting(space, z, SIZE, descent=Descent(lr=0.1, levels=9, optimizer="sgd"))
     assert [tuple(m.shape[-2:]) for m in painting.moves] == [(2, 3)]  # no further than 2 cells
     gradient = torch.autograd.grad(space.decode(leaf := z.clone().requires_grad_()).sum(), leaf)[0]
     painting.prepare(0, 10)
@@ -109,7 +117,7 @@ def test_levels_move_a_region_as_one(spaces):
     space = spaces["kl"]
     losses = []
     for levels in (1, 3):
-        painting = Painting(space, 0 * start(space), SIZE, lr=0.02, levels=levels)
+        painting = Painting(space, 0 * start(space), SIZE, descent=Descent(lr=0.02, levels=levels))
         losses.append(fit(painting, torch.full((1, 3, *SIZE), 0.9), 8)[-1])
     assert losses[1] < losses[0]
 
@@ -121,7 +129,9 @@ def test_the_decoder_is_not_in_the_checkpoint(space):
 
 
 def test_latents_stay_in_the_range_of_the_codebook(space):
-    painting = Painting(space, 100 * torch.randn(1, 4, 4, 6, generator=seeded(1)), SIZE, lr=50.0)
+    painting = Painting(
+        space, 100 * torch.randn(1, 4, 4, 6, generator=seeded(1)), SIZE, descent=Descent(lr=50.0)
+    )
     for _ in run(painting, Likeness(target(space)), 3):
         z = painting.z.detach()[0].flatten(1).T
         assert (z >= space.low).all()
@@ -133,7 +143,9 @@ def test_mask_keeps_the_original_bit_for_bit(space):
     mask = torch.zeros(1, 1, *SIZE)
     mask[..., 10:] = torch.rand(14, generator=seeded(4))
     mask[..., 12:] = 1
-    painting = Painting(space, start(space), SIZE, lr=0.3, mask=mask, original=original)
+    painting = Painting(
+        space, start(space), SIZE, descent=Descent(lr=0.3), still=Still(mask, original)
+    )
     fit(painting, target(space), 10)
     for image in (painting.image().detach(), painting.render(*SIZE)):
         assert torch.equal(image[..., :10], original[..., :10])
@@ -142,7 +154,7 @@ def test_mask_keeps_the_original_bit_for_bit(space):
 
 
 def test_without_an_average_what_is_scored_is_saved(space):
-    painting = Painting(space, start(space), SIZE, lr=0.3)
+    painting = Painting(space, start(space), SIZE, descent=Descent(lr=0.3))
     fit(painting, target(space), 3)
     assert torch.equal(painting.render(*SIZE), painting.image().detach())
     large = painting.render(SIZE[0] * 2, SIZE[1] * 2)
@@ -152,7 +164,7 @@ def test_without_an_average_what_is_scored_is_saved(space):
 
 
 def test_average_is_the_unbiased_mean(space):
-    painting = Painting(space, start(space), SIZE, lr=0.3, ema=0.8)
+    painting = Painting(space, start(space), SIZE, descent=Descent(lr=0.3), ema=0.8)
     assert torch.equal(painting.average(), painting.z)
     seen = []
     for step in run(painting, Likeness(target(space)), 5):
@@ -164,7 +176,7 @@ def test_average_is_the_unbiased_mean(space):
 
 
 def test_a_step_that_is_not_finite_leaves_the_average(space):
-    painting = Painting(space, start(space), SIZE, lr=0.3, ema=0.8)
+    painting = Painting(space, start(space), SIZE, descent=Descent(lr=0.3), ema=0.8)
     fit(painting, target(space), 2)
     before = painting.average().clone()
     update = painting.step(lambda image: image.sum() * torch.nan)
@@ -173,7 +185,7 @@ def test_a_step_that_is_not_finite_leaves_the_average(space):
 
 
 def test_take_goes_on_from_another_picture(space):
-    painting = Painting(space, start(space), SIZE, lr=0.3, ema=0.8)
+    painting = Painting(space, start(space), SIZE, descent=Descent(lr=0.3), ema=0.8)
     fit(painting, target(space), 3)
     moments = painting.optimizer.state[painting.z]["exp_avg"].clone()
     picture = torch.rand(1, 3, *SIZE, generator=seeded(5))
@@ -199,7 +211,9 @@ def test_camera_is_called_before_each_step_and_keeps_the_rate(space):
             return 1 - image
 
     camera = Watching()
-    painting = Painting(space, start(space), SIZE, lr=0.2, lr_end=0.1, camera=camera)
+    painting = Painting(
+        space, start(space), SIZE, descent=Descent(lr=0.2, lr_end=0.1), camera=camera
+    )
     stream = run(painting, Likeness(target(space)), 3)
     for index in range(3):
         next(stream)
@@ -210,7 +224,7 @@ def test_camera_is_called_before_each_step_and_keeps_the_rate(space):
 
 
 def test_the_rate_falls_over_the_last_third(space):
-    painting = Painting(space, start(space), SIZE, lr=0.2, lr_end=0.1)
+    painting = Painting(space, start(space), SIZE, descent=Descent(lr=0.2, lr_end=0.1))
     rates = []
     for index in (0, 59, 69, 84, 99):
         painting.prepare(index, 100)
@@ -224,7 +238,7 @@ def test_the_rate_falls_over_the_last_third(space):
 
 
 def test_random_codes_depend_on_seed_and_step(space):
-    painting = Painting(space, start(space), SIZE, temperature=2.0, seed=3)
+    painting = Painting(space, start(space), SIZE, draw=Draw(temperature=2.0, seed=3))
     painting.prepare(0, 9)
     first = painting.image().detach()
     assert torch.equal(painting.image(), first)
@@ -239,11 +253,10 @@ BAD = {
     "another grid": ({"z": torch.zeros(1, 4, 4, 4)}, r"z must have shape \[1, 4, 4, 6\]"),
     "another depth": ({"z": torch.zeros(1, 3, 4, 6)}, r"z must have shape \[1, 4, 4, 6\]"),
     "ema 1": ({"ema": 1.0}, "ema must be"),
-    "negative temperature": ({"temperature": -1.0}, "temperature must be at least 0"),
-    "unknown optimizer": ({"optimizer": "adma"}, "unknown optimizer 'adma'; did you mean adam"),
-    "mask alone": ({"mask": torch.ones(1, 1, 16, 24)}, "given together"),
-    "small mask": ({"mask": torch.ones(1, 1, 8, 8), "original": torch.ones(1, 3, 16, 24)}, "mask must have shape"),  # noqa: E501
-    "mask above 1": ({"mask": torch.ones(1, 1, 16, 24) * 2, "original": torch.ones(1, 3, 16, 24)}, r"mask must be in \[0, 1\]"),  # noqa: E501
+    "negative temperature": ({"draw": Draw(-1.0)}, "temperature must be at least 0"),
+    "unknown optimizer": ({"descent": Descent(optimizer="adma")}, "unknown optimizer 'adma'; did you mean adam"),  # noqa: E501
+    "small mask": ({"still": Still(torch.ones(1, 1, 8, 8), torch.ones(1, 3, 16, 24))}, "mask must have shape"),  # noqa: E501
+    "mask above 1": ({"still": Still(torch.ones(1, 1, 16, 24) * 2, torch.ones(1, 3, 16, 24))}, r"mask must be in \[0, 1\]"),  # noqa: E501
 }  # fmt: skip
 
 

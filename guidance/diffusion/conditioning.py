@@ -12,7 +12,7 @@ from guidance.models.denoiser import Denoiser
 from guidance.prompts.grammar import Prompt
 
 
-class Wording:
+class Conditioning:
     """The conditions of a run.
 
     Positive text prompts that apply at a step are mixed by their weights; negative ones take the

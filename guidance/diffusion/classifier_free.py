@@ -1,18 +1,76 @@
-"""Conditional and unconditional answers of a network → the one that is followed.
+"""Classifier-free guidance: conditional and unconditional answers → the one that is followed.
 
-Everything here is a pure function of tensors ``[B, C, H, W]``, and each picture of the batch is
-treated alone, so that a picture does not depend on its neighbours.
+The functions are pure, of tensors ``[B, C, H, W]``, and treat each picture of the batch alone, so
+that a picture does not depend on its neighbours.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from guidance.conventions import check_range
 from guidance.errors import InputError
+from guidance.models.conditions import Condition
+from guidance.models.denoiser import Denoiser
+
+
+@dataclass(frozen=True)
+class ClassifierFree:
+    """How a network's answers are asked for and mixed.
+
+    Attributes:
+        scale: of the guidance, see `cfg`; None for the network's usual one.
+        rescale: see `rescale`.
+        threshold: see `dynamic_threshold`; 0 is off.
+        joint: ask for both answers at once, which takes more memory than one by one.
+    """
+
+    scale: float | None = None
+    rescale: float = 0.0
+    threshold: float = 0.0
+    joint: bool = True
+
+    def check(self, denoiser: Denoiser) -> None:
+        """Raise `InputError` for what this network cannot do."""
+        if self.scale is not None and not denoiser.conditional:
+            raise InputError(
+                f"--cfg needs a model that takes prompts but {denoiser.name} is unconditional; "
+                "--clip-scale guides it"
+            )
+        if self.threshold and denoiser.factor > 1:
+            raise InputError(
+                f"--threshold is for models that work on pixels but {denoiser.name} works on "
+                "latents"
+            )
+
+    def answer(
+        self,
+        denoiser: Denoiser,
+        z: Tensor,
+        t: Tensor,
+        told: Condition | None,
+        untold: Condition | None,
+    ) -> Tensor:
+        """Return what the network says of ``z [B, C, h, w]``.
+
+        Args:
+            t: time step.
+            told: the condition, of one row; None if the network takes none.
+            untold: what it is contrasted with.
+        """
+        scale = denoiser.cfg if self.scale is None else self.scale
+        if told is None or scale in (0, 1):
+            return denoiser(z, t, untold if scale == 0 else told)
+        if self.joint:
+            both = Condition.cat([told.rows(len(z)), untold.rows(len(z))])
+            cond, uncond = denoiser(torch.cat([z, z]), t, both).chunk(2)
+        else:
+            cond, uncond = denoiser(z, t, told), denoiser(z, t, untold)
+        return rescale(cfg(cond, uncond, scale), cond, self.rescale)
 
 
 def cfg(cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
@@ -87,27 +145,6 @@ def dynamic_threshold(x0: Tensor, percentile: float, limit: float = 1.0) -> Tens
     bound = size.kthvalue(rank, dim=1).values.clamp(min=limit)
     bound = bound.reshape(-1, *[1] * (x0.ndim - 1))
     return torch.minimum(torch.maximum(x0, -bound), bound) * (limit / bound)
-
-
-def clamp_rms(grad: Tensor, limit: float) -> Tensor:
-    """Return `grad` shortened so that the root mean square of each picture is at most `limit`.
-
-    Its direction is kept, unlike by clipping each value. Zero stays zero.
-
-    Args:
-        grad: gradient ``[B, ...]``.
-        limit: greatest root mean square, above 0.
-
-    Raises:
-        InputError: `limit` is not above 0.
-    """
-    check_range("limit", limit, 0, above=True)
-    dims = tuple(range(1, grad.ndim))
-    peak = grad.abs().amax(dims, keepdim=True)
-    peak = torch.where(peak > 0, peak, torch.ones_like(peak))
-    # relative to the peak, so that the squares of a huge gradient stay finite
-    rms = peak * (grad / peak).square().mean(dims, keepdim=True).sqrt()
-    return torch.where(rms > limit, grad * (limit / rms), grad)
 
 
 def _deviation(x: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from known_data import SCHEDULES, Gaussian, seeded
 
-from guidance.diffusion.mix import cfg, clamp_rms, dynamic_threshold, rescale
+from guidance.diffusion.classifier_free import cfg, dynamic_threshold, rescale
+from guidance.diffusion.guided import clamp_rms
 from guidance.diffusion.sampling import Sampler
 from guidance.errors import InputError
 
