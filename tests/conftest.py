@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any import reads it
@@ -75,3 +76,21 @@ def mask(tmp_path: Path) -> Path:
     half[..., 16:] = 1
     to_pil(half).save(tmp_path / "mask.png")
     return tmp_path / "mask.png"
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Callable[..., None]:
+    """Return what checks that a command refuses its arguments in one line and leaves no file."""
+
+    def check(run: Callable[..., int], arguments: list[object], *expected: str) -> None:
+        work = tmp_path / "work"
+        work.mkdir()
+        monkeypatch.chdir(work)
+        assert run(*arguments) == 2
+        err = capsys.readouterr().err
+        assert all(part in err for part in expected), err
+        assert err.count("\n") == 1, err
+        left = {path.name for path in work.rglob("*")} - {"outputs"}
+        assert not left, "nothing may be left behind"
+
+    return check

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from guidance.diffusion.sampling import Sampler
+
 SCHEDULES = {
     "linear": {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02},
     "scaled_linear": {  # as Stable Diffusion has it
@@ -101,4 +103,18 @@ def run(
             eps = eps + level.sigma * slope
             x0 = sampler.x0_of(z, eps, i)
         x = sampler.step(x, i, x0, eps, seeded(i) if sampler.stochastic else None)
+    return x
+
+
+def wave(z: torch.Tensor) -> torch.Tensor:
+    """Stand for a network that is not linear."""
+    return torch.tanh(2 * z) + 0.1
+
+
+def play(sampler: Sampler, x: torch.Tensor, steps: range) -> torch.Tensor:
+    """Take some steps with `wave`, with one generator a picture."""
+    for i in steps:
+        z = sampler.to_input(x, i)
+        chances = [seeded(100 * k + i) for k in range(len(x))]
+        x = sampler.step(x, i, *sampler.split(z, wave(z), i), chances)
     return x

@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from guidance.artefacts.manifest import read_manifest
+from guidance.step.generator import Generator
 
 ROOT = Path(__file__).parents[1]
 CONSOLE = "import sys\nfrom guidance.__main__ import main\nsys.exit(main())\n"
@@ -23,6 +25,14 @@ def pixels(path: Path) -> np.ndarray:
     """Return a picture as ``[H, W, 3]`` int."""
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB")).astype(int)
+
+
+def bad_files(folder: Path) -> dict[str, Path]:
+    """Write a black mask, and a text with the name of a picture; return both."""
+    files = {"black": folder / "black.png", "text": folder / "text.png"}
+    Image.new("RGB", (32, 32)).save(files["black"])
+    files["text"].write_text("no image")
+    return files
 
 
 def start(
@@ -85,6 +95,45 @@ def assert_same_when_killed(
     process.communicate()
     assert read_manifest(stopped)["result"]["status"] == "running"
     finish(start(technique, ["--resume", stopped]))
+    for name in files:
+        same = (whole / name).read_bytes() == (stopped / name).read_bytes()
+        assert same, f"{name} differs after resume"
+
+
+class Stopped(BaseException):
+    """Stands for whatever ends a process."""
+
+
+def assert_same_when_stopped(
+    run: Callable[..., int],
+    generator: type[Generator],
+    arguments: list[object],
+    folder: Path,
+    *,
+    at: int,
+    files: Iterable[str] = ("image.png", "steps.csv"),
+) -> None:
+    """Run once to the end and once stopped before step `at` and resumed; compare `files`.
+
+    Much quicker than processes that are killed, which `assert_same_when_killed` starts.
+    """
+    whole, stopped = folder / "whole", folder / "stopped"
+    assert run(*arguments, "-o", whole) == 0
+
+    def prepare(self: Generator, index: int, steps: int) -> None:
+        if index == at:
+            raise Stopped
+        original(self, index, steps)
+
+    original = generator.prepare
+    generator.prepare = prepare
+    try:
+        with pytest.raises(Stopped):
+            run(*arguments, "-o", stopped)
+    finally:
+        generator.prepare = original
+    assert not (stopped / "image.png").exists()
+    assert run("--resume", stopped) == 0
     for name in files:
         same = (whole / name).read_bytes() == (stopped / name).read_bytes()
         assert same, f"{name} differs after resume"

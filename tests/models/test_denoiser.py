@@ -4,52 +4,17 @@ import itertools
 
 import pytest
 import tiny_diffusion
-import tiny_vqgan
 import torch
+from denoisers import denoiser, randn
 from diffusers import DDIMScheduler
 from diffusers.models.attention_processor import SlicedAttnProcessor
 
 from guidance.errors import InputError, ModelError
-from guidance.models.conditions import Condition, PromptReader
+from guidance.models.conditions import Condition
 from guidance.models.denoiser import Denoiser, pad
-from guidance.models.denoiser_space import LatentSpace, Pixels
-from guidance.models.latents import wrap
+from guidance.models.denoiser_space import Pixels
 
 TEXTS = ["a fox at sunrise", "the red house"]
-
-
-@pytest.fixture(scope="module")
-def pipelines(tmp_path_factory):
-    """Return a function that builds a pipeline of a kind, once."""
-    made = {}
-
-    def pipeline(kind):
-        if kind not in made:
-            made[kind] = tiny_diffusion.pipeline(kind, tmp_path_factory.mktemp(kind))
-        return made[kind]
-
-    return pipeline
-
-
-def denoiser(pipe, kind, **options):
-    """Put a denoiser together from the parts of a pipeline, the way the loader does."""
-    space, reader = Pixels(), None
-    if kind != "ddpm":
-        autoencoder = tiny_vqgan.build("vq", scaling_factor=0.5) if kind == "ldm" else pipe.vae
-        space = LatentSpace.of(wrap(autoencoder, kind))
-    if kind in ("sd", "xl"):
-        encoders = [pipe.text_encoder] + ([pipe.text_encoder_2] if kind == "xl" else [])
-        tokenizers = [pipe.tokenizer] + ([pipe.tokenizer_2] if kind == "xl" else [])
-        reader = PromptReader(
-            encoders, tokenizers, name=kind, pooled=kind == "xl", zeros=kind == "xl"
-        )
-    schedule = dict(pipe.scheduler.config)
-    options = {"name": kind, "size": (32, 32), "schedule": schedule, "reader": reader} | options
-    return Denoiser(pipe.unet, space, **options).place("cpu")
-
-
-def randn(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def sample(model, x, steps, texts=None, scale=1.0):
@@ -122,85 +87,6 @@ def test_sampling_ends_in_the_picture_of_the_pipeline(pipelines, kind):
     torch.testing.assert_close(pictures, expected, atol=2e-4, rtol=0)
 
 
-def test_the_empty_text_of_the_large_model_may_be_read_like_any_other(pipelines):
-    pipe = pipelines("xl")
-    model = denoiser(pipe, "xl")
-    assert not any(t.any() for t in model.empty().tensors.values())
-    model.reader.zeros = False
-    expected = model.condition([""])[0].tensors
-    empty = model.place("cpu").empty().tensors
-    assert empty.keys() == expected.keys() == {"encoder_hidden_states", "text_embeds"}
-    assert all(torch.equal(empty[k], expected[k]) and empty[k].any() for k in empty)
-
-
-def test_encoders_that_mask_the_padding(pipelines):
-    pipe = pipelines("sd")
-    reader = denoiser(pipe, "sd").reader
-    plain = reader.read(TEXTS)[0].tensors["encoder_hidden_states"]
-    pipe.text_encoder.config.use_attention_mask = True
-    try:
-        masked = reader.read(TEXTS)[0].tensors["encoder_hidden_states"]
-        expected = pipe.encode_prompt(TEXTS[0], "cpu", 1, False)[0]
-    finally:
-        del pipe.text_encoder.config.use_attention_mask
-    torch.testing.assert_close(masked, expected)
-    assert (masked - plain).abs().max() > 1e-3
-
-
-def test_a_text_that_is_too_long_is_reported(pipelines):
-    reader = denoiser(pipelines("sd"), "sd").reader
-    long = "a fox at sunrise " * 4
-    with pytest.warns(UserWarning, match=r"longer than the 16 tokens sd reads.*'at sunrise'"):
-        cut = reader.read([long])[0].tensors["encoder_hidden_states"]
-    kept = reader.read(["a fox at sunrise " * 3 + "a fox"])[0].tensors["encoder_hidden_states"]
-    assert torch.equal(cut, kept)
-    for wrong in ("a fox", [3]):
-        with pytest.raises(InputError, match="texts must be a list of strings"):
-            reader.read(wrong)
-
-
-def test_conditions_are_repeated_mixed_and_joined():
-    one, two = ({"a": randn(1, 3, seed=s), "b": randn(1, 2, 2, seed=s)} for s in (0, 1))
-    first, second = Condition(one), Condition(two)
-    mixed = Condition.mix([first, second], [1, 3]).tensors
-    assert mixed.keys() == {"a", "b"}
-    for key, tensor in mixed.items():
-        torch.testing.assert_close(tensor, 0.25 * one[key] + 0.75 * two[key])
-    assert Condition.mix([first], [0.2]) is first
-    both = Condition.cat([first, second])
-    assert len(both) == 2
-    assert torch.equal(both[1:].tensors["b"], two["b"])
-    assert both.rows(2).tensors["a"].shape == (2, 3)
-    assert torch.equal(first.rows(3).tensors["b"], one["b"].repeat(3, 1, 1))
-    assert first.to("meta").tensors["a"].device.type == "meta"
-
-
-@pytest.mark.parametrize(
-    ("attempt", "message"),
-    [
-        (lambda c: c.rows(3).rows(2), "a condition for 2 pictures must have 1 or 2 rows, not 3"),
-        (lambda c: Condition.mix([c, c], [1]), "as many weights but got 2 and 1"),
-        (lambda c: Condition.mix([], []), "needs conditions"),
-        (lambda c: Condition.mix([c, c], [2, -1]), r"must be positive but are \[2, -1\]"),
-        (lambda c: Condition.mix([c], [0.0]), "must be positive"),
-        (lambda c: Condition.mix([c, c], [1, float("nan")]), "must be positive"),
-        (lambda c: Condition.mix([c, Condition({"b": randn(1, 3)})], [1, 1]), "must be alike"),
-        (lambda c: Condition.mix([c, c.rows(2)], [1, 1]), "must be alike"),
-        (
-            lambda c: Condition.mix([Condition({"a": torch.tensor([1])})] * 2, [1, 1]),
-            r"whole numbers \(a\) cannot be mixed",
-        ),
-        (lambda c: Condition.cat([]), "no conditions to join"),
-        (lambda c: Condition.cat([c, Condition({"a": randn(1, 4)})]), "must be alike"),
-        (lambda c: Condition({"a": randn(1, 3), "b": randn(2, 3)}), "must have equal rows"),
-        (lambda c: Condition({}), "must have equal rows"),
-    ],
-)
-def test_conditions_that_are_refused(attempt, message):
-    with pytest.raises(InputError, match=message):
-        attempt(Condition({"a": randn(1, 3)}))
-
-
 def test_one_condition_serves_all_pictures_and_several_one_each(pipelines):
     model = denoiser(pipelines("sd"), "sd")
     x, t = randn(2, 4, 8, 8), torch.tensor([900, 20])
@@ -264,81 +150,6 @@ def test_tensors_that_every_call_gets():
 
 
 @torch.no_grad()
-def test_latents_are_scaled_as_the_pipeline_does(pipelines):
-    pipe = pipelines("sd")
-    model = denoiser(pipe, "sd")
-    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    x0 = model.encode(images)
-    expected = pipe.vae.encode(images * 2 - 1).latent_dist.mode() * 0.18215
-    torch.testing.assert_close(x0, expected, atol=1e-5, rtol=1e-4)
-    decoded = pipe.vae.decode(x0 / 0.18215).sample / 2 + 0.5
-    assert decoded.min() < 0
-    torch.testing.assert_close(model.decode(x0, clamp=False), decoded, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(model.decode(x0), decoded.clamp(0, 1), atol=1e-5, rtol=1e-4)
-
-
-@torch.no_grad()
-def test_statistics_of_every_channel():
-    mean, std = [0.1, -0.2, 0.3, 0.0], [0.5, 1.0, 2.0, 4.0]
-    network = tiny_vqgan.build("kl", scaling_factor=0.7, latents_mean=mean, latents_std=std)
-    space = LatentSpace.of(wrap(network, "kl"))
-    x0 = randn(1, 4, 3, 3)
-    # as in Stable Diffusion XL's pipeline
-    rows = [torch.tensor(v).view(1, 4, 1, 1) for v in (mean, std)]
-    expected = network.decode(x0 * rows[1] / 0.7 + rows[0]).sample / 2 + 0.5
-    torch.testing.assert_close(space.decode(x0, clamp=False), expected, atol=1e-5, rtol=1e-4)
-    shifted = LatentSpace.of(wrap(tiny_vqgan.build("kl", shift_factor=0.25), "kl"))
-    assert torch.equal(shifted.mean, torch.full((1, 4, 1, 1), 0.25))
-
-
-@pytest.mark.parametrize(("given", "std"), [({}, 1.0), ({"scaling_factor": 0.5}, 2.0)])
-def test_a_vqgan_is_scaled_only_if_its_config_says_so(given, std):
-    space = LatentSpace.of(wrap(tiny_vqgan.build("vq", **given), "vq"))
-    assert torch.equal(space.std, torch.full((1, 4, 1, 1), std))
-
-
-@torch.no_grad()
-def test_codes_are_decoded_of_a_vqgan():
-    network = tiny_vqgan.build("vq", scaling_factor=0.5)
-    space = LatentSpace.of(wrap(network, "vq"))
-    x0 = randn(2, 4, 3, 3)
-    expected = network.decode(x0 / 0.5).sample / 2 + 0.5
-    torch.testing.assert_close(space.decode(x0, clamp=False), expected, atol=1e-5, rtol=1e-4)
-
-
-def test_a_draft_decoder_serves_the_gradient_and_not_the_final_picture(pipelines):
-    pipe = pipelines("sd")
-    own = wrap(pipe.vae, "own")
-    taesd = wrap(tiny_vqgan.build("tiny"), "taesd")
-    space = LatentSpace.of(own, LatentSpace.of(taesd))
-    x0 = randn(2, 4, 8, 8).requires_grad_()
-    # a decoder of the same latents that scales them by itself
-    expected = (taesd.network.decode(x0).sample + 1) / 2
-    fast = space.decode(x0, clamp=False)
-    torch.testing.assert_close(fast, expected)
-    (slope,) = torch.autograd.grad(fast.sum(), x0)
-    (true,) = torch.autograd.grad(expected.sum(), x0)
-    torch.testing.assert_close(slope, true)
-    final = space.decode(x0, fast=False, clamp=False)
-    torch.testing.assert_close(final, LatentSpace.of(own).decode(x0, clamp=False))
-    assert (final - fast).abs().max() > 0.01
-    other = wrap(tiny_vqgan.build("tiny", latent_channels=8), "eight")
-    with pytest.raises(ModelError, match=r"eight must take 4 channels at 4 pixels .* takes 8 at"):
-        LatentSpace.of(own, LatentSpace.of(other))
-
-
-def test_the_gradient_of_an_unclamped_picture_does_not_die():
-    x0 = torch.tensor([-3.0, 0.5, 3.0]).expand(1, 3, 1, 3).clone().requires_grad_()
-    space = Pixels()
-    (slope,) = torch.autograd.grad(space.decode(x0, clamp=False).sum(), x0)
-    assert torch.equal(slope, torch.full_like(x0, 0.5))
-    (slope,) = torch.autograd.grad(space.decode(x0).sum(), x0)
-    assert slope[0, 0, 0].tolist() == [0, 0.5, 0]
-    images = torch.rand(1, 3, 4, 4)
-    torch.testing.assert_close(space.decode(space.encode(images)), images)
-
-
-@torch.no_grad()
 def test_half_precision_is_close_and_answers_in_float32(pipelines, tmp_path):
     pipe = tiny_diffusion.pipeline("sd", tmp_path)
     model = denoiser(pipe, "sd")
@@ -353,17 +164,6 @@ def test_half_precision_is_close_and_answers_in_float32(pipelines, tmp_path):
     torch.testing.assert_close(out, exact, atol=0.05, rtol=0.05)
     assert 1e-5 < (half - picture).abs().max() < 0.1
     assert torch.equal(model.decode(x, fast=False), final)  # finished pictures are exact
-
-
-def test_an_autoencoder_that_overflows_in_float16_runs_in_bfloat16():
-    x0 = randn(1, 4, 3, 3)
-    pictures = []
-    for upcast, precision in ((True, "fp16"), (True, "bf16"), (False, "fp16")):
-        network = tiny_vqgan.build("kl", force_upcast=upcast)
-        space = LatentSpace.of(wrap(network, "kl")).place("cpu", precision)
-        pictures.append(space.decode(x0))
-    assert torch.equal(pictures[0], pictures[1])
-    assert not torch.equal(pictures[1], pictures[2])
 
 
 def test_attention_in_slices_is_the_same(tmp_path):

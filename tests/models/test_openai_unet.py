@@ -9,18 +9,16 @@ from math import prod
 
 import pytest
 import torch
+from adm_files import IDDPM, LSUN, SEVEN, SIX, SMALL, TINY, saved
+from checkpoint_files import FORMS, assert_same_weights, write_form
 from diffusers import DDIMScheduler, UNet2DModel
 from reference.slow_adm import Layout, entries, predict, random_state
-from safetensors.torch import save_file
 
-from guidance.errors import FileError, ModelError
 from guidance.models.openai_architecture import AdmArchitecture, Conventions, infer_adm, published
 from guidance.models.openai_names import openai_names, wanted_shapes
 from guidance.models.openai_unet import AdmUNet, build, is_openai, load_openai
+from guidance.pretrained.foreign import read_state
 
-SIX, SEVEN = (1, 1, 2, 2, 4, 4), (0.5, 1, 1, 2, 2, 4, 4)
-IDDPM = {"num_res_blocks": 3, "updown": False, "heads": 4}
-LSUN = {"updown": False, "scale_shift": False, "heads": 1}
 PUBLISHED = {  # layout, millions, size, steps, cosine
     "64x64_diffusion": (
         Layout(192, (1, 2, 3, 4), (1, 2, 3), 3, new_order=True, classes=1000), 296, 64, 1000, True,
@@ -52,22 +50,6 @@ PLAIN = (  # those that need nothing beyond diffusers' own class
     "256x256_diffusion_uncond",
     "lsun_uncond_100M_1200K_bs128",
 )
-SMALL = {  # the same in narrow: each takes the conventions of the one it is built like
-    "64": Layout(32, (1, 2, 3, 4), (1, 3), 3, new_order=True, classes=5),
-    "128": Layout(32, (1, 1, 2, 3, 4), (2, 3, 4), heads=4, classes=5),
-    "256": Layout(32, SIX, (3, 4, 5)),
-    "256 without variances, one block": Layout(32, SIX, (3, 4, 5), 1, out=3),
-    "512": Layout(64, (0.5, 1, 1, 1, 1, 2, 2), (4, 5, 6), classes=5),
-    "improved-diffusion": Layout(32, (1, 2, 3, 4), (2, 3), time_scale=0.25, **IDDPM),
-    "improved-diffusion of classes": Layout(32, (1, 2, 3, 4), (2, 3), classes=5, **IDDPM),
-    "improved-diffusion of LSUN": Layout(32, SIX, (4,), **LSUN),
-}
-TINY = Layout(32, (1, 1, 1, 1, 1, 4), (5,), 1)  # two heads
-
-
-def saved(path, state: dict):
-    torch.save(state, path)
-    return path
 
 
 def inputs(layout: Layout, size: int = 32) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -128,7 +110,10 @@ def test_the_names_and_shapes_of_the_two_models_that_are_used_most():
         assert shapes.get(name) == shape, name
 
 
-@pytest.mark.parametrize("layout", SMALL.values(), ids=SMALL)
+# one block a level, where seven levels take most of the time of all
+@pytest.mark.parametrize(
+    "layout", (SMALL | {"512": replace(SMALL["512"], num_res_blocks=1)}).values(), ids=SMALL
+)
 def test_output_and_gradient_equal_the_network_written_out(tmp_path, layout):
     state = random_state(entries(layout))
     loaded = load_openai(saved(tmp_path / "a.pt", state))
@@ -195,109 +180,16 @@ def test_what_diffusers_can_express_can_be_saved_as_its_model(tmp_path):
     assert torch.equal(again(x.float(), t).sample, network(x.float(), t).sample)
 
 
-@pytest.mark.parametrize("kind", ["parallel", "half", "safetensors", "legacy", "lightning"])
-def test_other_files_give_the_same_network(tmp_path, kind):
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "plain"])
+def test_other_files_give_the_same_network(tmp_path, form):
     state = random_state(entries(TINY))
     expected = load_openai(saved(tmp_path / "a.pt", state)).network.state_dict()
-    path = tmp_path / ("b.safetensors" if kind == "safetensors" else "b.pt")
-    if kind == "parallel":
-        state = {f"module.{k}": v for k, v in state.items()}
-    if kind == "half":
-        state = {k: v.half() for k, v in state.items()}
-    if kind == "safetensors":
-        save_file(state, path)
-    else:
-        content = {"state_dict": state, "epoch": 3} if kind == "lightning" else state
-        torch.save(content, path, _use_new_zipfile_serialization=kind != "legacy")
-    assert is_openai(state)
+    path = write_form(tmp_path, form, state)
+    assert is_openai(read_state(path))
     network = load_openai(path).network
-    path.unlink()  # nothing may still be mapped from it
     assert not network.training
-    for name, value in network.state_dict().items():
-        assert value.dtype == torch.float32
-        assert value.is_contiguous()
-        tolerance = 1e-2 if kind == "half" else 0
-        torch.testing.assert_close(value, expected[name], atol=tolerance, rtol=0)
-
-
-def test_missing_unexpected_and_misshapen_entries_are_named(tmp_path):
-    state = random_state(entries(SMALL["512"]))
-    del state["input_blocks.19.1.qkv.bias"], state["output_blocks.0.0.out_layers.3.weight"]
-    state["output_blocks.1.0.extra.weight"] = torch.zeros(1)
-    state["out.0.bias"] = torch.zeros(())
-    state["middle_block.1.qkv.weight"] = torch.zeros(128, 128, 1)
-    state["label_emb.weight"] = torch.zeros(5, 512)
-    with pytest.raises(ModelError) as caught:
-        load_openai(saved(tmp_path / "a.pt", state))
-    message = str(caught.value)
-    assert "\n" not in message
-    for part in (
-        "a.pt does not fit its architecture: it lacks 2 entries (",
-        "input_blocks.19.1.qkv.bias",
-        "output_blocks.0.0.out_layers.3.weight",
-        "it has 1 unexpected entry (output_blocks.1.0.extra.weight)",
-        "it has 3 misshapen entries (",
-        "out.0.bias: a single number, not 32",
-        "middle_block.1.qkv.weight: 128x128x1, not 384x128x1",
-        "label_emb.weight: 5x512, not 5x256",
-    ):
-        assert part in message
-
-
-def test_what_is_no_diffusion_model_of_openai_is_named(tmp_path):
-    tiny = random_state(entries(TINY))
-
-    def refused(state: dict, message: str) -> None:
-        with pytest.raises(ModelError, match=message):
-            load_openai(saved(tmp_path / "a.pt", state))
-
-    def changed(**new) -> dict:
-        return tiny | {k.replace("__", "."): torch.zeros(v) for k, v in new.items()}
-
-    refused({"a": torch.zeros(1)}, r"holds no UNet of guided-diffusion.* 1 others \(a, \.\.\.\)")
-    latent = {f"model.diffusion_model.{k}": v for k, v in tiny.items()}
-    refused(latent, "latent diffusion model in one file.* diffusers folder")
-    refused({"down_blocks.0.x": torch.zeros(1)}, "names of a diffusers model.* give the folder")
-    classifier = {k: v for k, v in tiny.items() if not k.startswith(("output_blocks.", "out."))}
-    refused(classifier, "is a classifier: .*; supported are unconditional and class-conditional")
-    refused(tiny | {"input_blocks.0.0.weight": torch.zeros(32, 6, 3, 3)}, "takes 6 channels .* ups")
-    refused(tiny | {"input_blocks.0.0.weight": torch.zeros(32, 3, 3)}, "has 3 axes instead of 4")
-    refused(tiny | {"out.2.weight": torch.zeros(4, 32, 3, 3)}, "predicts 4 channels instead of 3")
-    refused(tiny | {"transformer.x": torch.zeros(1)}, "conditioned on text")
-    cross = tiny | {"input_blocks.1.1.transformer_blocks.0.attn1.to_q.weight": torch.zeros(1)}
-    refused(cross, "conditioned by cross-attention")
-    with pytest.raises(FileError, match=r"missing\.pt does not exist"):
-        load_openai(tmp_path / "missing.pt")
-
-
-def test_an_architecture_that_diffusers_cannot_express_is_named(tmp_path):
-    tiny = random_state(entries(TINY))
-
-    def refused(state: dict, message: str) -> None:
-        with pytest.raises(ModelError, match=message):
-            load_openai(saved(tmp_path / "a.pt", state))
-
-    # resampling without weights: those entries are not there, and the blocks are counted on
-    still = random_state(entries(replace(TINY, updown=False)))
-    still = {k: v for k, v in still.items() if ".op." not in k and ".conv." not in k}
-    refused(still, r"input_blocks\.2 has no weights: .* UNet2DModel cannot do")
-    lost = {k: v for k, v in tiny.items() if not k.startswith("output_blocks.6.")}
-    refused(lost, r"output_blocks\.6 has no weights")
-    other = {k.replace("output_blocks.", "output_blocks.x"): v for k, v in tiny.items()}
-    refused(other, "it has no output_blocks$")
-    huge = tiny | {"output_blocks.999999.0.in_layers.2.weight": torch.zeros(1)}
-    refused(huge, r"output_blocks\.12 has no weights")
-    lost = {k: v for k, v in tiny.items() if not k.startswith("output_blocks.11.")}
-    refused(lost, r"levels are not built alike: of 11 output_blocks .* 1, 3, 5, 7, 9, beside 12")
-    lost = {k: v for k, v in tiny.items() if not k.startswith("input_blocks.11.")}
-    refused(lost, "levels are not built alike")
-    lost = {k: v for k, v in tiny.items() if not k.startswith("middle_block.")}
-    refused(lost, r"it lacks middle_block\.0\.out_layers\.3\.weight")
-    refused(random_state(entries(replace(TINY, channels=48))), "multiples of 32 but one has 48")
-    narrow = random_state(entries(replace(TINY, attended=(3, 5))))
-    refused(narrow, "must have heads of 64 channels but has 32 channels")
-    with pytest.raises(ModelError, match="must have 3 heads but has 128 channels"):
-        load_openai(saved(tmp_path / "a.pt", tiny), Conventions(num_heads=3))
+    path.unlink()  # nothing may still be mapped from it
+    assert_same_weights(network, expected, form)
 
 
 def test_the_encoder_or_the_decoder_tells_what_the_other_lacks():
