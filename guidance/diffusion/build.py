@@ -19,7 +19,7 @@ from guidance.models.denoiser import Denoiser
 from guidance.models.load_denoiser import load_denoiser
 from guidance.models.pipeline_config import Shape
 from guidance.objective.prompted import Objective
-from guidance.objective.regularisers import Saturation, Smoothness
+from guidance.objective.regularisers import Saturation, Smoothness, weighted
 from guidance.prompts.grammar import Prompt
 from guidance.score.ranking import RankOptions, rank
 
@@ -84,12 +84,7 @@ def start(options: DiffusionOptions, denoiser: Denoiser) -> Denoising:
 
 def regularisers(options: DiffusionOptions, device: torch.device) -> Objective | None:
     """Return what is added to the prompts' objective, None for nothing."""
-    parts: list[Objective] = []
-    if options.smoothness:
-        parts.append(options.smoothness * Smoothness())
-    if options.saturation:
-        parts.append(options.saturation * Saturation())
-    return sum(parts[1:], parts[0]) if parts else None
+    return weighted((options.smoothness, Smoothness()), (options.saturation, Saturation()))
 
 
 def arrange(options: DiffusionOptions, images: Tensor) -> Arrangement:

@@ -12,13 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from guidance.clip.model import check_precision
-from guidance.conventions import check_shape
+from guidance.clip.model import PRECISIONS
+from guidance.conventions import check_precision, check_shape
 from guidance.errors import InputError, ModelError
 from guidance.models.conditions import Condition, TextReader
 from guidance.models.denoiser_space import LatentSpace, Pixels
 from guidance.models.frozen_conv import freeze_convolutions
-from guidance.models.latents import PRECISIONS
 from guidance.models.offload import offload_weights
 
 _ADAPTING = {"UpBlock2D", "CrossAttnUpBlock2D"}

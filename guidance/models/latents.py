@@ -11,14 +11,13 @@ import math
 import torch
 from torch import Tensor, nn
 
+from guidance.clip.model import PRECISIONS
 from guidance.conventions import check_images, check_range, check_shape
 from guidance.errors import InputError, ModelError
 from guidance.models.frozen_conv import freeze_convolutions
 from guidance.models.fused_norm import fuse_norms
 from guidance.models.latents_config import cell_side
 from guidance.models.quantise import clamp_inward, code_range, gumbel_codes, quantise
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Latents(nn.Module):

@@ -20,14 +20,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from guidance.clip.model import check_precision
+from guidance.clip.model import PRECISIONS
+from guidance.conventions import check_precision
 from guidance.errors import ModelError
 from guidance.models.conditions import Condition, PromptReader
 from guidance.models.denoiser import TEXT_SCALE, Denoiser
 from guidance.models.denoiser_config import AUTO, DENOISERS, check_denoiser, check_plan
 from guidance.models.denoiser_space import LatentSpace, Pixels
 from guidance.models.folder import in_folder
-from guidance.models.latents import PRECISIONS, wrap
+from guidance.models.latents import wrap
 from guidance.models.latents_config import LATENTS
 from guidance.models.load_latents import load_latents
 from guidance.models.pipeline_config import Part, Plan, Shape, read_plan, shape

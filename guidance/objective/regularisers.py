@@ -101,6 +101,12 @@ class PaletteDistance(Objective):
         return Evaluation(loss, {self.name: loss.detach()})
 
 
+def weighted(*parts: tuple[float, Objective]) -> Objective | None:
+    """Return the sum of objectives times their weights; None if every weight is 0."""
+    kept = [weight * objective for weight, objective in parts if weight]
+    return sum(kept[1:], kept[0]) if kept else None
+
+
 @torch.no_grad()
 def nearest_colours(image: Tensor, palette: Tensor) -> Tensor:
     """Return `image` with every pixel replaced by the nearest colour of `palette`, no gradient.

@@ -7,7 +7,7 @@ import torch
 from guidance.conventions import derive_seed, make_generator
 from guidance.images.canvas import load_picture
 from guidance.objective.prompted import Objective
-from guidance.objective.regularisers import Smoothness
+from guidance.objective.regularisers import Smoothness, weighted
 from guidance.pixels.canvas import Art, Canvas, Fourier, Rgb
 from guidance.pixels.generator import Pixels
 from guidance.pixels.options import PixelsOptions
@@ -38,4 +38,4 @@ def _canvas(options: PixelsOptions) -> Canvas:
 
 def regularisers(options: PixelsOptions, device: torch.device) -> Objective | None:
     """Return the smoothness, if it has a weight."""
-    return options.smooth() * Smoothness() if options.smooth() else None
+    return weighted((options.smooth(), Smoothness()))

@@ -10,7 +10,13 @@ from guidance.images.canvas import load_mask, load_picture
 from guidance.models.latents import Latents
 from guidance.models.load_latents import load_latents
 from guidance.objective.prompted import Objective
-from guidance.objective.regularisers import Likeness, PaletteDistance, Saturation, Smoothness
+from guidance.objective.regularisers import (
+    Likeness,
+    PaletteDistance,
+    Saturation,
+    Smoothness,
+    weighted,
+)
 from guidance.vqgan.camera import Camera
 from guidance.vqgan.film import Film, LikeFilm, Reader
 from guidance.vqgan.generator import Draw, Painting, Still
@@ -47,22 +53,19 @@ def build(options: VqganOptions, device: torch.device) -> Painting:
 def regularisers(options: VqganOptions, device: torch.device) -> Objective | None:
     """Return what is added to the prompts' objective, None for nothing."""
     size = options.canvas()
-    parts: list[Objective] = []
+    parts: list[tuple[float, Objective]] = []
     if options.init_weight:
         mask = None if options.mask is None else load_mask(options.mask, size).to(device)
         target = load_picture(options.init, size).to(device)
-        parts.append(options.init_weight * Likeness(target, mask))
-    if options.video_in is not None and options.frame_weight:
+        parts.append((options.init_weight, Likeness(target, mask)))
+    if options.video_in is not None:
         frames = Reader(options.film(), size)
-        parts.append(options.frame_weight * LikeFilm(frames, options.frame_steps))
-    if options.smoothness:
-        parts.append(options.smoothness * Smoothness())
-    if options.saturation:
-        parts.append(options.saturation * Saturation())
-    if options.palette and options.palette_weight:
+        parts.append((options.frame_weight, LikeFilm(frames, options.frame_steps)))
+    parts += [(options.smoothness, Smoothness()), (options.saturation, Saturation())]
+    if options.palette:
         palette = torch.tensor(options.colours(), device=device)
-        parts.append(options.palette_weight * PaletteDistance(palette))
-    return sum(parts[1:], parts[0]) if parts else None
+        parts.append((options.palette_weight, PaletteDistance(palette)))
+    return weighted(*parts)
 
 
 def _start(options: VqganOptions, latents: Latents) -> Tensor:

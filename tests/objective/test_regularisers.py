@@ -10,6 +10,7 @@ from guidance.objective.regularisers import (
     Saturation,
     Smoothness,
     nearest_colours,
+    weighted,
 )
 
 PALETTE = torch.tensor([[1.0, 0, 0], [0, 0, 1], [1, 1, 1], [0.2, 0.9, 0.3]])
@@ -138,3 +139,13 @@ def test_gradients(objective, generator):
     said = objective.evaluate(x)
     assert said.terms == {objective.name: said.loss.detach()}
     assert said.score is None
+
+
+def test_weighted_sums_leave_out_what_has_no_weight(generator):
+    image = torch.rand(1, 3, 8, 8, generator=generator)
+    smooth, vivid = Smoothness(), Saturation()
+    both = weighted((2.0, smooth), (0.0, Likeness(image)), (-1.0, vivid))
+    assert float(both(image)) == pytest.approx(2 * float(smooth(image)) - float(vivid(image)))
+    assert set(both.evaluate(image).terms) == {"smoothness", "saturation"}
+    assert weighted((0.0, smooth)) is None
+    assert weighted() is None

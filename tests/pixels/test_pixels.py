@@ -15,7 +15,7 @@ from guidance.errors import InputError
 from guidance.images import to_pil, to_tensor
 from guidance.objective.regularisers import Likeness, Smoothness
 from guidance.pixels import Pixels, PixelsOptions, evolve, technique
-from guidance.pixels.build import build
+from guidance.pixels.build import build, regularisers
 from guidance.pixels.options import DEFAULTS
 from guidance.pixels.technique import PIXELS
 from guidance.step.loop import run
@@ -158,7 +158,7 @@ def test_the_seed_decides_the_start(kind):
 def test_smoothness_has_a_weight_for_each_kind(kind):
     image = torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
     for given, want in ((None, DEFAULTS[kind].smoothness), (0.0, 0), (3.0, 3)):
-        extra = technique.regularisers(PixelsOptions(prompt="x", smoothness=given, kind=kind), CPU)
+        extra = regularisers(PixelsOptions(prompt="x", smoothness=given, kind=kind), CPU)
         got = 0 if extra is None else float(extra(image))
         assert got == pytest.approx(want * float(Smoothness()(image)))
 
