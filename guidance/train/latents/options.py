@@ -7,6 +7,7 @@ from pathlib import Path
 
 from guidance.command.cli import Several
 from guidance.conventions import check_device, check_range
+from guidance.models.latents_config import check_latents
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,5 @@ class LatentsOptions:
         """Raise `InputError` for what is not allowed; load nothing."""
         check_range("side", self.side, 16, 1024)
         check_range("threads", self.threads, 1, 1024)
-        from guidance.models.load_latents import check_latents  # takes torch along
-
         check_latents(self.vqgan)
         check_device(self.device)
