@@ -52,7 +52,7 @@ def interrupted(tmp_path):
     [
         ("clipdraw", "import torch"),
         ("clipdraw", "import torch.nn.functional"),
-        ("rerank", "import guidance.rerank.technique"),
+        ("rerank", "import guidance.rerank.options"),
         ("clipdraw", "open_clip_config.json"),  # the run's folder is made, its models are loaded
     ],
 )
