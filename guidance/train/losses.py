@@ -1,7 +1,7 @@
-"""Losses for embeddings of unit length ``[N, D]``.
+"""The losses of all trainings; each sums its own in ``trainer.py``, CLIP's in ``objective.py``.
 
-`contrast` of images and texts in both directions is the loss of CLIP; where every caption of a
-batch is different it equals ``open_clip.loss.ClipLoss``.
+Embeddings are of unit length, ``[N, D]``. `contrast` of images and texts in both directions is the
+loss of CLIP; where every caption of a batch is different it equals ``open_clip.loss.ClipLoss``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ def contrast(
     log_p = logits - logits.masked_fill(ignore & ~positive, -torch.inf).logsumexp(1, keepdim=True)
     share = positive / positive.sum(1, keepdim=True)
     return -(log_p.masked_fill(~positive, 0) * share).sum(1).mean()
+
+
+def paired(ours: Tensor, theirs: Tensor, scale: Tensor) -> Tensor:
+    """Contrast in both directions of rows that belong together and are all different."""
+    own = torch.eye(len(ours), dtype=torch.bool, device=ours.device)
+    none = torch.zeros_like(own)
+    return (contrast(ours, theirs, scale, own, none) + contrast(theirs, ours, scale, own, none)) / 2
 
 
 def knowledge(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -72,3 +79,28 @@ def alike(a: Keys, b: Keys, meaning: Tensor) -> Tensor:
 def hinge(real: Tensor, made: Tensor) -> Tensor:
     """Return the judge's hinge loss (Lim and Ye 2017, arXiv:1705.02894)."""
     return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + made).mean())
+
+
+def likeness(student: Tensor, teacher: Tensor, scale: float = 20.0) -> Tensor:
+    """Cosine distance plus KL of in-batch similarities (Hinton et al. 2015, arXiv:1503.02531).
+
+    Args:
+        student: ``[N, D]``, not normalised.
+        teacher: ``[N, D]``, unit length.
+        scale: of the cosines.
+    """
+    student = F.normalize(student, dim=-1)
+    cosine = 1 - (student * teacher).sum(-1).mean()
+    target = (scale * teacher @ teacher.T).softmax(-1)
+    log_p = (scale * student @ teacher.T).log_softmax(-1)
+    return 2 * cosine + F.kl_div(log_p, target, reduction="batchmean")
+
+
+def min_snr(error: Tensor, snr: Tensor, floor: float, gamma: float) -> Tensor:
+    """Weigh squared errors of v ``[N]`` by their signal-to-noise ratios ``[N]``.
+
+    The weight for the error of the noise is min(snr, γ) / snr (Hang et al. 2023, arXiv:2303.09556),
+    which is min(snr, γ) / (snr + 1) for that of v. The floor (Salimans and Ho 2022,
+    arXiv:2202.00512, section 4) keeps the noisiest steps, which decide the composition.
+    """
+    return error * snr.clamp(floor, gamma) / (snr + 1)

@@ -16,7 +16,8 @@ from guidance.train.clip.sections import (
     SamplingOptions,
     TeacherOptions,
 )
-from guidance.train.loop.options import check_out
+from guidance.train.loop.clock import Clock
+from guidance.train.loop.options import STATE, check_state
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class ClipOptions:
     """On a CPU: threads, each with its own part of the batch."""
 
     @property
+    def state(self) -> Path:
+        """The checkpoint."""
+        return self.out / STATE
+
+    @property
     def rate(self) -> float:
         """Learning rate at its highest."""
         return self.optimiser.rate
@@ -69,6 +75,13 @@ class ClipOptions:
         """Arithmetic of the towers."""
         return self.optimiser.precision
 
+    def length(self, pictures: int) -> Clock:
+        """Return how long the run is; passes over the `pictures` count where nothing else does."""
+        given = self.optimiser
+        passes = round(given.epochs * pictures / self.sampling.batch)
+        steps = given.steps or (None if given.minutes else passes)
+        return Clock(steps, given.minutes or None)
+
     def check(self) -> None:
         """Raise `InputError` for values that are not allowed; load nothing."""
         if not self.data:
@@ -81,7 +94,7 @@ class ClipOptions:
             section.check()
         self.teachers.check()
         self._check_together()
-        check_out(self.out, resume=self.resume)
+        check_state(self)
 
     def _check_together(self) -> None:
         """Raise `InputError` for options of one section that lack those of another."""

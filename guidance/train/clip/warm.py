@@ -12,7 +12,6 @@ import contextlib
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,18 +22,19 @@ from torch import Tensor, nn
 from guidance.errors import InputError
 from guidance.train.clip.loader import Batch, Plan
 from guidance.train.clip.objective import Lessons
-
-if TYPE_CHECKING:
-    from guidance.train.clip.trainer import Trainer
+from guidance.train.clip.optimiser import adamw
+from guidance.train.clip.passes import Passes
+from guidance.train.loop.log import shown
+from guidance.train.loop.trainer import Trainer
 
 RATE = 1e-3  # of the head, whatever the rest learns at
 
 
-def check(trainer: Trainer) -> None:
+def check(passes: Passes) -> None:
     """Raise `InputError` unless the run has a tower that can be divided."""
-    trunk = getattr(trainer.student.network.visual, "trunk", None)
-    stages = trainer.options.head.head_stages
-    if trainer.student.hint is None:
+    trunk = getattr(passes.student.network.visual, "trunk", None)
+    stages = passes.options.head.head_stages
+    if passes.student.hint is None:
         raise InputError("head_views: this image tower has no timm trunk with a head")
     if stages and not (hasattr(trunk, "conv_stem") and hasattr(trunk, "bn2")):
         raise InputError("head_stages: the image tower is no EfficientNet of timm")
@@ -77,27 +77,27 @@ class Cache:
 
 
 @torch.no_grad()
-def fill(trainer: Trainer, early: Callable) -> Cache:
+def fill(passes: Passes, early: Callable) -> Cache:
     """Run the early part of the tower, and the classifier, on the views of every picture."""
-    loader, student, given = trainer.loader, trainer.student, trainer.options.head
-    classifier, count = trainer.teachers.classifier, len(loader.samples)
-    rng = np.random.default_rng(trainer.options.seed)
+    loader, student, given = passes.loader, passes.student, passes.options.head
+    classifier, count = passes.teachers.classifier, len(loader.samples)
+    rng = np.random.default_rng(passes.options.seed)
     taught = torch.from_numpy(rng.random(count) < given.head_taught) if classifier else None
     inputs = pooled = None
     begin, size = time.perf_counter(), loader.options.batch
     for view in range(given.head_views):
         for start in range(0, count, size):
             rows = slice(start, min(start + size, count))
-            batch = draw(trainer, view, rows)
-            parts = batch.images.split(trainer.part)
-            seen = trainer.forward(lambda x: early(student.normalised(x)), parts, learn=False)
+            batch = draw(passes, view, rows)
+            parts = batch.images.split(passes.part)
+            seen = passes.forward(lambda x: early(student.normalised(x)), parts, learn=False)
             seen = seen.features.half()
             if inputs is None:
                 inputs = seen.new_empty((given.head_views, count, *seen.shape[1:]), device="cpu")
             inputs[view, rows] = seen.cpu()
             if classifier and taught[rows].any():
                 clean = batch.clean[taught[rows].to(batch.clean.device)]
-                looked = trainer.chunks.map(classifier, clean.split(trainer.part))
+                looked = passes.chunks.map(classifier, clean.split(passes.part))
                 looked = torch.cat(looked)[:, 1000:].half().cpu()
                 if pooled is None:
                     pooled = looked.new_zeros(given.head_views, count, looked.shape[1])
@@ -108,11 +108,11 @@ def fill(trainer: Trainer, early: Callable) -> Cache:
     return Cache(inputs, taught, pooled)
 
 
-def draw(trainer: Trainer, view: int, rows: slice) -> Batch:
+def draw(passes: Passes, view: int, rows: slice) -> Batch:
     """Return one augmented view of the pictures `rows`, in their order."""
-    loader = trainer.loader
+    loader = passes.loader
     rows = np.arange(rows.start, rows.stop)
-    seed = int(np.random.default_rng([trainer.options.seed, view, rows[0]]).integers(2**62))
+    seed = int(np.random.default_rng([passes.options.seed, view, rows[0]]).integers(2**62))
     none = np.zeros(0, int)
     plan = Plan(rows, none, none, seed)
     pictures = loader.pool.map(lambda i: loader.decode(plan, i), range(len(rows)))
@@ -133,12 +133,12 @@ def dropping(head: nn.Module, share: float) -> Generator[None]:
             drop.p = p
 
 
-def lessons_of(trainer: Trainer, cache: Cache, view: Tensor, rows: Tensor, step: int) -> dict:
+def lessons_of(passes: Passes, cache: Cache, view: Tensor, rows: Tensor, step: int) -> dict:
     """Return what the classifier said of these views, as fields of `Lessons`."""
-    teachers, known = trainer.teachers, cache.taught
+    teachers, known = passes.teachers, cache.taught
     if known is None or not known[rows].any():
         return {}
-    device, which = trainer.device, known[rows].nonzero()[:, 0]
+    device, which = passes.device, known[rows].nonzero()[:, 0]
     pooled = cache.pooled[view[which], rows[which]].to(device).float()
     with torch.no_grad():
         logits = teachers.classifier.network.get_classifier()(pooled)
@@ -148,21 +148,21 @@ def lessons_of(trainer: Trainer, cache: Cache, view: Tensor, rows: Tensor, step:
     }  # fmt: skip
 
 
-def train_head(trainer: Trainer) -> None:
+def train_head(passes: Passes, trainer: Trainer) -> None:
     """Train head, text side and the last stages on cached views; see `HeadOptions`."""
-    check(trainer)
-    given, student = trainer.options.head, trainer.student
+    check(passes)
+    given, student = passes.options.head, passes.student
     student.eval()
     early, late = divide(student.network.visual.trunk, given.head_stages)
-    cache = fill(trainer, early)
-    student.tune(trainer.options.model)
+    cache = fill(passes, early)
+    student.tune(passes.options.model)
     with dropping(student.network.visual.head, given.head_drop):
-        take_steps(trainer, cache, late)
+        take_steps(passes, trainer, cache, late)
 
 
-def take_steps(trainer: Trainer, cache: Cache, late: Callable) -> None:
+def take_steps(passes: Passes, trainer: Trainer, cache: Cache, late: Callable) -> None:
     """Make the steps of the head phase on `cache`; `late` is what the cache leaves to do."""
-    given, student, loader = trainer.options.head, trainer.student, trainer.loader
+    given, student, loader = passes.options.head, passes.student, passes.loader
 
     def see(x: Tensor) -> Tensor:
         pooled = late(x)
@@ -171,29 +171,28 @@ def take_steps(trainer: Trainer, cache: Cache, late: Callable) -> None:
 
     steps = max(1, round(given.head_epochs * len(loader.samples) / given.head_batch))
     before, loader.options = loader.options, replace(loader.options, batch=given.head_batch)
-    factor = max(RATE / trainer.options.optimiser.rate, 1.0)
-    trainer.start_optimiser(factor, factor)
+    factor = max(RATE / passes.options.rate, 1.0)
+    trainer.restart([adamw(student, passes.options.optimiser, factor, factor)])
     begin = time.perf_counter()
     for step in range(steps):
         plan = loader.plan(step + 1_000_000_000)  # none of the training's own
         n = len(plan.captions)  # pictures without a caption stay away: the loss wants pairs only
         rows = torch.from_numpy(plan.rows[:n])
         view = torch.from_numpy(np.random.default_rng(plan.seed).integers(given.head_views, size=n))
-        inputs = cache.inputs[view, rows].to(trainer.device)
+        inputs = cache.inputs[view, rows].to(passes.device)
         captions, groups = (
-            torch.from_numpy(x).to(trainer.device) for x in (plan.captions, plan.groups)
+            torch.from_numpy(x).to(passes.device) for x in (plan.captions, plan.groups)
         )
         batch = Batch(inputs, inputs, captions, groups)
-        trainer.rng.manual_seed(plan.seed)
-        words, extra = trainer.teachers.words(batch, trainer.rng)
-        lessons = Lessons(**words, **lessons_of(trainer, cache, view, rows, step))
-        seen = trainer.forward(see, inputs.float().split(4 * trainer.part))
-        parts = trainer.learn(batch, seen, 1.0, lessons, extra)
+        passes.rng.manual_seed(plan.seed)
+        words, extra = passes.teachers.words(batch, passes.rng)
+        lessons = Lessons(**words, **lessons_of(passes, cache, view, rows, step))
+        seen = passes.forward(see, inputs.float().split(4 * passes.part))
+        parts = passes.learn(batch, seen, 1.0, lessons, extra)
         trainer.update(step / steps)
         if step % 50 == 49 or step == steps - 1:
-            shown = "  ".join(f"{k} {v:.3g}" for k, v in parts.items())
             rate = (step + 1) / (time.perf_counter() - begin)
-            print(f"head {step + 1} of {steps}  {shown}  {rate:.2f} step/s", flush=True)
+            print(f"head {step + 1} of {steps}  {shown(parts)}  {rate:.2f} step/s", flush=True)
     loader.options = before
 
 
@@ -202,19 +201,19 @@ HINT_RIDGE = 1e-3  # of the features' mean square
 
 
 @torch.no_grad()
-def fit_hint(trainer: Trainer) -> None:
+def fit_hint(passes: Passes) -> None:
     """Fit the map of hints to a tower that came without it, by least squares on a few batches.
 
     Otherwise the first steps would bend the tower to a map that knows nothing yet.
     """
-    student, teachers, dim = trainer.student, trainer.teachers, trainer.student.dim
+    student, teachers, dim = passes.student, passes.teachers, passes.student.dim
     gram = cross = 0.0
-    for number, batch in enumerate(trainer.loader.batches(2_000_000_000)):
+    for number, batch in enumerate(passes.loader.batches(2_000_000_000)):
         if number == HINT_BATCHES:
             break
-        parts = batch.images.split(trainer.part)
-        own = trainer.forward(student.look, parts, learn=False).features[:, dim:]
-        looked = trainer.chunks.map(teachers.classifier, batch.clean.split(trainer.part))
+        parts = batch.images.split(passes.part)
+        own = passes.forward(student.look, parts, learn=False).features[:, dim:]
+        looked = passes.chunks.map(teachers.classifier, batch.clean.split(passes.part))
         gram, cross = gram + own.T @ own, cross + own.T @ torch.cat(looked)[:, 1000:]
     ridge = HINT_RIDGE * gram.diagonal().mean() * torch.eye(len(gram), device=gram.device)
     student.hint.weight.copy_(torch.linalg.solve(gram + ridge, cross).T)

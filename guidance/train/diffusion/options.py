@@ -51,11 +51,10 @@ class DiffusionTraining(RunOptions):
         if not self.data:
             raise InputError("--data must name a file of guidance.train.latents")
         check_range("batch", self.batch, 1, 65536)
-        check_range("rate", self.rate, 0, 1, above=True)
         check_range("decay", self.decay, 0, 1)
         check_range("gamma", self.gamma, 0, above=True)
         check_range("floor", self.floor, 0, self.gamma)
         check_range("drop", self.drop, 0, 1)
         check_range("single", self.single, 0, 1 - self.drop)
         check_range("blur", self.blur, 0, 10)
-        self.check_run(self.out)
+        super().check()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from guidance.errors import FileError, line
 from guidance.files.writing import atomic
@@ -18,8 +19,15 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
         torch.save(dict(state), temporary)
 
 
+def read(path: Path, device: torch.device) -> dict[str, Any]:
+    """Return what `path` holds: a checkpoint, or the weights of a ``.safetensors`` file alone."""
+    if path.suffix == ".safetensors":
+        return {"averaged": load_file(path, str(device))}
+    return torch.load(path, map_location=device, weights_only=True)
+
+
 def restore(
-    path: Path, device: torch.device, take: Callable[[dict[str, Any]], None], failure: str
+    path: Path, device: torch.device, take: Callable[[dict[str, Any]], object], failure: str
 ) -> None:
     """Read `path` and give its content to `take`.
 
@@ -27,6 +35,6 @@ def restore(
         FileError: `failure`, filled with the path, and what went wrong while reading or taking.
     """
     try:
-        take(torch.load(path, map_location=device, weights_only=True))
-    except Exception as error:  # pickle, zip and torch raise a dozen types
+        take(read(path, device))
+    except Exception as error:  # pickle, zip, safetensors and torch raise a dozen types
         raise FileError(f"{failure.format(path)}: {line(error)}") from None

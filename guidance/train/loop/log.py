@@ -1,40 +1,38 @@
-"""What a training says of itself: lines, retrieval figures and TensorBoard."""
+"""What a training says of itself: lines, and TensorBoard."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from guidance.data import Samples
 from guidance.errors import InputError, counted
-from guidance.evaluate.retrieval import embed_pairs, recalls
-from guidance.train.clip.options import ClipOptions
-
-GALLERY = 1000  # held-out pictures at most
-SHOWN = 12  # rows and columns of the matrix of samples
+from guidance.train.loop.options import Run
 
 
 class Log:
-    """Prints, and writes to TensorBoard if the run has a ``--log-dir``."""
+    """Prints, and writes to TensorBoard if the run has a ``--log-dir``.
 
-    def __init__(self, options: ClipOptions, device: torch.device) -> None:
-        self.device, self.writer, self.every = device, None, options.log_every
+    Raises:
+        InputError: TensorBoard is asked for but not installed.
+    """
+
+    def __init__(self, options: Run) -> None:
+        self.writer, self.every = None, options.log_every
         self.last: tuple[float, int] | None = None
         self.values: dict[str, list[float]] = {}  # since the last line
         if options.log_dir:
             try:
                 from torch.utils.tensorboard import SummaryWriter
-            except ImportError:
+            except ImportError:  # pragma: no cover - the tests have it
                 raise InputError(
                     "log_dir: TensorBoard is not installed; pip install 'clip-guidance[train]'"
                 ) from None
             self.writer = SummaryWriter(str(options.log_dir))
 
-    def step(self, step: int, done: float, values: dict[str, float]) -> None:
+    def step(self, step: int, done: float, values: Mapping[str, float]) -> None:
         """Take the `values` of one step at fraction `done` of the run; report the means of many."""
         for name, value in values.items():
             self.values.setdefault(name, []).append(value)
@@ -49,29 +47,23 @@ class Log:
         self.last = now, step
         means = {name: sum(values) / len(values) for name, values in self.values.items()}
         self.values = {}
-        shown = "  ".join(f"{k} {v:.3g}" for k, v in means.items())
-        print(f"{step}  {100 * done:.1f} %  {shown}{speed}", flush=True)
-        if self.writer:
-            for name, value in means.items():
-                self.writer.add_scalar(name.replace(" ", "/"), value, step)
+        print(f"{step}  {100 * done:.1f} %  {shown(means)}{speed}", flush=True)
+        self.scalars(step, {name.replace(" ", "/"): value for name, value in means.items()})
 
-    def check(
-        self, step: int, config: dict[str, Any], state: dict[str, Tensor], val: Samples | None
-    ) -> None:
-        """Report retrieval of the averaged weights on held-out pairs, and show a few of them."""
-        if val is None:
-            return
-        from guidance.train.clip.checks import clip_model
+    def say(self, step: int, text: str) -> None:
+        """Print a line about the training at `step`."""
+        print(f"{step}  {text}", flush=True)
 
-        model = clip_model(config, state, self.device)
-        images, texts, owner = embed_pairs(model, val, limit=GALLERY)
-        figures = recalls(images, texts, owner)
-        shown = "  ".join(f"{k} {v:.1f}" for k, v in figures.items())
-        print(f"{step}  held out, {len(images)} pictures, %: {shown}", flush=True)
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Write `values` to TensorBoard, if it is asked for."""
         if self.writer:
-            for name, value in figures.items():
-                self.writer.add_scalar(f"retrieval/{name}", value, step)
-            self.writer.add_image("samples", matrix(val, images, texts), step)
+            for name, value in values.items():
+                self.writer.add_scalar(name, value, step)
+
+    def image(self, step: int, name: str, pixels: Tensor) -> None:
+        """Write a picture ``[3, H, W]`` in [0, 1] to TensorBoard, if it is asked for."""
+        if self.writer:
+            self.writer.add_image(name, pixels, step)
 
     def finish(self, step: int, out: Path) -> None:
         """Report the last steps, say that the run is over and where its model lies."""
@@ -82,19 +74,6 @@ class Log:
             self.writer.close()
 
 
-def matrix(val: Samples, images: Tensor, texts: Tensor, side: int = 48) -> Tensor:
-    """Draw the cosines of the first pictures (rows) and captions: ``[3, H, W]`` in [0, 1].
-
-    The left column shows the pictures; white is the largest cosine and black the smallest.
-    """
-    import numpy as np
-    from PIL import ImageOps
-
-    count = min(SHOWN, len(images))
-    cosines = (images[:count] @ texts[:count].T).cpu()
-    low, high = cosines.min(), cosines.max()
-    cells = ((cosines - low) / (high - low).clamp_min(1e-6)).repeat_interleave(side, 0)
-    cells = cells.repeat_interleave(side, 1)[None].expand(3, -1, -1)
-    small = [ImageOps.fit(val.image(i).convert("RGB"), (side, side)) for i in range(count)]
-    column = torch.from_numpy(np.concatenate([np.asarray(s) for s in small])).permute(2, 0, 1)
-    return torch.cat([column.float() / 255, cells], 2)
+def shown(values: Mapping[str, float]) -> str:
+    """Return values as a line of the log has them."""
+    return "  ".join(f"{name} {value:.3g}" for name, value in values.items())

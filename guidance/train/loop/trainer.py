@@ -14,9 +14,8 @@ from guidance.files.writing import make_folder
 from guidance.train.loop import checkpoint, schedule
 from guidance.train.loop.average import Average
 from guidance.train.loop.chunks import Chunks
-from guidance.train.loop.clock import Clock
 from guidance.train.loop.log import Log
-from guidance.train.loop.options import STATE, Run
+from guidance.train.loop.options import Run
 
 Options = TypeVar("Options", bound=Run)
 Batch = TypeVar("Batch")
@@ -36,7 +35,7 @@ class Trainer(Generic[Options, Batch]):
     """One run.
 
     A training gives `build` and `batches`, and either `loss` or, if one backward pass is not all,
-    `gradients`; `length`, `schedule`, `export`, `parts`, `begin` and `saved` where it needs them.
+    `gradients`; `schedule`, `export`, `parts`, `begin` and `saved` where it needs them.
 
     Attributes:
         options: of the run, checked.
@@ -46,26 +45,31 @@ class Trainer(Generic[Options, Batch]):
         optimisers: each has its own parameters; a group may have a ``factor`` of the rate.
         clip_norm: longest gradient of `network`.
         result: what the last line of the log names.
+        pictures: how many there are to learn from, where the options measure the run in them.
+        average: of the network's weights.
+        clock: steps and seconds.
     """
 
     network: nn.Module
     optimisers: list[torch.optim.Optimizer]
     clip_norm: float = 1.0
+    pictures: int = 0
+    result: Path
 
     def __init__(self, options: Options) -> None:
         options.check()
         self.options, self.device = options, resolve_device(options.device)
-        self.result: Path = options.out
+        self.result = options.state.parent
         self.read()
-        make_folder(options.out)
+        make_folder(options.state.parent)
         self.chunks = Chunks(options.threads if self.device.type == "cpu" else 0)
         torch.manual_seed(options.seed)
         self.build()
         self.average = Average(self.network, options.ema)
-        self.clock = self.length()
+        self.clock = options.length(self.pictures)
         if options.resume:
             failure = "resume: {} does not fit these options"
-            checkpoint.restore(options.out / STATE, self.device, self.load, failure)
+            checkpoint.restore(options.state, self.device, self.load, failure)
         self.log = Log(options)
 
     # what a training gives
@@ -95,17 +99,13 @@ class Trainer(Generic[Options, Batch]):
         loss.backward()
         return {"loss": float(loss.detach())}
 
-    def length(self) -> Clock:
-        """Return how long the run is."""
-        return self.options.length()
-
     def schedule(self, done: float) -> float:
         """Return the factor of the learning rate."""
         return schedule.cosine(done)
 
     def parts(self) -> Mapping[str, Stateful]:
-        """Return what a checkpoint keeps beside average and clock, by its name there."""
-        return {"network": self.network, "optimiser": self.optimisers[0]}
+        """Return what a checkpoint keeps beside the optimisers and the average, by name."""
+        return {"network": self.network}
 
     def export(self) -> None:
         """Write the averaged weights in the form that others read."""
@@ -151,22 +151,34 @@ class Trainer(Generic[Options, Batch]):
         self.clock.step += 1
         return {"gradient": float(norm), "rate": rate}
 
+    def restart(self, optimisers: list[torch.optim.Optimizer]) -> None:
+        """Count and average anew from the weights as they are, with other optimisers."""
+        self.optimisers, self.clock.step = optimisers, 0
+        self.average = Average(self.network, self.options.ema)
+
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
         kept = {name: part.state_dict() for name, part in self.parts().items()}
-        clock = {"step": self.clock.step, "spent": self.clock.spent}
-        return kept | {"averaged": self.average.state} | clock
+        return kept | {
+            "optimisers": [o.state_dict() for o in self.optimisers],
+            "averaged": self.average.state,
+            "step": self.clock.step,
+            "spent": self.clock.spent,
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from what a checkpoint holds."""
         for name, part in self.parts().items():
             part.load_state_dict(state[name])
+        states = state["optimisers"] if "optimisers" in state else [state["optimiser"]]  # of 0.1
+        for optimiser, values in zip(self.optimisers, states, strict=True):
+            optimiser.load_state_dict(values)
         self.average.state = state["averaged"]
         self.clock.step, self.clock.spent = state["step"], state["spent"]
 
     def save(self) -> None:
         """Write the checkpoint and the export, each file in one move."""
-        checkpoint.save(self.options.out / STATE, self.state())
+        checkpoint.save(self.options.state, self.state())
         self.export()
 
     def run(self) -> None:
@@ -180,7 +192,8 @@ class Trainer(Generic[Options, Batch]):
             done = clock.done()
             if done >= 1:
                 break
-            self.log.step(clock.step + 1, done, self.train_step(batch, done))
+            values = self.train_step(batch, done)
+            self.log.step(clock.step, done, values)
             clock.tick()
             if clock.spent - last > 60 * self.options.save_every:
                 last = clock.spent

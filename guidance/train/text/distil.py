@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -10,12 +11,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from guidance.clip.context import cut
-from guidance.train.clip import model as mini
+from guidance.conventions import derive_seed, make_generator
+from guidance.train import losses
+from guidance.train.clip import model
 from guidance.train.clip.sentences import SentenceTable
 from guidance.train.clip.teachers import tokenize_all
-from guidance.train.loop.chunks import Chunks
+from guidance.train.loop import schedule, trainer
 from guidance.train.text.embed import Sentences
 from guidance.train.text.options import DistilOptions
+
+GROUP = 8  # batches drawn at once, so that each can have texts of like length
+PART = 128  # texts per CPU thread and pass
+UNSEEN = 2000  # texts that are left out, to measure on
 
 
 @torch.no_grad()
@@ -38,76 +45,73 @@ def start_tokens(text: torch.nn.Module, bpe, minilm: Path) -> None:
     text.token_embedding.weight[: len(words)] = low * (0.06 / low.std())
 
 
-def distillation_loss(student: Tensor, teacher: Tensor, scale: float = 20.0) -> Tensor:
-    """Cosine distance plus KL of in-batch similarities; both ``[N, D]``, teacher unit length."""
-    student = F.normalize(student, dim=-1)
-    cosine = 1 - (student * teacher).sum(-1).mean()
-    target = (scale * teacher @ teacher.T).softmax(-1)
-    log_p = (scale * student @ teacher.T).log_softmax(-1)
-    return 2 * cosine + F.kl_div(log_p, target, reduction="batchmean")
+class Trainer(trainer.Trainer[DistilOptions, Tensor]):
+    """The training of a text tower on the embeddings of a sentence encoder."""
+
+    def read(self) -> None:
+        """Open the embeddings and the architecture's configuration."""
+        self.config = model.read_config(self.options.architecture)
+        self.table = SentenceTable.load(self.options.sentences)
+        self.result = self.options.out
+
+    def build(self) -> None:
+        """Build the tower; some of the texts stay unseen."""
+        given, texts = self.options, self.table.texts
+        torch.backends.cuda.enable_flash_sdp(False)  # on CPU, too: its bfloat16 backward is slow
+        tokenizer, self.network = model.tokenizer(self.config), model.build(self.config).text
+        if given.init:
+            self.network.load_state_dict(model.load_state(given.init))
+        else:
+            start_tokens(self.network, tokenizer, given.minilm)
+        self.network.to(self.device)
+        self.tokens = tokenize_all(tokenizer, texts)
+        order = torch.randperm(len(texts), generator=make_generator(given.seed))
+        self.unseen, self.rows = order[:UNSEEN], order[UNSEEN:].sort()[0]
+        self.optimisers = [
+            torch.optim.AdamW(self.network.parameters(), weight_decay=0.01, fused=True)
+        ]
+
+    def batches(self, start: int) -> Iterator[Tensor]:
+        """Yield numbers of texts ``[N]``; those of a batch are of like length."""
+        size = self.options.batch
+        for group in itertools.count(start // GROUP):
+            rng = make_generator(derive_seed(self.options.seed, "texts", group))
+            pick = self.rows[torch.randint(len(self.rows), (GROUP * size,), generator=rng)]
+            lengths = (self.tokens[pick] != 0).sum(1)
+            batches = pick[lengths.argsort()].view(GROUP, -1)[torch.randperm(GROUP, generator=rng)]
+            batches = [b[torch.randperm(size, generator=rng)] for b in batches]
+            yield from batches[start % GROUP if group == start // GROUP else 0 :]
+
+    def schedule(self, done: float) -> float:
+        """Return the factor of the learning rate, which rises and falls as lines."""
+        return schedule.warm_line(done, self.options.warmup)
+
+    def gradients(self, batch: Tensor, done: float) -> dict[str, float]:
+        """Learn to give the embeddings of texts."""
+        goal = self.table.embeddings[batch].float().to(self.device)
+        dtype = torch.bfloat16 if self.options.precision == "bf16" else torch.float32
+        with cut(self.network, self.tokens[batch]) as short:
+            out = self.chunks.forward(self.network, short.to(self.device).split(PART), dtype)
+            loss = losses.likeness(out.features, goal)
+            loss.backward()
+            out.backward()
+        return {"loss": float(loss.detach())}
+
+    def export(self) -> None:
+        """Write the tower."""
+        model.save_state(self.average.state, self.result, torch.float32)
+
+    @torch.no_grad()
+    def saved(self) -> None:
+        """Report the mean cosine to the embeddings of texts that the training leaves out."""
+        cosines = []
+        for some in self.unseen.split(500):
+            with cut(self.network, self.tokens[some]) as short:
+                given = self.network(short.to(self.device)).float().cpu()
+            cosines.append(F.cosine_similarity(given, self.table.embeddings[some].float()))
+        self.log.say(self.step, f"cosine on unseen texts {torch.cat(cosines).mean():.4f}")
 
 
 def distil(options: DistilOptions) -> None:
-    """Train the text tower and write it."""
-    torch.manual_seed(options.seed)
-    torch.backends.cuda.enable_flash_sdp(False)  # on CPU, too: its bfloat16 backward is slow
-    config = mini.read_config(options.architecture)
-    bpe, text = mini.tokenizer(config), mini.build(config).text
-    if options.init:
-        text.load_state_dict(mini.load_state(options.init))
-    else:
-        start_tokens(text, bpe, options.minilm)
-    table = SentenceTable.load(options.sentences)
-    texts, target = table.texts, table.embeddings
-    tokens = tokenize_all(bpe, texts)
-    rng = torch.Generator().manual_seed(options.seed)
-    check = torch.randperm(len(texts), generator=rng)[:2000]
-    kept = torch.ones(len(texts), dtype=torch.bool).index_fill_(0, check, False)
-    train(text, tokens, target, kept.nonzero()[:, 0], check, options, rng)
-    mini.save_state(text.state_dict(), options.out, torch.float32)
-
-
-def train(text, tokens: Tensor, target: Tensor, rows: Tensor, check: Tensor, options, rng) -> None:
-    """Run the distillation on `rows`; print the mean cosine on `check` about every minute."""
-    chunks, begin = Chunks(options.threads), time.perf_counter()
-    optimiser = torch.optim.AdamW(text.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
-    step, said, done = 0, 0.0, 0.0
-    while done < 1:
-        pick = rows[torch.randint(len(rows), (8 * options.batch,), generator=rng)]
-        lengths = (tokens[pick] != 0).sum(1)
-        for batch in pick[lengths.argsort()].view(8, -1)[torch.randperm(8, generator=rng)]:
-            spent = time.perf_counter() - begin
-            done = step / options.steps if options.steps else spent / (60 * options.minutes)
-            if done >= 1:
-                break
-            for group in optimiser.param_groups:
-                rise, fall = done / options.warmup, (1 - done) / (1 - options.warmup) + 0.01
-                group["lr"] = options.rate * min(rise, fall, 1.0)
-            batch = batch[torch.randperm(len(batch), generator=rng)]
-            goal = target[batch].float()
-            with cut(text, tokens[batch]) as short:
-                out = chunks.forward(text, short.split(128))
-                loss = distillation_loss(out.features, goal)
-                loss.backward()
-                out.backward()
-            torch.nn.utils.clip_grad_norm_(text.parameters(), 1.0)
-            optimiser.step()
-            optimiser.zero_grad()
-            step += 1
-            if spent - said > 60:
-                said = spent
-                mini.save_state(text.state_dict(), options.out, torch.float32)
-                score = agreement(text, tokens[check], target[check])
-                print(f"{step} {spent:.0f} s loss {loss.item():.4f} unseen {score:.4f}", flush=True)
-    score = agreement(text, tokens[check], target[check])
-    print(f"{step} steps of {options.batch}, cosine on unseen texts {score:.4f}")
-
-
-@torch.no_grad()
-def agreement(text: torch.nn.Module, tokens: Tensor, target: Tensor) -> float:
-    """Return the mean cosine between the tower's embeddings of `tokens` and `target`."""
-    parts = []
-    for some, goal in zip(tokens.split(500), target.split(500), strict=True):
-        with cut(text, some) as short:
-            parts.append(F.cosine_similarity(text(short).float(), goal.float()))
-    return torch.cat(parts).mean().item()
+    """Run ``python -m guidance.train.text distil``."""
+    Trainer(options).run()

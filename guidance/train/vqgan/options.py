@@ -58,9 +58,8 @@ class VqganTraining(RunOptions):
                 raise InputError(f"--{name}: {path} does not exist")
         check_range("side", self.side, 16, 1024)
         check_range("batch", self.batch, 1, 65536)
-        check_range("rate", self.rate, 0, 1, above=True)
         check_range("judge_from", self.judge_from, 0, 1)
         check_range("codes_from", self.codes_from, 0, 1)
         for name in ("colour", "perceptual", "commitment", "judge"):
             check_range(name, getattr(self, name), 0, 1000)
-        self.check_run(self.out)
+        super().check()

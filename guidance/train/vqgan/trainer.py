@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from diffusers import VQModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from guidance.clip.classifier import image_classifier
-from guidance.conventions import derive_seed, make_generator, resolve_device
+from guidance.conventions import derive_seed, make_generator
 from guidance.data import shards
-from guidance.errors import FileError, line
 from guidance.evaluate.perceptual import Perceptual
 from guidance.files.writing import atomic, make_folder, write
 from guidance.models.folder import read_json
-from guidance.train.loop.chunks import Chunks
+from guidance.train.loop import checkpoint, trainer
 from guidance.train.loop.depthwise import fast_depthwise
 from guidance.train.losses import hinge
 from guidance.train.vqgan.codebook import Codebook, perplexity
@@ -31,23 +29,24 @@ from guidance.train.vqgan.patches import PatchLoader
 KEPT = 8  # steps whose vectors the codebook starts from
 
 
-class Trainer:
-    """One run: patches, autoencoder, codebook, judge, their optimisers and the weight average."""
+class Trainer(trainer.Trainer[VqganTraining, Tensor]):
+    """The training of a VQGAN: patches, autoencoder, codebook and judge."""
 
-    def __init__(self, options: VqganTraining):
-        options.check()
-        self.options, self.device = options, resolve_device(options.device)
-        self.config = read_json(options.config)
-        data = shards.read(options.data, captioned=False)
-        make_folder(options.out)
-        self.loader = PatchLoader(data, options.weights, options.side, options.batch, options.seed)
-        cpu = self.device.type == "cpu"
-        self.chunks = Chunks(options.threads if cpu else 0)
-        torch.manual_seed(options.seed)
+    def read(self) -> None:
+        """Open the data and the architecture's configuration."""
+        given = self.options
+        self.config = read_json(given.config)
+        self.data = shards.read(given.data, captioned=False)
+        self.result = given.out / "vqgan"
+
+    def build(self) -> None:
+        """Build the networks, and what of earlier steps the codebook starts from."""
+        given = self.options
+        self.loader = PatchLoader(self.data, given.weights, given.side, given.batch, given.seed)
         self.network = VQModel.from_config(self.config)
         self.judge = PatchJudge()
-        teacher = image_classifier(options.classifier)
-        if cpu and options.precision == "bf16":
+        teacher = image_classifier(given.classifier)
+        if self.device.type == "cpu" and given.precision == "bf16":
             fast_depthwise(teacher)
         self.perceptual = Perceptual(teacher)
         for part in (self.network, self.judge, self.perceptual):
@@ -56,55 +55,54 @@ class Trainer:
         self.codebook = Codebook(codes.num_vq_embeddings, codes.vq_embed_dim).to(self.device)
         learning = [p for n, p in self.network.named_parameters() if not n.startswith("quantize")]
         self.optimisers = [
-            torch.optim.Adam(p, lr=options.rate, betas=(0.5, 0.95), fused=True)
+            torch.optim.Adam(p, lr=given.rate, betas=(0.5, 0.95), fused=True)
             for p in (learning, self.judge.parameters())
         ]
-        self.averaged = {k: v.clone() for k, v in self.network.state_dict().items()}
         self.kept: list[Tensor] = []
-        self.step, self.spent = 0, 0.0
-        if options.resume:
-            self._resume()
-        elif options.init:
-            self._start(options.init)
+        if given.init and not given.resume:
+            failure = "init: {} does not fit the architecture"
+            checkpoint.restore(given.init, self.device, self.start, failure)
 
-    def _start(self, path: Path) -> None:
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-            own = {k: v for k, v in state["averaged"].items() if not k.startswith("quantize.")}
-            missing, unexpected = self.network.load_state_dict(own, strict=False)
-            if unexpected or any(not k.startswith("quantize.") for k in missing):
-                raise ValueError(f"missing {missing[:2]}, unexpected {unexpected[:2]}")
-            if state["codebook"]["codes"].shape == self.codebook.codes.shape:
-                self.codebook.load_state_dict(state["codebook"])
-        except Exception as error:  # pickle, zip and torch raise a dozen types
-            raise FileError(f"init: {path} does not fit the architecture: {line(error)}") from None
-        self.averaged = {k: v.clone() for k, v in self.network.state_dict().items()}
+    def start(self, state: dict[str, Any]) -> None:
+        """Take the averaged weights and the codebook of another run."""
+        own = {k: v for k, v in state["averaged"].items() if not k.startswith("quantize.")}
+        missing, unexpected = self.network.load_state_dict(own, strict=False)
+        if unexpected or any(not k.startswith("quantize.") for k in missing):
+            raise ValueError(f"missing {missing[:2]}, unexpected {unexpected[:2]}")
+        if state["codebook"]["codes"].shape == self.codebook.codes.shape:
+            self.codebook.load_state_dict(state["codebook"])
 
-    def _resume(self) -> None:
-        path = self.options.out / "state.pt"
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-            for name in ("network", "judge", "codebook"):
-                getattr(self, name).load_state_dict(state[name])
-            for optimiser, values in zip(self.optimisers, state["optimisers"], strict=True):
-                optimiser.load_state_dict(values)
-            self.averaged, self.kept = state["averaged"], state["kept"]
-            self.step, self.spent = state["step"], state["spent"]
-        except Exception as error:  # pickle, zip and torch raise a dozen types
-            raise FileError(f"resume: {path} does not fit these options: {line(error)}") from None
+    def batches(self, start: int) -> Iterator[Tensor]:
+        """Yield patches ``[N, 3, s, s]`` in [0, 1]."""
+        return self.loader.batches(start)
 
-    def mixed(self) -> torch.autocast:
-        """Return the arithmetic of the run."""
-        enabled = self.options.precision == "bf16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+    def parts(self) -> dict[str, trainer.Stateful]:
+        """Return the networks and the codebook."""
+        return {"network": self.network, "judge": self.judge, "codebook": self.codebook}
 
-    def train_step(self, images: Tensor, done: float) -> dict[str, float]:
-        """Make one step on `images` ``[N, 3, s, s]`` in [0, 1] at fraction `done` of the run."""
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        return super().state() | {"kept": self.kept}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what a checkpoint holds."""
+        super().load(state)
+        self.kept = state["kept"]
+
+    def export(self) -> None:
+        """Write the folder ``vqgan``."""
+        save_folder(self.config, self.exported(), self.result)
+
+    def exported(self) -> dict[str, Tensor]:
+        """Return the state dict of a diffusers VQModel: averaged weights, and the codebook."""
+        return self.average.state | {"quantize.embedding.weight": self.codebook.codes.clone()}
+
+    def gradients(self, images: Tensor, done: float) -> dict[str, float]:
+        """Learn from patches ``[N, 3, s, s]`` in [0, 1]; the judge learns once it is heard."""
         rng = make_generator(derive_seed(self.options.seed, "codes", self.step), self.device)
         heard = self.options.judge * min(1.0, max(0.0, done - self.options.judge_from) / 0.1)
         images = images.to(self.device, memory_format=torch.channels_last)
-        share = -(-len(images) // max(1, self.options.threads if self.chunks.pool else 1))
-        parts = images.split(share)
+        parts = images.split(self.share(len(images)))
         if not self.codebook.started and done >= self.options.codes_from and self.kept:
             self.codebook.start(torch.cat(self.kept), rng)
         self.judge.requires_grad_(False)
@@ -123,7 +121,6 @@ class Trainer:
             numbers = torch.cat([m[2] for m in made])
             values["moved"] = self.codebook.update(vectors, numbers, rng)
             values["codes in use"] = perplexity(numbers, len(self.codebook.codes))
-        self.update(done, heard)
         return values
 
     def rebuild(
@@ -191,63 +188,6 @@ class Trainer:
         loss = hinge(*said.split(len(images))) * (len(images) / total)
         loss.backward()
         return float(loss.detach())
-
-    def update(self, done: float, heard: float) -> None:
-        """Step the optimisers (short warm-up, then cosine) and the weight average."""
-        warm = min(1.0, max(done, 1e-4) / 0.01)
-        rate = self.options.rate * warm * max(0.01, 0.5 + 0.5 * math.cos(math.pi * done))
-        for number, optimiser in enumerate(self.optimisers):
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            if number == 0:
-                nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            if number == 0 or heard > 0:
-                optimiser.step()
-            optimiser.zero_grad()
-        with torch.no_grad():
-            decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
-            for key, value in self.network.state_dict().items():
-                self.averaged[key].lerp_(value, 1 - decay)
-        self.step += 1
-
-    def save(self) -> None:
-        """Write ``state.pt`` and the folder ``vqgan``, each file in one move."""
-        state = {
-            "network": self.network.state_dict(), "judge": self.judge.state_dict(),
-            "codebook": self.codebook.state_dict(), "averaged": self.averaged, "kept": self.kept,
-            "optimisers": [o.state_dict() for o in self.optimisers], "step": self.step,
-            "spent": self.spent,
-        }  # fmt: skip
-        with atomic(self.options.out / "state.pt") as path:
-            torch.save(state, path)
-        save_folder(self.config, self.exported(), self.options.out / "vqgan")
-
-    def exported(self) -> dict[str, Tensor]:
-        """Return the state dict of a diffusers VQModel: averaged weights, and the codebook."""
-        return self.averaged | {"quantize.embedding.weight": self.codebook.codes.clone()}
-
-    def done(self) -> float:
-        """Return the fraction of the run that lies behind."""
-        return self.options.done(self.step, self.spent)
-
-    def run(self) -> None:
-        """Train to the end, with log lines and regular checkpoints."""
-        from guidance.train.loop.log import Log
-
-        log = Log(self.options, self.device)
-        begin, saved = time.perf_counter() - self.spent, self.spent
-        for images in self.loader.batches(self.step):
-            self.spent = time.perf_counter() - begin
-            done = self.done()
-            if done >= 1:
-                break
-            values = self.train_step(images, done)
-            log.step(self.step, done, values)
-            if self.spent - saved > 60 * self.options.save_every:
-                saved = self.spent
-                self.save()
-        self.save()
-        log.finish(self.step, self.options.out / "vqgan")
 
 
 def save_folder(config: dict[str, Any], state: dict[str, Tensor], folder: Path) -> None:

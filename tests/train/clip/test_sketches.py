@@ -241,7 +241,7 @@ def test_resumed_with_sketches_is_as_uninterrupted(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     Trainer(options(shards, classifiers, whole)).run()
     first = Trainer(options(shards, classifiers, parts))
-    for drawn, _ in zip(first.loader.batches(0), range(3), strict=False):
+    for drawn, _ in zip(first.passes.loader.batches(0), range(3), strict=False):
         first.train_step(drawn, first.step / 4)
     assert first.sketches.state["age"].sum() == sketches.MOVES
     first.save()
@@ -257,7 +257,7 @@ def test_the_examiner_looks_at_sketches_and_the_classifier_at_the_rest(
     shards, classifiers, tmp_path
 ):
     trainer = Trainer(options(shards, classifiers, tmp_path))
-    teachers, mixed = trainer.teachers, dataclasses.replace(batch(6, 64), sketches=2)
+    teachers, mixed = trainer.passes.teachers, dataclasses.replace(batch(6, 64), sketches=2)
     teachers.hints = True
     said = teachers.classify(mixed, torch.Generator().manual_seed(0))
     assert said["rows"][2:].tolist() == [4, 5]  # all of them, and half of the rest
@@ -286,12 +286,12 @@ def test_hint_is_fitted_to_a_tower_that_came_without(shards, classifiers, tmp_pa
     own, numbers = trainer.student, iter([7, 8])
     assert own.hinted  # nothing was loaded that would need a map of its own
     torch.nn.init.zeros_(own.hint.weight)
-    drawn = [next(trainer.loader.batches(step)) for step in numbers]
-    monkeypatch.setattr(trainer.loader, "batches", lambda step: iter([*drawn, *drawn]))
+    drawn = [next(trainer.passes.loader.batches(step)) for step in numbers]
+    monkeypatch.setattr(trainer.passes.loader, "batches", lambda step: iter([*drawn, *drawn]))
     with torch.no_grad():
-        warm.fit_hint(trainer)
+        warm.fit_hint(trainer.passes)
         pooled = torch.cat([own.look(b.images)[:, own.dim :] for b in drawn])
-        wanted = torch.cat([trainer.teachers.classifier(b.clean)[:, 1000:] for b in drawn])
+        wanted = torch.cat([trainer.passes.teachers.classifier(b.clean)[:, 1000:] for b in drawn])
     assert losses.relative(own.hint(pooled), wanted) < 0.05  # the mean alone would give 1
 
 

@@ -57,7 +57,7 @@ def test_teachers_take_part_and_attacks_are_learned_from(shards, teacher, tmp_pa
         "sentences": tmp_path, "sentence": 1.0,
     }  # fmt: skip
     trainer = Trainer(options(shards, tmp_path / "run", teachers, eps=0.5))
-    parts = trainer.train_step(next(trainer.loader.batches(0)), 0.5)
+    parts = trainer.train_step(next(trainer.passes.loader.batches(0)), 0.5)
     expected = {"to text", "to image", "knowledge", "distil", "anchor", "sentence"}
     assert expected | {"attacked to text"} <= set(parts)
     assert all(torch.isfinite(torch.tensor(v)) for v in parts.values())
@@ -68,12 +68,12 @@ def test_an_anchor_keeps_the_embeddings_of_another_clip(shards, teacher, tmp_pat
     for weight in (0.0, 100.0):
         teachers = {"teacher": str(teacher), "distil": 0.0, "anchor": weight}
         trainer = Trainer(options(shards, tmp_path / str(weight), teachers, steps=25, rate=3e-3))
-        batch = next(trainer.loader.batches(999))
+        batch = next(trainer.passes.loader.batches(999))
         trainer.run()
         trainer.student.eval()
         with torch.no_grad():
             own = trainer.student.look(batch.clean)[:, : trainer.student.dim]
-            other = trainer.teachers.clip.encode_image(batch.clean)
+            other = trainer.passes.teachers.clip.encode_image(batch.clean)
         far[weight] = 1 - F.cosine_similarity(own, other).mean().item()
     assert far[100.0] < 0.2
     assert far[0.0] > 0.5
@@ -82,10 +82,10 @@ def test_an_anchor_keeps_the_embeddings_of_another_clip(shards, teacher, tmp_pat
 def test_anchors_are_the_teachers_embeddings_of_clean_pictures(shards, teacher, tmp_path):
     teachers = {"teacher": str(teacher), "distil": 0.0, "anchor": 1.0}
     trainer = Trainer(options(shards, tmp_path, teachers))
-    batch = next(trainer.loader.batches(0))
-    lessons = trainer.teachers.compare(batch)
+    batch = next(trainer.passes.loader.batches(0))
+    lessons = trainer.passes.teachers.compare(batch)
     assert set(lessons) == {"anchors"}  # no texts are read for nothing
-    expected = trainer.teachers.clip.encode_image(batch.clean)
+    expected = trainer.passes.teachers.clip.encode_image(batch.clean)
     assert F.cosine_similarity(lessons["anchors"], expected).min() > 0.999  # bfloat16
 
 

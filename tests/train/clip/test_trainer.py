@@ -20,6 +20,7 @@ from guidance.evaluate.retrieval import embed_pairs, recalls
 from guidance.train.clip import model as models
 from guidance.train.clip import start
 from guidance.train.clip import trainer as clip
+from guidance.train.clip.objective import Lessons
 from guidance.train.clip.options import ClipOptions
 from guidance.train.clip.presets import read_config, take_config
 from guidance.train.clip.trainer import Trainer
@@ -79,7 +80,7 @@ def test_resumed_is_as_uninterrupted(shards, tmp_path):
     given = {"optimiser": {"steps": 4}, "model": {"freeze": ("text",)}, "loss": {"bank": 20}}
     Trainer(options(shards, whole, **given)).run()
     first = Trainer(options(shards, parts, **given))
-    for batch, _ in zip(first.loader.batches(0), range(2), strict=False):
+    for batch, _ in zip(first.passes.loader.batches(0), range(2), strict=False):
         first.train_step(batch, first.step / 4)
     first.save()
     Trainer(options(shards, parts, **given, resume=True)).run()
@@ -98,9 +99,9 @@ def test_accumulated_parts_give_the_gradient_of_the_whole(shards, tmp_path):
                 shards, tmp_path, model={"batchnorm": "fixed"}, sampling={"accumulate": accumulate}
             )
         )
-        trainer.part = -(-12 // accumulate)
-        batch = next(trainer.loader.batches(0))
-        trainer.learn(batch, trainer.look(batch.images)[0], 1.0, clip.Lessons(), None)
+        trainer.passes.part = -(-12 // accumulate)
+        batch = next(trainer.passes.loader.batches(0))
+        trainer.passes.learn(batch, trainer.passes.look(batch.images)[0], 1.0, Lessons(), None)
         grads.append(
             {k: p.grad for k, p in trainer.student.named_parameters() if p.grad is not None}
         )
@@ -127,7 +128,7 @@ def test_the_map_of_frozen_texts_is_folded_into_the_weights(shards, tmp_path):
         options(shards, tmp_path, model=given, loss=loss, optimiser={"rate": 0.05, "ema": 0.0})
     )
     trainer.run()
-    weight = trainer.averaged["map.weight"]
+    weight = trainer.average.state["map.weight"]
     assert (weight - torch.eye(128)).abs().max() > 1e-3
     texts = ["a red heart", "a blue fish"]
     with torch.no_grad():
@@ -236,14 +237,14 @@ def test_start_from_another_run_and_blend(shards, tmp_path):
 
 def test_gradient_belongs_to_its_image(shards, tmp_path, monkeypatch):
     trainer = Trainer(options(shards, tmp_path))
-    trainer.part = 2
-    batch = next(trainer.loader.batches(0))
+    trainer.passes.part = 2
+    batch = next(trainer.passes.loader.batches(0))
     monkeypatch.setattr(
-        trainer, "objective", lambda student, seen, *rest: (seen[3].square().sum(), {})
+        trainer.passes, "objective", lambda student, seen, *rest: (seen[3].square().sum(), {})
     )
     trainer.student.eval()  # batch statistics would tie the pictures together
-    seen, views = trainer.look(batch.images, watch=True)
-    trainer.learn(batch, seen, 1.0, clip.Lessons(), None)
+    seen, views = trainer.passes.look(batch.images, watch=True)
+    trainer.passes.learn(batch, seen, 1.0, Lessons(), None)
     grad = torch.cat([v.grad for v in views])
     assert grad[3].abs().max() > 0
     assert grad[[0, 1, 2, *range(4, 12)]].abs().max() == 0
@@ -260,7 +261,7 @@ def test_tensorboard_gets_losses_retrieval_and_samples(shards, tmp_path):
 
 
 def test_the_last_steps_are_logged_and_the_model_is_named(shards, tmp_path, capsys):
-    log = Log(options(shards, tmp_path / "run", log_every=2), torch.device("cpu"))
+    log = Log(options(shards, tmp_path / "run", log_every=2))
     for step in (1, 2, 3):
         log.step(step, step / 4, {"loss": float(step)})
     log.finish(3, tmp_path / "run" / "clip")

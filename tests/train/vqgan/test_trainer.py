@@ -194,7 +194,7 @@ def test_init_takes_the_weights_of_another_run(place, tmp_path, capsys):
     first = torch.load(tmp_path / "first/state.pt", weights_only=True)
     trainer = Trainer(options(place, tmp_path / "next", init=tmp_path / "first/state.pt"))
     assert trainer.step == 0
-    torch.testing.assert_close(trainer.averaged, first["averaged"])
+    torch.testing.assert_close(trainer.average.state, first["averaged"])
     torch.testing.assert_close(trainer.codebook.codes, first["codebook"]["codes"])
     (tmp_path / "broken.pt").write_bytes(b"no")
     with pytest.raises(FileError, match="does not fit the architecture"):
