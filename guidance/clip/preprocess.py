@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from guidance.errors import ModelError
+from guidance.images.resize import resize
 
 LEAST_STD = 0.001  # of colours in [0, 1]
 
@@ -93,12 +94,7 @@ class Preprocess:
         return (images - self._channels(self.mean, images)) / self._channels(self.std, images)
 
     def _interpolate(self, images: Tensor, height: int, width: int) -> Tensor:
-        # Bicubic overshoots; in 8 bits that is clipped already.
-        resized = F.interpolate(
-            images, (height, width), mode=self.interpolation, align_corners=False, antialias=True
-        )
-        overshoots = self.interpolation == "bicubic" and resized.is_floating_point()
-        return resized.clamp(0, 1) if overshoots else resized
+        return resize(images, (height, width), mode=self.interpolation)
 
     @staticmethod
     def _channels(values: tuple[float, ...], like: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from guidance.clip.tokenizers import check_transformers, read_object
+from guidance.clip.tokenizers import check_transformers, read_configuration
 from guidance.errors import ModelError
 
 MOST_BYTES = 2**20
@@ -50,7 +50,7 @@ def least_parameters(model_cfg: Mapping[str, Any]) -> int:
     """Return how many parameters a tower that `with_text_tower` named has at least."""
     if not (folder := model_cfg["text_cfg"].get("hf_model_name")):
         return 0
-    config = read_object(Path(folder) / "config.json", MOST_BYTES)
+    config = read_configuration(Path(folder) / "config.json", MOST_BYTES)
     width = config.get("hidden_size") or config.get("d_model") or 768
     layers = config.get("num_hidden_layers") or config.get("num_layers") or 1
     return 4 * layers * width**2 + config.get("vocab_size", 0) * width
@@ -59,7 +59,7 @@ def least_parameters(model_cfg: Mapping[str, Any]) -> int:
 def _check(file: Path, name: str) -> None:
     from open_clip.hf_configs import arch_dict
 
-    config = read_object(file, MOST_BYTES)
+    config = read_configuration(file, MOST_BYTES)
     if config.get("model_type") not in arch_dict:
         raise ModelError(
             f"the text tower {name} is of the kind {config.get('model_type')!r:.60}; "

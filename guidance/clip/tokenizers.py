@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from guidance.clip.config import REPOSITORY, tokenizer_options
 from guidance.errors import ModelError, line
+from guidance.files.text import read_object
 
 MOST_BYTES = 256 * 2**20  # of a file; the largest vocabulary of open_clip's has 34 MB
 _FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json",
@@ -109,7 +109,7 @@ def check_folder(folder: Path) -> None:
         if path.name in _VOCABULARIES and path.stat().st_size > MOST_BYTES:
             raise ModelError(f"{path} is too large for a vocabulary")
     files = (folder / name for name in ("tokenizer_config.json", "config.json"))
-    own, model = (read_object(file) if file.is_file() else {} for file in files)
+    own, model = (read_configuration(file) if file.is_file() else {} for file in files)
     maps = [c.get("auto_map") or {} for c in (own, model)]
     if any(not isinstance(m, Mapping) or "AutoTokenizer" in m for m in maps):
         raise ModelError(
@@ -162,14 +162,9 @@ def fetch(repository: str, what: object, *, online: bool) -> Path:
     )
 
 
-def read_object(path: Path, most: int = MOST_BYTES) -> dict[str, Any]:
+def read_configuration(path: Path, most: int = MOST_BYTES) -> dict[str, Any]:
     """Return the object in a JSON file of at most `most` bytes; raise `ModelError` otherwise."""
     try:
-        if path.stat().st_size > most:
-            raise ValueError("it is too large")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("it is no table")
-    except (OSError, ValueError, RecursionError) as error:
+        return read_object(path, most)
+    except (OSError, ValueError) as error:
         raise ModelError(f"{path} is not a readable configuration: {line(error)}") from error
-    return content

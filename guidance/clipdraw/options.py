@@ -10,7 +10,7 @@ from guidance.command.cli import Several, alias
 from guidance.command.options import GuidedOptions, check_files
 from guidance.conventions import check_range, check_size
 from guidance.errors import InputError
-from guidance.images.fitting import Size, canvas_of, cropped, shape_of, tell_crop
+from guidance.images.fitting import Size, canvas_of, cropped, final_size, shape_of, tell_crop
 from guidance.images.parse import parse_colour, parse_palette
 from guidance.prompts.grammar import parse_prompts
 from guidance.vector.svg.size import shape_of_svg
@@ -114,9 +114,7 @@ class ClipDrawOptions(GuidedOptions):
 
     def final(self) -> tuple[int, int]:
         """Return height and width of ``image.png``, pixels."""
-        height, width = self.canvas()
-        scale = self.render_size / max(height, width)
-        return max(1, round(height * scale)), max(1, round(width * scale))
+        return final_size(self.canvas(), self.render_size)
 
     def colours(self) -> tuple[tuple[float, float, float], ...]:
         """Return the palette as RGB in [0, 1]; empty if every colour is allowed."""

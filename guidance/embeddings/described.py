@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from guidance.errors import FileError, InputError, unknown
+from guidance.files.text import read_object
 from guidance.files.writing import write
 
 FILE = "model.json"
@@ -27,7 +28,7 @@ def describe(folder: Path) -> Model | None:
         FileError: the file cannot be read.
     """
     try:
-        known = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        known = read_object(folder / FILE)
         return Model(str(known["name"]), int(known["dim"]))
     except (FileNotFoundError, NotADirectoryError):
         return None

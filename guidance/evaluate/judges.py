@@ -6,13 +6,13 @@ import importlib.util
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from guidance.clip.classifier import image_classifier
 from guidance.clip.registry import load_clip
 from guidance.errors import InputError, ModelError, unknown
 from guidance.evaluate.judge_names import CLASSIFIERS, check_judge, module_of
+from guidance.images.resize import resize
 
 
 class Classifier:
@@ -28,8 +28,7 @@ class Classifier:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Return log-probabilities of the 1,000 classes ``[N, 1000]``."""
-        size = (self.size, self.size)
-        x = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
+        x = resize(images, (self.size, self.size))
         return self.network((x - self.mean) / self.std).log_softmax(-1)
 
 

@@ -1,12 +1,14 @@
-"""Files of text that people and their programs write → lines, in whatever form of Unicode."""
+"""Files of text → lines, in whatever form of Unicode; JSON files → objects."""
 
 from __future__ import annotations
 
 import codecs
+import json
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from guidance.errors import FileError, InputError, nearest
 
@@ -39,6 +41,27 @@ def decode(data: bytes) -> str:
 def lines(text: str) -> list[str]:
     """Split at line breaks alone; U+2028 and the like belong to their line."""
     return re.split(r"\r\n|\r|\n", text)
+
+
+def read_object(path: Path, most: int | None = None) -> dict[str, Any]:
+    """Return the object in a JSON file.
+
+    Args:
+        most: bytes that the file may have; None for any number.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large, or holds something else.
+    """
+    if most is not None and path.stat().st_size > most:
+        raise ValueError("it is too large")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(f"it is nested too deeply: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError("it is no JSON object")
+    return content
 
 
 def read_lines(path: str | os.PathLike, what: str) -> list[str]:

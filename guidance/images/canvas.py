@@ -14,6 +14,7 @@ from guidance.errors import InputError
 from guidance.images import load_image
 from guidance.images.fitting import cropped
 from guidance.images.masks import read_mask
+from guidance.images.resize import resize
 from guidance.images.tensors import to_tensor
 
 
@@ -79,9 +80,7 @@ def scale(images: Tensor, height: int, width: int) -> Tensor:
     """Return `images` ``[B, 3, H, W]`` in [0, 1] at another size, averaged where they shrink."""
     if images.shape[-2:] == (height, width):
         return images
-    return F.interpolate(
-        images, (height, width), mode="bicubic", antialias=True, align_corners=False
-    ).clamp(0, 1)
+    return resize(images, (height, width))
 
 
 def tile(images: Tensor, height: int, width: int) -> Tensor:
@@ -104,7 +103,7 @@ def tile(images: Tensor, height: int, width: int) -> Tensor:
         raise InputError(f"{len(images)} pictures do not fit on a sheet of {width}x{height} pixels")
     small = images
     if (high, wide) != (down, across):
-        small = F.interpolate(images, (down, across), mode="bilinear", antialias=True)
+        small = resize(images, (down, across), mode="bilinear")
     sheet = images.new_ones(1, 3, height, width)
     top, left = (height - rows * down) // 2, (width - columns * across) // 2
     for number, picture in enumerate(small):

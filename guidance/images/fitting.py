@@ -1,5 +1,10 @@
 """A picture's shape and a model's cells → the size of what is made of it, and what that cuts away.
 
+``image.png`` gets its size in three steps: `canvas_of` says how large the picture is that CLIP
+guides; `final_size` scales that to the longer side that the options ask for (pixel art: to whole
+cells), which `Technique.final_size` hands to the run; a technique that asks for none takes
+`Generator.final_size`. `Generator.render` then makes the picture at that size.
+
 A picture that is brought keeps its shape where no size is asked for: it is made as large as the
 model's own pictures, in whole cells, and of the sizes about as large that of which the least has
 to be cut is taken.
@@ -36,6 +41,19 @@ def canvas_of(size: str | None, shape: Size | None, multiple: int = 1) -> Size:
     if size is not None:
         return parse_canvas("size", size)
     return (SIDE, SIDE) if shape is None else fit_size(shape, SIDE * SIDE, multiple)
+
+
+def final_size(canvas: Size, longer: int) -> Size:
+    """Return the size of ``image.png``: that of the canvas, scaled to a `longer` side in pixels.
+
+    Example:
+        >>> final_size((184, 276), 1024), final_size((184, 276), 0)
+        ((683, 1024), (184, 276))
+    """
+    most = max(canvas)
+    scale = (longer or most) / most
+    height, width = (min(MAX_SIDE, max(1, round(side * scale))) for side in canvas)
+    return height, width
 
 
 def fit_size(shape: Size, pixels: int, multiple: int, added: Size = (0, 0)) -> Size:

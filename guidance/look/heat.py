@@ -26,6 +26,7 @@ from guidance.clip.scorer import ClipScorer
 from guidance.clip.tokens import TokenTower, patch_embeddings
 from guidance.conventions import check_count, check_images
 from guidance.errors import InputError, unknown
+from guidance.images.resize import resize
 
 SIDE = 192  # the longer side of a map, in cells
 WIDEST = 2  # zoom of the largest cut-outs of `windows`: a larger one is nearly the whole picture
@@ -105,12 +106,9 @@ def _crops(image: Tensor, boxes: Sequence[tuple[int, int, int]], scorer: ClipSco
     """Cut out the windows, at the size of the largest model: ``[n, 3, S, S]``."""
     side = max(m.image_size for m in scorer.models)
     pieces = [
-        F.interpolate(
-            image[..., top : top + s, left : left + s].float(),
-            (side, side), mode="bicubic", antialias=True, align_corners=False,
-        ).clamp(0, 1)
+        resize(image[..., top : top + s, left : left + s].float(), (side, side))
         for top, left, s in boxes
-    ]  # fmt: skip
+    ]
     return torch.cat(pieces).to(scorer.device)
 
 

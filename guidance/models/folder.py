@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from guidance.errors import FileError, line
+from guidance.files.text import read_object
 
 Fetch = Callable[[str], Path | None]  # a file's name in a folder or repository → its path
 
@@ -31,11 +31,9 @@ def read_json(file: Path, sections: Sequence[str] = ()) -> dict[str, Any]:
         FileError: it cannot be read, or holds something else.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_object(file)
+    except (OSError, ValueError) as error:
         raise FileError(f"cannot read {file}: {line(error)}") from error
-    if not isinstance(content, dict):
-        raise FileError(f"cannot read {file}: it is no JSON object")
     if lacks := [name for name in sections if not isinstance(content.get(name), dict)]:
         raise FileError(f"cannot read {file}: it lacks the object {lacks[0]!r}")
     return content

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from guidance.images.resize import resize
 
 SIDES = ("latent", "text", "image")
 
@@ -83,4 +84,5 @@ class LatentUNet(nn.Module):
 
 def enlarge(images: Tensor) -> Tensor:
     """Return images ``[B, 3, H, W]`` twice as large, as an upsampler takes them."""
-    return F.interpolate(images, scale_factor=2, mode="bicubic", align_corners=False).clamp(0, 1)
+    height, width = images.shape[-2:]
+    return resize(images, (2 * height, 2 * width), antialias=False)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from guidance.conventions import check_images
 from guidance.errors import InputError
+from guidance.images.resize import resize
 from guidance.objective.augmentations import (
     Changes,
     Dice,
@@ -137,9 +138,7 @@ def _atlas(images: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         h, w = (max(1, round(side / 2 ** (level / 2))) for side in (height, width))
         copy = images
         if level:
-            copy = F.interpolate(
-                images, (h, w), mode="bilinear", antialias=True, align_corners=False
-            )
+            copy = resize(images, (h, w), mode="bilinear")
         origins[level], shapes[level] = torch.tensor([left, 0]), torch.tensor([w, h])
         copies.append(F.pad(copy, (0, 0, 0, height - h)) if len(needed) > 1 else copy)
         left += w

@@ -21,6 +21,7 @@ from guidance.clip.scorer import ClipScorer
 from guidance.conventions import check_count, check_range, make_generator
 from guidance.errors import InputError
 from guidance.images import to_pil, to_tensor
+from guidance.images.resize import resize
 
 PLACES = {"top": 0.18, "centre": 0.5, "bottom": 0.82}  # part of the height, of the word's middle
 # things that are often in pictures, for a word about them is what misleads
@@ -72,7 +73,8 @@ def clouds(count: int, *, seed: int = 0, side: int = 256) -> list[Image.Image]:
         total = torch.zeros(1, 3, side, side)
         for cells in (2, 4, 8, 16):
             noise = torch.rand(1, 3, cells, cells, generator=generator) - 0.5
-            total += F.interpolate(noise, (side, side), mode="bicubic") * (2 / cells) ** 0.5
+            soft = resize(noise, (side, side), antialias=False, clip=False)
+            total += soft * (2 / cells) ** 0.5
         pictures.append(to_pil((total + 0.5).clamp(0, 1)))
     return pictures
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from guidance.images.resize import resize
 from guidance.objective.regularisers import nearest_colours
 
 # Brightness, red-blue and green-magenta, the axes along which the colours of photographs are about
@@ -65,7 +66,7 @@ class Rgb(Canvas):
     @torch.no_grad()
     def take(self, image: Tensor) -> None:
         """Take the colours of `image`, averaged where it is larger."""
-        self.values.copy_(resize(image, self.values.shape[-2:]))
+        self.values.copy_(resize(image, self.values.shape[-2:], mode="bilinear"))
 
     @torch.no_grad()
     def project(self) -> None:
@@ -164,12 +165,7 @@ class Fourier(Canvas):
     @torch.no_grad()
     def take(self, image: Tensor) -> None:
         """Take the spectrum of `image`; pure black and white become nearly so."""
-        image = resize(image, self.size).clamp(EDGE, 1 - EDGE).logit()
+        image = resize(image, self.size, mode="bilinear").clamp(EDGE, 1 - EDGE).logit()
         image = torch.einsum("bchw,ca->bahw", image, torch.linalg.inv(self.axes))
         waves = torch.fft.rfft2(image, norm="ortho")
         self.values.copy_(torch.view_as_real(waves) / self.scale)
-
-
-def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Stretch `image` to `size`, averaging where it shrinks; stays in [0, 1]."""
-    return F.interpolate(image, tuple(size), mode="bilinear", antialias=True, align_corners=False)

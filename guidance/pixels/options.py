@@ -9,7 +9,7 @@ from guidance.command.cli import Several, alias
 from guidance.command.options import GuidedOptions, check_files
 from guidance.conventions import MIN_SIDE, check_range, check_size
 from guidance.errors import InputError
-from guidance.images.fitting import canvas_of, shape_of, tell_crop
+from guidance.images.fitting import canvas_of, final_size, shape_of, tell_crop
 from guidance.images.parse import parse_palette
 
 
@@ -111,9 +111,7 @@ class PixelsOptions(GuidedOptions):
             rows, columns = self.cells()
             cell = max(1, self.render_size // max(rows, columns))
             return rows * cell, columns * cell
-        height, width = self.canvas()
-        scale = self.render_size / max(height, width)
-        return max(1, round(height * scale)), max(1, round(width * scale))
+        return final_size(self.canvas(), self.render_size)
 
     def colours(self) -> tuple[tuple[float, float, float], ...]:
         """Return the palette as RGB in [0, 1]; empty if every colour is allowed."""

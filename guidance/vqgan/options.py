@@ -7,9 +7,17 @@ from typing import Annotated, Literal
 
 from guidance.command.cli import Several, alias
 from guidance.command.options import GuidedOptions, check_files
-from guidance.conventions import MAX_SIDE, check_range, check_size
+from guidance.conventions import check_range, check_size
 from guidance.errors import InputError, unknown
-from guidance.images.fitting import Size, canvas_of, check_mask, check_multiple, shape_of, tell_crop
+from guidance.images.fitting import (
+    Size,
+    canvas_of,
+    check_mask,
+    check_multiple,
+    final_size,
+    shape_of,
+    tell_crop,
+)
 from guidance.images.masks import read_mask
 from guidance.images.parse import Rgb, parse_canvas, parse_palette
 from guidance.models.latents_config import check_latents, is_local, latents_factor
@@ -201,10 +209,7 @@ class VqganOptions(MotionOptions, GuidedOptions):
 
     def final(self) -> tuple[int, int]:
         """Return height and width of ``image.png``, pixels."""
-        height, width = self.canvas()
-        scale = (self.render_size or max(height, width)) / max(height, width)
-        sides = (min(MAX_SIDE, max(1, round(side * scale))) for side in (height, width))
-        return next(sides), next(sides)
+        return final_size(self.canvas(), self.render_size)
 
     def colours(self) -> tuple[Rgb, ...]:
         """Return the palette as RGB in [0, 1]; empty without one."""

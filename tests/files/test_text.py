@@ -3,7 +3,7 @@
 import pytest
 
 from guidance.errors import FileError, InputError
-from guidance.files.text import decode, lines, read_lines, read_prompts
+from guidance.files.text import decode, lines, read_lines, read_object, read_prompts
 
 TEXT = "a fox\r\n\r\n  狐狸 🦊\u2028at night \ncafé"
 
@@ -50,3 +50,26 @@ def test_other_encodings_are_not_guessed(tmp_path, data, said):
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(FileError, match="cannot read the names in"):
         read_lines(tmp_path, "names")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[1]", "no JSON object"),
+        (b"{", "Expecting"),
+        (b"\xff{}", "utf-8"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a": "' + b"x" * 99 + b'"}', "too large"),
+    ],
+)
+def test_json_that_holds_no_object(tmp_path, content, message):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_object(tmp_path / "a.json", 99 if message == "too large" else None)
+
+
+def test_json_object(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": [1, "狐"]}', encoding="utf-8")
+    assert read_object(tmp_path / "a.json", 99) == {"a": [1, "狐"]}
+    with pytest.raises(FileNotFoundError):
+        read_object(tmp_path / "none.json")

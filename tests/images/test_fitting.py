@@ -16,6 +16,7 @@ from guidance.images.fitting import (
     check_mask,
     check_multiple,
     cropped,
+    final_size,
     fit_size,
     nearest_sizes,
     shape_of,
@@ -133,3 +134,16 @@ def test_sizes_between_multiples():
     check_multiple("it", 8, (16, 24))
     with pytest.raises(InputError, match=r"of 8 pixels for it but is 20x9; .* 16x8 and 24x8"):
         check_multiple("it", 8, (9, 20))
+
+
+@pytest.mark.parametrize(
+    ("canvas", "longer", "want"),
+    [
+        ((224, 224), 1024, (1024, 1024)),
+        ((184, 276), 1024, (683, 1024)),
+        ((224, 112), 0, (224, 112)),
+        ((8192, 16), 64, (64, 1)),
+    ],
+)
+def test_final_size_keeps_the_ratio(canvas, longer, want):
+    assert final_size(canvas, longer) == want

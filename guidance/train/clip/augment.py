@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from guidance.images.resize import resize
+
 
 def uniform(shape: tuple[int, ...], low: float, high: float, rng: Generator) -> Tensor:
     """Return uniform numbers in [low, high] of `shape`."""
@@ -129,7 +131,7 @@ def soften(x: Tensor, rng: Generator, share: float = 0.25) -> Tensor:
     side = round(math.exp(float(uniform((), low, high, rng))))
     mode = "bicubic" if uniform((), 0, 1, rng) < 0.5 else "bilinear"
     small = F.interpolate(x[chosen], size=(side, side), mode="bilinear", antialias=True)
-    large = F.interpolate(small, size=(height, width), mode=mode).clamp(0, 1)
+    large = resize(small, (height, width), mode=mode, antialias=False).clamp(0, 1)
     return x.index_copy(0, chosen.nonzero()[:, 0], large)
 
 

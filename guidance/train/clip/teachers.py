@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 from guidance.clip.classifier import image_classifier
 from guidance.clip.registry import load_clip
 from guidance.errors import InputError
+from guidance.images.resize import resize
 from guidance.train import losses
 from guidance.train.clip import model
 from guidance.train.clip.loader import Batch
@@ -38,7 +39,7 @@ class Teacher:
         """Class logits and pooled features ``[N, C + K]`` of `images` in [0, 1]."""
         x = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         if self.side:
-            x = F.interpolate(x, (self.side, self.side), mode="bicubic")
+            x = resize(x, (self.side, self.side), antialias=False, clip=False)
         with torch.autocast(images.device.type, torch.bfloat16):
             pooled = self.network.forward_head(self.network.forward_features(x), pre_logits=True)
             logits = self.network.get_classifier()(pooled)

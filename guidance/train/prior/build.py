@@ -19,6 +19,7 @@ from guidance.evaluate.embed import embed_images, on_white
 from guidance.evaluate.retrieval import embed_pairs
 from guidance.files.writing import write
 from guidance.images import as_tensor
+from guidance.images.resize import resize
 from guidance.train.clip.moments import class_images
 from guidance.train.data.names import with_article
 from guidance.train.prior.options import PriorOptions
@@ -59,11 +60,8 @@ def classify(classifier: torch.nn.Module, samples: Samples, side: int = 224) -> 
     parts = []
     for start in range(0, len(samples), PART):
         rows = range(start, min(start + PART, len(samples)))
-        sized = [
-            F.interpolate(as_tensor(on_white(samples.image(i))), (side, side), mode="bicubic",
-                          antialias=True) for i in rows
-        ]  # fmt: skip
-        x = torch.cat(sized).clamp(0, 1) * 2 - 1
+        sized = [resize(as_tensor(on_white(samples.image(i))), (side, side)) for i in rows]
+        x = torch.cat(sized) * 2 - 1
         parts.append(classifier(x.contiguous(memory_format=torch.channels_last)))
     return torch.cat(parts)
 
