@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from guidance.clipdraw.generator import REFERENCE, Drawing, random_scene, take_colours
+from guidance.clipdraw.generator import REFERENCE, Drawing, Export, random_scene, take_colours
 from guidance.clipdraw.options import ClipDrawOptions
 from guidance.conventions import derive_seed, make_generator
 from guidance.images.canvas import load_picture
@@ -29,8 +29,7 @@ def build(options: ClipDrawOptions, device: torch.device) -> Drawing:
         palette=torch.tensor(options.colours()) if options.palette else None,
         ink=options.black,
         lr=(options.points_lr / REFERENCE, options.width_lr / REFERENCE, options.colour_lr),
-        export_size=options.final(),
-        title=options.prompt,
+        export=Export(options.final(), options.prompt),
     )
     drawing.notes = options.notes()
     return drawing

@@ -7,6 +7,7 @@ Language-Image Encoders", arXiv:2106.14843, section 3.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,19 @@ def points_factor(index: int, steps: int) -> float:
     return 1.0 if index < steps // 2 else 0.4 if index < steps * 3 // 4 else 0.1
 
 
+@dataclass(frozen=True)
+class Export:
+    """What the SVG of a drawing is.
+
+    Attributes:
+        size: height and width, pixels.
+        title: text inside it.
+    """
+
+    size: tuple[int, int] = (1024, 1024)
+    title: str | None = None
+
+
 class Drawing(Generator):
     """A scene under optimisation.
 
@@ -38,8 +52,7 @@ class Drawing(Generator):
         palette: ``[C, 3]`` the only colours allowed, or None for any.
         ink: keep colours as they are and learn shapes only.
         lr: learning rates of points, widths (both in canvas units) and colours.
-        export_size: height and width of the SVG, pixels.
-        title: text inside the SVG.
+        export: what ``drawing.svg`` is.
     """
 
     def __init__(
@@ -52,16 +65,14 @@ class Drawing(Generator):
         palette: Tensor | None = None,
         ink: bool = False,
         lr: tuple[float, float, float] = (1 / REFERENCE, 0.1 / REFERENCE, 0.01),
-        export_size: tuple[int, int] = (1024, 1024),
-        title: str | None = None,
+        export: Export = Export(),
     ):
         super().__init__()
         if len(scene) == 0:
             raise InputError("a drawing must have at least one stroke but has none")
         self.size = size
         self.width_range = width_range
-        self.export_size = export_size
-        self.title = title
+        self.export = export
         self.points = nn.Parameter(scene.points.detach().clone())
         self.widths = nn.Parameter(scene.widths.detach().clone())
         self.colors = nn.Parameter(scene.colors.detach().clone(), requires_grad=not ink)
@@ -121,8 +132,8 @@ class Drawing(Generator):
     @torch.no_grad()
     def artefacts(self) -> dict[str, str | bytes]:
         """Return ``drawing.svg``."""
-        height, width = self.export_size
-        svg = to_svg(self.scene(), (width, height), self.background, title=self.title)
+        height, width = self.export.size
+        svg = to_svg(self.scene(), (width, height), self.background, title=self.export.title)
         return {"drawing.svg": svg}
 
 

@@ -8,7 +8,7 @@ import torch
 import guidance
 from guidance.clipdraw import ClipDrawOptions, Scene, from_svg, render
 from guidance.clipdraw.build import build
-from guidance.clipdraw.generator import Drawing, random_scene, take_colours
+from guidance.clipdraw.generator import Drawing, Export, random_scene, take_colours
 from guidance.errors import InputError
 from guidance.objective.regularisers import Likeness
 from guidance.step.loop import run
@@ -146,7 +146,7 @@ def test_an_image_to_start_from_keeps_its_shape(tmp_path):
 
 def test_a_drawing_to_continue_from_keeps_its_shape(tmp_path, generator):
     drawing = Drawing(
-        random_scene(6, (1, 3), generator=generator), (48, 96), export_size=(512, 1024)
+        random_scene(6, (1, 3), generator=generator), (48, 96), export=Export((512, 1024))
     )
     svg = tmp_path / "drawing.svg"
     svg.write_text(drawing.artefacts()["drawing.svg"])
