@@ -1,4 +1,4 @@
-"""``python -m guidance.evaluate clip``: the README's commands on small data, and bad input."""
+"""``python -m guidance.evaluate clip``: the pages' commands on small data, and bad input."""
 
 import json
 import re
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from emoji import COLOURS, SHAPES, emoji
+from pages import commands
 from PIL import Image
 from tars import write_tar
 from tiny_clip import build_tiny
@@ -21,8 +22,7 @@ from guidance.evaluate.clip_options import ClipEvaluation
 from guidance.evaluate.embed import on_white
 from guidance.evaluate.probe_prompts import PROMPTS
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^    python -m guidance\.evaluate clip (.*)$", README, re.MULTILINE)
+COMMANDS = commands("guidance.evaluate clip")
 
 
 def evaluate(*arguments) -> int:
@@ -47,7 +47,7 @@ def place(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if "--probe" not in c])
-def test_readme_commands(place, command, tiny_clip_path, capsys):
+def test_commands_of_the_pages(place, command, tiny_clip_path, capsys):
     assert evaluate(*shlex.split(command), "--clip", tiny_clip_path) == 0
     said = capsys.readouterr().out
     if "--classes" in command:

@@ -1,13 +1,13 @@
 """``python -m guidance.evaluate diffusion``: kinds, places by hand, and bad input."""
 
 import json
-import re
 import shlex
 from pathlib import Path
 
 import pytest
 import tiny_diffusion
 import torch
+from pages import commands
 from PIL import Image
 from tiny_clip import build_tiny
 
@@ -23,9 +23,8 @@ def evaluate(*arguments) -> int:
     return main(DiffusionEvaluation, run, prog=prog, argv=[str(a) for a in arguments])
 
 
-def test_readme_command(tmp_path, monkeypatch, tiny_clip_path, capsys):
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    command = re.search(r"^    python -m guidance\.evaluate diffusion (.*)$", readme, re.M)[1]
+def test_command_of_the_pages(tmp_path, monkeypatch, tiny_clip_path, capsys):
+    (command,) = commands("guidance.evaluate diffusion")
     monkeypatch.chdir(tmp_path)
     model, judge = tiny_diffusion.save(tmp_path / "sd"), build_tiny(tmp_path / "judge", seed=1)
     small = ["--model", model, "--clip", tiny_clip_path, "--judge", judge, "--prompts", 2,

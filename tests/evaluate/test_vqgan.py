@@ -2,13 +2,13 @@
 
 import json
 import math
-import re
 import shlex
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import VQModel
+from pages import commands
 from PIL import Image
 
 from guidance.command.cli import main
@@ -54,14 +54,13 @@ def test_figures(place, capsys):
 
 
 @pytest.mark.parametrize("captioned", [True, False])
-def test_readme_command(place, monkeypatch, captioned):
+def test_command_of_the_pages(place, monkeypatch, captioned):
     """A folder of pictures needs no captions."""
     if not captioned:
         Path("photos/captions.csv").unlink()
         Path("photos/.ipynb_checkpoints").mkdir()
         Path("photos/.ipynb_checkpoints/0.png").write_bytes(b"no picture")
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    command = re.search(r"^    python -m guidance\.evaluate vqgan (.*)$", readme, re.MULTILINE)[1]
+    (command,) = commands("guidance.evaluate vqgan")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # no judge is installed
     assert evaluate(*shlex.split(command), "-q") == 0
     assert (place / "pairs.png").exists()

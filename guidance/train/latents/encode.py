@@ -18,7 +18,7 @@ from guidance.clip.registry import load_clip
 from guidance.conventions import resolve_device
 from guidance.data import Samples, read
 from guidance.errors import FileError, InputError, counted
-from guidance.files.writing import atomic
+from guidance.files.writing import atomic, make_folder
 from guidance.models.latent_unet import enlarge
 from guidance.models.latents import Latents
 from guidance.models.load_latents import load_latents
@@ -141,6 +141,7 @@ def prepare(options: LatentsOptions) -> None:
     samples = read(options.data).where(lambda s: s.captions and factor(s, options.weights) > 0)
     if not len(samples):
         raise InputError("data: no picture has a caption and a weight above 0")
+    make_folder(options.out.parent)  # before the work, not after it
     device = resolve_device(options.device)
     model = load_clip(options.clip, device=device)
     latents = load_latents(options.vqgan, device=device)

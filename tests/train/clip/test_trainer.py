@@ -1,16 +1,13 @@
 """The contrastive training: it learns, resumes, freezes, distils and says what it needs."""
 
 import dataclasses
-import importlib.util
 import json
 import math
 import re
-import shlex
-from pathlib import Path
 
 import pytest
 import torch
-from emoji import NAMES, emoji, write_emoji
+from emoji import NAMES, write_emoji
 
 from guidance.clip import load_clip
 from guidance.command.cli import main
@@ -276,31 +273,6 @@ def test_any_open_clip_architecture(shards, tmp_path):
     assert config["model_cfg"]["embed_dim"] == 1024
     with pytest.raises(InputError, match=r"architecture 'minni'.*mini"):
         models.read_config("minni")
-
-
-README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^    python -m guidance\.train\.clip (.*)$", README, re.MULTILINE)
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_readme_commands_on_a_folder(command, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    lines = ["image,caption"]
-    for i, name in enumerate(NAMES[:6]):
-        emoji(name, i, outlined=False).save(folder / f"{i}.png")
-        lines.append(f"{i}.png,a {name}")
-    (folder / "captions.csv").write_text("\n".join(lines))
-    short = ["--batch", "4", "--steps", "1", "--threads", "1"]
-    if importlib.util.find_spec("tensorboard") is None:
-        command = command.replace("--log-dir runs/log", "")
-    argv = [*shlex.split(command), *short]
-    assert main(ClipOptions, clip.train, prog="train", argv=argv, base=take_config) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("1  100.0 %  loss ")
-    assert said.endswith(f"wrote {Path('runs/mine/clip')} after 1 step\n")
-    assert load_clip("runs/mine/clip").encode_text(["a fox"]).shape == (1, 384)
 
 
 def test_bad_input_ends_before_any_work(tmp_path, capsys):

@@ -17,7 +17,7 @@ from runs import pixels
 
 import guidance
 
-RECIPES = Path(__file__).parents[1] / "recipes"
+RECIPES = Path(__file__).parents[2] / "recipes"
 SEEDS = ["--number", "2", "--steps", "3"]
 
 

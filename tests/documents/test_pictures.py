@@ -1,0 +1,104 @@
+"""The commands of all pages that make pictures, at tiny size."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import tiny_vqgan
+from commands_told import check_out_of_reach
+from pages import ROOT, commands, pictures_to_read
+from PIL import Image
+
+SMALL = ["--size", "32", "--cuts", "2", "--video-size", "32", "--quiet", "-o", "out"]
+STROKES = ["--steps", "2", "--strokes", "8", "--cuts", "2", "--size", "48", "--render-size", "64",
+           "--video-size", "32", "--quiet"]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch, tiny_clip_path):
+    """A working directory with the recipes and what the commands read."""
+    monkeypatch.chdir(tmp_path)
+    Path("recipes").mkdir()
+    for recipe in (ROOT / "recipes").glob("*.toml"):  # what comes at step 200 comes at step 2
+        text = recipe.read_text(encoding="utf-8").replace("| 200: ", "| 2: ")
+        (Path("recipes") / recipe.name).write_text(text, encoding="utf-8")
+    Path("runs/mine").mkdir(parents=True)
+    Path("runs/mine/clip").symlink_to(tiny_clip_path)
+    tiny_vqgan.save(Path("runs/vq/vqgan"))
+    pictures_to_read()
+
+
+def needs_the_hub(arguments: list[str], option: str) -> bool:
+    """Say whether an option names weights that nobody has made here: there is no hub."""
+    return option in arguments and not Path(arguments[arguments.index(option) + 1]).exists()
+
+
+@pytest.mark.parametrize("command", commands("guidance.clipdraw"))
+def test_drawings(command, tiny_clip_path, capsys):
+    from guidance.clipdraw.technique import CLIPDRAW
+    from guidance.command.runner import command as run
+
+    arguments = shlex.split(command)
+    if needs_the_hub(arguments, "--clip"):
+        assert run(CLIPDRAW, [*arguments, *STROKES]) == 2
+        check_out_of_reach(capsys.readouterr().err, "clipdraw", command)
+        return
+    if earlier := re.findall(r"outputs/\S+", command):
+        folder = Path(earlier[0]).parent if ".svg" in earlier[0] else earlier[0]
+        first = ["a fox", *STROKES, "-o", str(folder), "--clip", str(tiny_clip_path)]
+        assert run(CLIPDRAW, first) == 0
+    if "--resume" not in arguments:
+        arguments += [*STROKES, "--steps", "3", "-o", "out", "--clip", str(tiny_clip_path)]
+    assert run(CLIPDRAW, arguments) == 0
+
+
+@pytest.mark.parametrize("command", commands("guidance.vqgan"))
+def test_paintings(command, tiny_clip_path, capsys):
+    from guidance.command.runner import command as run
+    from guidance.vqgan.technique import VQGAN
+
+    arguments = [*shlex.split(command), *SMALL]
+    if needs_the_hub(arguments, "--clip"):
+        assert run(VQGAN, arguments) == 2
+        check_out_of_reach(capsys.readouterr().err, "vqgan", command)
+        return
+    arguments += ["--steps", "2"]
+    if {"--fade", "--from"} & {*arguments}:
+        arguments += ["--steps", "8", "--fade", "1"]  # scenes are longer than what joins them
+    if "--video-in" in arguments:
+        arguments += ["--frame-steps", "2"]
+    assert run(VQGAN, [*arguments, "--clip", str(tiny_clip_path)]) == 0
+    with Image.open("out/image.png") as image:
+        assert image.size == (32, 32)
+    assert Path("out/progress.mp4").stat().st_size > 0
+
+
+@pytest.mark.parametrize("command", commands("guidance.pixels"))
+def test_pixels(command, tiny_clip_path):
+    from guidance.command.runner import command as run
+    from guidance.pixels.technique import PIXELS
+
+    small = [*SMALL, "--steps", "2", "--clip", str(tiny_clip_path)]
+    assert run(PIXELS, [*shlex.split(command), *small]) == 0
+    assert Path("out/image.png").exists()
+
+
+@pytest.mark.parametrize("command", commands("guidance.diffusion"))
+def test_diffusions(command, tiny_clip_path, capsys):
+    from guidance.command.runner import command as run
+    from guidance.diffusion.technique import DIFFUSION
+
+    few = ["--steps", "2", "-n", "2", "--cuts", "2", "--video-size", "32", "--quiet", "-o", "out"]
+    arguments = [*shlex.split(command), *few]
+    if needs_the_hub(arguments, "--model"):
+        assert run(DIFFUSION, arguments) == 2
+        check_out_of_reach(capsys.readouterr().err, "diffusion", command)
+        assert not Path("out").exists()
+        return
+    assert run(DIFFUSION, [*arguments, "--clip", str(tiny_clip_path)]) == 0
+    with Image.open("out/image.png") as first, Image.open("out/image-2.png") as second:
+        wide = 64 if "--outpaint" in arguments else 0
+        assert first.size == second.size == (256 + 2 * wide, 256)
