@@ -9,11 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import guidance
-from guidance.artefacts.run_folder import contact_sheet
-from guidance.command import cli
-from guidance.files.writing import make_folder, write
-from guidance.images import load_image, to_pil
-from guidance.prompts.grammar import slug
+from guidance.command import cli, recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,52 +25,27 @@ class Options:
     steps: int = 150
     strokes: int = 128
     clip: str = "mini"
-    output: str | None = None
-    """Folder; by default a new one under outputs/."""
+    output: recipe.Output = None
 
 
 def best_of(options: Options) -> Path:
     """Draw with all seeds, keep the best, and return their contact sheet."""
-    folder = Path(options.output or Path("outputs") / f"best-of-{slug(options.prompt)}")
+    folder = recipe.Folder(options.output, "best-of", options.prompt)
+    shared = {"steps": options.steps, "strokes": options.strokes, "clip": options.clip}
     files = []
     for seed in range(options.seeds):
-        for step in guidance.draw(
-            options.prompt,
-            seed=seed,
-            steps=options.steps,
-            strokes=options.strokes,
-            clip=options.clip,
-        ):
-            pass  # only the last step is wanted
-        drawing = step.generator
-        make_folder(folder)  # not before: what is refused leaves nothing
-        path = folder / f"seed-{seed}.png"
-        to_pil(drawing.render(512, 512)).save(path)
-        write(folder / f"seed-{seed}.svg", drawing.artefacts()["drawing.svg"])
-        files.append(path)
+        step = recipe.last(guidance.draw(options.prompt, seed=seed, **shared))
+        files.append(folder.save(f"seed-{seed}.png", step.generator.render(512, 512)))
+        folder.write(f"seed-{seed}.svg", step.generator.artefacts()["drawing.svg"])
         print(f"seed {seed}: score {step.score:.3f}")
 
     best = guidance.rank(files, options.prompt, clip=options.clip)[: options.keep]
     for place in best:
         print(f"{place.rank}. {files[place.index].name}  {place.score:.3f}")
-    sheet = contact_sheet(
-        [load_image(files[place.index]) for place in best],
-        [f"{place.rank}. seed {place.index}  {place.score:.3f}" for place in best],
-        tile=384,
-        columns=len(best),
-    )
-    sheet.save(folder / "best.png")
-    return folder / "best.png"
-
-
-def main() -> None:
-    """Run the recipe."""
-    raise SystemExit(
-        cli.main(
-            Options, lambda options: print(best_of(options)), prog="python recipes/best_of_ten.py"
-        )
-    )
+    labels = [f"{place.rank}. seed {place.index}  {place.score:.3f}" for place in best]
+    pictures = [folder.pictures[place.index] for place in best]
+    return folder.sheet("best.png", pictures, labels, tile=384, columns=len(best))
 
 
 if __name__ == "__main__":
-    main()
+    recipe.main(Options, best_of, __file__)

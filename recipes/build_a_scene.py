@@ -14,19 +14,19 @@ A rectangle is LEFT,TOP,RIGHT,BOTTOM in parts of the picture: 0,0,1,1 is all of 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from PIL import Image
 
 import guidance
-from guidance.artefacts.run_folder import contact_sheet
-from guidance.command import cli
+from guidance.command import cli, recipe
 from guidance.errors import InputError
-from guidance.files.writing import make_folder
-from guidance.images import to_pil
-from guidance.prompts.grammar import slug
+from guidance.prompts.slug import slug
 from guidance.score.prompts import prompts_for_ranking
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EDITS = (
     "a painting on the wall@0.3,0.08,0.7,0.42",
@@ -50,8 +50,7 @@ class Options:
     """Pictures to choose from each time."""
     steps: int = 25
     seed: int = 0
-    output: str | None = None
-    """Folder; by default a new one under outputs/."""
+    output: recipe.Output = None
 
 
 @dataclass(frozen=True)
@@ -90,43 +89,39 @@ class Edit:
         return mask
 
 
-def sample(options: Options, text: str, seed: int, **edit: str) -> Image.Image:
-    """Return the best of some pictures by CLIP."""
-    for step in guidance.diffuse(
-        text,
-        model=options.model,
-        clip=options.clip,
-        number=options.number,
-        steps=options.steps,
-        seed=seed,
-        **edit,
-    ):
-        pass  # only the last step is wanted
+def sample(options: Options, text: str, seed: int, **edit: str) -> "Tensor":
+    """Return the best of some pictures by CLIP, ``[3, H, W]``."""
+    step = recipe.last(
+        guidance.diffuse(
+            text,
+            model=options.model,
+            clip=options.clip,
+            number=options.number,
+            steps=options.steps,
+            seed=seed,
+            **edit,
+        )
+    )
     images = step.generator.render(*step.generator.final_size)
     best = guidance.rank(images, text, clip=options.clip)[0]
     print(f"{text}: score {best.score:.3f}")
-    return to_pil(images[best.index])
+    return images[best.index]
 
 
 def build(options: Options, edits: Sequence[Edit]) -> Path:
     """Save each state of the scene and return the contact sheet."""
-    folder = Path(options.output or Path("outputs") / f"scene-{slug(options.prompt)}")
-    states = [sample(options, options.prompt, options.seed)]
-    make_folder(folder)
-    path = folder / f"0-{slug(options.prompt)}.png"
-    states[0].save(path)
+    folder = recipe.Folder(options.output, "scene", options.prompt)
+    first = sample(options, options.prompt, options.seed)
+    path = folder.save(f"0-{slug(options.prompt)}.png", first)
     for number, edit in enumerate(edits, 1):
-        mask = folder / f"{number}-mask.png"
-        edit.mask(states[-1].size).save(mask)
+        mask = folder.path / f"{number}-mask.png"
+        edit.mask(folder.pictures[-1].size).save(mask)
         # noise that has made the room would make the same wall again
         seed = options.seed + number * options.number
-        states.append(sample(options, edit.text, seed, init=str(path), mask=str(mask)))
-        path = folder / f"{number}-{slug(edit.text)}.png"
-        states[-1].save(path)
-    sheet = folder / "scene.png"
+        state = sample(options, edit.text, seed, init=str(path), mask=str(mask))
+        path = folder.save(f"{number}-{slug(edit.text)}.png", state)
     labels = [options.prompt, *(f"+ {edit.text}" for edit in edits)]
-    contact_sheet(states, labels, tile=256, columns=len(states)).save(sheet)
-    return sheet
+    return folder.sheet("scene.png", folder.pictures, labels, columns=len(labels))
 
 
 def run(options: Options) -> Path:
@@ -135,14 +130,5 @@ def run(options: Options) -> Path:
     return build(options, [Edit.parse(edit) for edit in options.edit or EDITS])
 
 
-def main() -> None:
-    """Run the recipe."""
-    raise SystemExit(
-        cli.main(
-            Options, lambda options: print(run(options)), prog="python recipes/build_a_scene.py"
-        )
-    )
-
-
 if __name__ == "__main__":
-    main()
+    recipe.main(Options, run, __file__)

@@ -12,16 +12,15 @@ Usage:
 
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 import guidance
-from guidance.artefacts.run_folder import contact_sheet
-from guidance.command import cli
-from guidance.files.writing import make_folder
-from guidance.images import to_pil
-from guidance.prompts.grammar import slug
+from guidance.command import cli, recipe
+from guidance.prompts.slug import slug
 from guidance.score.prompts import prompts_for_ranking
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # what is left to its default is on
 KINDS = {
@@ -53,59 +52,43 @@ class Options:
     steps: int = 25
     seed: int = 0
     """The first one."""
-    output: str | None = None
-    """Folder; by default a new one under outputs/."""
+    output: recipe.Output = None
 
 
-def sample(options: Options, kind: str) -> Tensor:
+def sample(options: Options, kind: str) -> "Tensor":
     """Return a picture a seed, ``[N, 3, H, W]``."""
     given = {"cfg": options.cfg, "clip_scale": options.clip_scale}
-    for step in guidance.diffuse(
-        options.prompt,
-        model=options.model,
-        clip=options.clip,
-        number=options.number,
-        steps=options.steps,
-        seed=options.seed,
-        **{k: v for k, v in given.items() if v is not None} | KINDS[kind],
-    ):
-        pass  # only the last step is wanted
+    step = recipe.last(
+        guidance.diffuse(
+            options.prompt,
+            model=options.model,
+            clip=options.clip,
+            number=options.number,
+            steps=options.steps,
+            seed=options.seed,
+            **{k: v for k, v in given.items() if v is not None} | KINDS[kind],
+        )
+    )
     return step.generator.render(*step.generator.final_size)
 
 
 def compare(options: Options) -> Path:
     """Save all pictures and return the contact sheet."""
-    prompts = prompts_for_ranking(options.prompt)  # a wrong prompt is noticed before the first row
+    # a wrong prompt is noticed before the first row
+    prompts = prompts_for_ranking(options.prompt)
     scorer = guidance.ClipScorer(options.judge or options.clip)
-    name = f"clip-or-classifier-free-{slug(options.prompt)}"
-    folder = Path(options.output or Path("outputs") / name)
-    tiles, labels = [], []
+    folder = recipe.Folder(options.output, "clip-or-classifier-free", options.prompt)
+    labels = []
     for kind in KINDS:
         images = sample(options, kind)
-        make_folder(folder)
         ranking = guidance.rank(images, prompts, scorer=scorer)
         scores = [place.score for place in sorted(ranking, key=lambda place: place.index)]
-        for number, (image, score) in enumerate(zip(images, scores, strict=True)):
-            seed = options.seed + number
-            tiles.append(to_pil(image))
-            tiles[-1].save(folder / f"{slug(kind)}-{seed}.png")
+        for seed, (image, score) in enumerate(zip(images, scores, strict=True), options.seed):
+            folder.save(f"{slug(kind)}-{seed}.png", image)
             labels.append(f"{kind}   seed {seed}   {score:.3f}")
         print(f"{kind:16}mean score {sum(scores) / len(scores):.3f}")
-    sheet = folder / "sheet.png"
-    contact_sheet(tiles, labels, tile=256, columns=options.number).save(sheet)
-    return sheet
-
-
-def main() -> None:
-    """Run the recipe."""
-    raise SystemExit(
-        cli.main(
-            Options,
-            lambda options: print(compare(options)),
-            prog="python recipes/clip_or_classifier_free.py",
-        )
-    )
+    return folder.sheet("sheet.png", folder.pictures, labels, columns=options.number)
 
 
 if __name__ == "__main__":
-    main()
+    recipe.main(Options, compare, __file__)

@@ -11,11 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import guidance
-from guidance.artefacts.run_folder import contact_sheet
-from guidance.command import cli
-from guidance.files.writing import make_folder, write
-from guidance.images import load_image, to_pil
-from guidance.prompts.grammar import slug
+from guidance.command import cli, recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,53 +29,34 @@ class Options:
     seed: int = 0
     clip: str = "mini"
     vqgan: str = "mini"
-    output: str | None = None
-    """Folder; by default a new one under outputs/."""
+    output: recipe.Output = None
 
 
 def draw_then_paint(options: Options) -> Path:
     """Save the drawing and the painting and return the sheet of both."""
-    name = f"draw-then-paint-{slug(options.prompt)}"
-    folder = Path(options.output or Path("outputs") / name)
+    folder = recipe.Folder(options.output, "draw-then-paint", options.prompt)
     shared = {"seed": options.seed, "clip": options.clip, "size": str(options.size)}
+    size = (options.size, options.size)
 
-    drawing = None
-    for step in guidance.draw(
-        options.prompt, steps=options.draw_steps, strokes=options.strokes, **shared
-    ):
-        drawing = step.generator
-    make_folder(folder)  # not before: what is refused leaves nothing
-    to_pil(drawing.render(options.size, options.size)).save(folder / "drawing.png")
-    write(folder / "drawing.svg", drawing.artefacts()["drawing.svg"])
+    drawing = recipe.last(
+        guidance.draw(options.prompt, steps=options.draw_steps, strokes=options.strokes, **shared)
+    ).generator
+    drawn = folder.save("drawing.png", drawing.render(*size))
+    folder.write("drawing.svg", drawing.artefacts()["drawing.svg"])
 
-    painting = None
-    for step in guidance.paint(
-        options.prompt,
-        steps=options.paint_steps,
-        init=str(folder / "drawing.png"),
-        init_weight=options.keep,
-        vqgan=options.vqgan,
-        **shared,
-    ):
-        painting = step.generator
-    to_pil(painting.render(options.size, options.size)).save(folder / "painting.png")
-
-    files = [folder / "drawing.png", folder / "painting.png"]
-    sheet = contact_sheet([load_image(f) for f in files], ["drawn", "painted over"], tile=384)
-    sheet.save(folder / "both.png")
-    return folder / "both.png"
-
-
-def main() -> None:
-    """Run the recipe."""
-    raise SystemExit(
-        cli.main(
-            Options,
-            lambda options: print(draw_then_paint(options)),
-            prog="python recipes/draw_then_paint.py",
+    painting = recipe.last(
+        guidance.paint(
+            options.prompt,
+            steps=options.paint_steps,
+            init=str(drawn),
+            init_weight=options.keep,
+            vqgan=options.vqgan,
+            **shared,
         )
-    )
+    ).generator
+    folder.save("painting.png", painting.render(*size))
+    return folder.sheet("both.png", folder.pictures, ["drawn", "painted over"], tile=384)
 
 
 if __name__ == "__main__":
-    main()
+    recipe.main(Options, draw_then_paint, __file__)

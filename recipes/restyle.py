@@ -14,11 +14,8 @@ from typing import Annotated, Literal
 import tyro
 
 import guidance
-from guidance.artefacts.run_folder import contact_sheet
-from guidance.command import cli
-from guidance.files.writing import make_folder
-from guidance.images import load_image, to_pil
-from guidance.prompts.grammar import slug
+from guidance.command import cli, recipe
+from guidance.prompts.slug import slug
 
 STYLES = (
     "an oil painting by Van Gogh",
@@ -49,8 +46,7 @@ class Options:
     """Diffusion model."""
     strength: float = 0.6
     """diffusion: how much may change, 0 to 1."""
-    output: str | None = None
-    """Folder; by default a new one under outputs/."""
+    output: recipe.Output = None
 
 
 def steps_of(style: str, options: Options) -> Iterator[guidance.Step]:
@@ -67,32 +63,19 @@ def restyle(options: Options) -> Path:
     """Save the photo in all styles and return the contact sheet."""
     cli.check_input_file("photo", options.photo)
     styles = options.style or STYLES
-    folder = Path(options.output or Path("outputs") / f"restyle-{slug(options.photo.stem)}")
-    pictures, labels = [load_image(options.photo)], ["photo"]
+    folder = recipe.Folder(options.output, "restyle", options.photo.stem)
     notes: dict[str, None] = {}  # each once, though every style has them
     for style in styles:
-        for step in steps_of(style, options):
-            pass  # only the last step is wanted
+        step = recipe.last(steps_of(style, options))
         notes |= dict.fromkeys(step.generator.notes)
-        picture = to_pil(step.generator.render(*step.generator.final_size))
-        make_folder(folder)  # not before: what is refused leaves nothing
-        picture.save(folder / f"{slug(style)}.png")
-        pictures.append(picture)
-        labels.append(style)
+        picture = step.generator.render(*step.generator.final_size)
+        folder.save(f"{slug(style)}.png", picture)
         print(f"{style}: score {step.score:.3f}")
     for line in notes:
         print(line)
-    sheet = contact_sheet(pictures, labels, tile=256, columns=len(pictures))
-    sheet.save(folder / "styles.png")
-    return folder / "styles.png"
-
-
-def main() -> None:
-    """Run the recipe."""
-    raise SystemExit(
-        cli.main(Options, lambda options: print(restyle(options)), prog="python recipes/restyle.py")
-    )
+    pictures, labels = [options.photo, *folder.pictures], ["photo", *styles]
+    return folder.sheet("styles.png", pictures, labels, columns=len(pictures))
 
 
 if __name__ == "__main__":
-    main()
+    recipe.main(Options, restyle, __file__)

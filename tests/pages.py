@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
+
+from guidance.__main__ import main
 
 ROOT = Path(__file__).parents[1]
 CARDS = sorted((ROOT / "guidance/pretrained").glob("*.md"))
@@ -47,6 +50,11 @@ def commands(program: str) -> list[str]:
     found = [line.removeprefix(words) for line in lines() if (line + " ").startswith(words)]
     assert found, f"no page has a command of {program}"
     return found
+
+
+def call(program: str, arguments: Sequence[str | Path]) -> int:
+    """Run a program of the package, such as "guidance.train.clip"; return its exit code."""
+    return main([*program.split(".")[1:], *map(str, arguments)])
 
 
 def pictures_to_read() -> None:

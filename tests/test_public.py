@@ -74,6 +74,7 @@ def test_wheel_contents_are_declared():
     tomllib = pytest.importorskip("tomllib")
     config = tomllib.loads((ROOT / "pyproject.toml").read_text())
     data = config["tool"]["setuptools"]["package-data"]
+    assert data.pop("*") == ["README.md"]  # of every folder that has one
     for package, patterns in data.items():
         folder = ROOT / package.replace(".", "/")
         assert any(any(folder.glob(pattern)) for pattern in patterns), package

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
     from guidance.step.loop import Step
 
+    Picture = Tensor | Image.Image | str | Path  # [3, H, W] or [1, 3, H, W] in [0, 1], or a file's
+
 T = TypeVar("T")
 
 Output = Annotated[
@@ -69,7 +71,7 @@ def main(options: type[T], work: Callable[[T], Path], file: str) -> NoReturn:
     Raises:
         SystemExit: with the exit codes of `guidance.command.cli.main`.
     """
-    path = Path(file)
+    path = Path(file).absolute()
     prog = f"python {path.parent.name}/{path.name}"
     raise SystemExit(cli.main(options, lambda given: print(work(given)), prog=prog))
 
@@ -105,8 +107,8 @@ class Folder:
         self.path = Path(output or Path("outputs") / f"{kind}-{slug(words)}")
         self.pictures: list[Image.Image] = []
 
-    def save(self, name: str, picture: Tensor | Image.Image) -> Path:
-        """Save a picture, a PIL image or ``[1, 3, H, W]`` in [0, 1]; return the path of the file.
+    def save(self, name: str, picture: Picture) -> Path:
+        """Save a picture and return the path of the file.
 
         Raises:
             FileError: the folder cannot be made or written.
@@ -129,7 +131,7 @@ class Folder:
     def sheet(
         self,
         name: str,
-        pictures: Sequence[Tensor | Image.Image],
+        pictures: Sequence[Picture],
         labels: Sequence[str],
         *,
         tile: int = 256,
@@ -139,7 +141,7 @@ class Folder:
 
         Args:
             name: of the file.
-            pictures: as for `save`.
+            pictures: on the sheet.
             labels: one for each.
             tile: side of the square that each is fitted into, pixels.
             columns: 0 means about as many as rows.
@@ -155,9 +157,11 @@ class Folder:
         return path
 
 
-def _pil(picture: Tensor | Image.Image) -> Image.Image:
+def _pil(picture: Picture) -> Image.Image:
     from PIL import Image
 
-    from guidance.images import to_pil
+    from guidance.images import load_image, to_pil
 
-    return picture if isinstance(picture, Image.Image) else to_pil(picture)
+    if isinstance(picture, Image.Image):
+        return picture
+    return load_image(picture) if isinstance(picture, str | Path) else to_pil(picture)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tiny_vqgan
 from commands_told import check_out_of_reach
-from pages import ROOT, commands, pictures_to_read
+from pages import ROOT, call, commands, pictures_to_read
 from PIL import Image
 
 SMALL = ["--size", "32", "--cuts", "2", "--video-size", "32", "--quiet", "-o", "out"]
@@ -38,39 +38,34 @@ def needs_the_hub(arguments: list[str], option: str) -> bool:
 
 @pytest.mark.parametrize("command", commands("guidance.clipdraw"))
 def test_drawings(command, tiny_clip_path, capsys):
-    from guidance.clipdraw.technique import CLIPDRAW
-    from guidance.command.runner import command as run
-
     arguments = shlex.split(command)
     if needs_the_hub(arguments, "--clip"):
-        assert run(CLIPDRAW, [*arguments, *STROKES]) == 2
+        assert call("guidance.clipdraw", [*arguments, *STROKES]) == 2
         check_out_of_reach(capsys.readouterr().err, "clipdraw", command)
         return
     if earlier := re.findall(r"outputs/\S+", command):
         folder = Path(earlier[0]).parent if ".svg" in earlier[0] else earlier[0]
-        first = ["a fox", *STROKES, "-o", str(folder), "--clip", str(tiny_clip_path)]
-        assert run(CLIPDRAW, first) == 0
+        first = ["a fox", *STROKES, "-o", folder, "--clip", tiny_clip_path]
+        assert call("guidance.clipdraw", first) == 0
     if "--resume" not in arguments:
-        arguments += [*STROKES, "--steps", "3", "-o", "out", "--clip", str(tiny_clip_path)]
-    assert run(CLIPDRAW, arguments) == 0
+        arguments += [*STROKES, "--steps", "3", "-o", "out", "--clip", tiny_clip_path]
+    assert call("guidance.clipdraw", arguments) == 0
 
 
 @pytest.mark.parametrize("command", commands("guidance.vqgan"))
 def test_paintings(command, tiny_clip_path, capsys):
-    from guidance.command.runner import command as run
-    from guidance.vqgan.technique import VQGAN
-
     arguments = [*shlex.split(command), *SMALL]
     if needs_the_hub(arguments, "--clip"):
-        assert run(VQGAN, arguments) == 2
+        assert call("guidance.vqgan", arguments) == 2
         check_out_of_reach(capsys.readouterr().err, "vqgan", command)
         return
     arguments += ["--steps", "2"]
     if {"--fade", "--from"} & {*arguments}:
-        arguments += ["--steps", "8", "--fade", "1"]  # scenes are longer than what joins them
+        # scenes are longer than what joins them, and the camera moves
+        arguments += ["--steps", "12", "--fade", "1", "--zoom-every", "5"]
     if "--video-in" in arguments:
         arguments += ["--frame-steps", "2"]
-    assert run(VQGAN, [*arguments, "--clip", str(tiny_clip_path)]) == 0
+    assert call("guidance.vqgan", [*arguments, "--clip", tiny_clip_path]) == 0
     with Image.open("out/image.png") as image:
         assert image.size == (32, 32)
     assert Path("out/progress.mp4").stat().st_size > 0
@@ -78,27 +73,21 @@ def test_paintings(command, tiny_clip_path, capsys):
 
 @pytest.mark.parametrize("command", commands("guidance.pixels"))
 def test_pixels(command, tiny_clip_path):
-    from guidance.command.runner import command as run
-    from guidance.pixels.technique import PIXELS
-
-    small = [*SMALL, "--steps", "2", "--clip", str(tiny_clip_path)]
-    assert run(PIXELS, [*shlex.split(command), *small]) == 0
+    small = [*SMALL, "--steps", "2", "--clip", tiny_clip_path]
+    assert call("guidance.pixels", [*shlex.split(command), *small]) == 0
     assert Path("out/image.png").exists()
 
 
 @pytest.mark.parametrize("command", commands("guidance.diffusion"))
 def test_diffusions(command, tiny_clip_path, capsys):
-    from guidance.command.runner import command as run
-    from guidance.diffusion.technique import DIFFUSION
-
     few = ["--steps", "2", "-n", "2", "--cuts", "2", "--video-size", "32", "--quiet", "-o", "out"]
     arguments = [*shlex.split(command), *few]
     if needs_the_hub(arguments, "--model"):
-        assert run(DIFFUSION, arguments) == 2
+        assert call("guidance.diffusion", arguments) == 2
         check_out_of_reach(capsys.readouterr().err, "diffusion", command)
         assert not Path("out").exists()
         return
-    assert run(DIFFUSION, [*arguments, "--clip", str(tiny_clip_path)]) == 0
+    assert call("guidance.diffusion", [*arguments, "--clip", tiny_clip_path]) == 0
     with Image.open("out/image.png") as first, Image.open("out/image-2.png") as second:
         wide = 64 if "--outpaint" in arguments else 0
         assert first.size == second.size == (256 + 2 * wide, 256)

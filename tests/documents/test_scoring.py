@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 import torch
-from pages import commands, pictures_to_read
+from pages import call, commands, pictures_to_read
 from PIL import Image
 
 from guidance.clip.scorer import ClipScorer
@@ -33,12 +32,12 @@ def place(tmp_path, monkeypatch, tiny_clip_path):
 
 @pytest.mark.parametrize("technique", ["rerank", "classify", "probe", "look", "interrogate"])
 def test_commands(technique, tiny_clip_path, capsys):
-    run = importlib.import_module(f"guidance.{technique}.technique").command
-    for command in commands(f"guidance.{technique}"):
-        arguments = [*shlex.split(command), "--clip", str(tiny_clip_path), "--quiet"]
+    program = f"guidance.{technique}"
+    for command in commands(program):
+        arguments = [*shlex.split(command), "--clip", tiny_clip_path, "--quiet"]
         if technique == "probe" and "--apply" not in arguments:
             arguments += ["--draws", "1", "--steps", "2"]
-        assert run(arguments) == 0, command
+        assert call(program, arguments) == 0, command
         written = re.findall(r"\S+\.(?:png|csv|json|html|safetensors)$", command)
         assert capsys.readouterr().out or written, command
         for name in written:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import shlex
 from pathlib import Path
@@ -11,10 +10,9 @@ import pytest
 import timm
 import torch
 from emoji import COLOURS, SHAPES, emoji
-from pages import commands
+from pages import call, commands
 
 from guidance.clip import load_clip
-from guidance.command.cli import main
 from guidance.models.load import load_latents
 from guidance.score.aesthetic import load_head
 
@@ -41,23 +39,18 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def call(module: str, options: str, work: str, command: str, *small: str) -> None:
-    """Run a command of a training as its module does."""
-    home = importlib.import_module(module)
-    argv = [*shlex.split(command), *small]
-    assert main(getattr(home, options), getattr(home, work), prog=module, argv=argv) == 0
+def run(program: str, *small: str | Path) -> None:
+    """Run all commands of a program, with options that make them small."""
+    for command in commands(program):
+        assert call(program, [*shlex.split(command), *small]) == 0
 
 
 @pytest.mark.parametrize("command", commands("guidance.train.clip"))
 def test_clips(command, place, capsys):
-    from guidance.train import clip
-    from guidance.train.config import ClipOptions, take_config
-
     short = ["--batch", "4", "--steps", "1", "--threads", "1"]
     if importlib.util.find_spec("tensorboard") is None:
         command = command.replace("--log-dir runs/log", "")
-    argv = [*shlex.split(command), *short]
-    assert main(ClipOptions, clip.train, prog="train", argv=argv, base=take_config) == 0
+    assert call("guidance.train.clip", [*shlex.split(command), *short]) == 0
     said = capsys.readouterr().out
     assert said.startswith("1  100.0 %  loss ")
     assert said.endswith(f"wrote {Path('runs/mine/clip')} after 1 step\n")
@@ -65,23 +58,16 @@ def test_clips(command, place, capsys):
 
 
 def test_vqgans(place):
-    for command in commands("guidance.train.vqgan"):
-        small = ["--steps", "1", "--batch", "2", "--side", "32"]
-        call("guidance.train.vqgan", "VqganTraining", "train", command, *small)
+    run("guidance.train.vqgan", "--steps", "1", "--batch", "2", "--side", "32")
     load_latents("runs/vq/vqgan", device="cpu")
 
 
 def test_diffusion_models(place):
-    for command in commands("guidance.train.latents"):
-        call("guidance.train.latents", "LatentsOptions", "prepare", command)
-    for command in commands("guidance.train.diffusion"):
-        small = ["--steps", "1", "--batch", "2"]
-        call("guidance.train.diffusion", "DiffusionTraining", "train", command, *small)
+    run("guidance.train.latents")
+    run("guidance.train.diffusion", "--steps", "1", "--batch", "2")
     assert Path("runs/diffusion/diffusion.safetensors").stat().st_size > 0
 
 
 def test_aesthetic_heads(place, tiny_clip_path):
-    for command in commands("guidance.train.aesthetic"):
-        small = ["--clip", str(tiny_clip_path), "--quiet"]
-        call("guidance.train.aesthetic", "AestheticOptions", "train", command, *small)
+    run("guidance.train.aesthetic", "--clip", tiny_clip_path, "--quiet")
     load_head("taste.safetensors")

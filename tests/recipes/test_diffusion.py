@@ -42,9 +42,8 @@ def start(script: str, *arguments: str, cwd: Path) -> list[str]:
 def refused(script: str, arguments: list[str], monkeypatch, capsys) -> str:
     """Run a recipe that ends with exit code 2; return the last line of what it says."""
     monkeypatch.setattr(sys, "argv", [script, *arguments])
-    main = runpy.run_path(str(RECIPES / f"{script}.py"))["main"]
     with pytest.raises(SystemExit) as end:
-        main()
+        runpy.run_path(str(RECIPES / f"{script}.py"), run_name="__main__")
     assert end.value.code == 2
     return capsys.readouterr().err.splitlines()[-1]
 
