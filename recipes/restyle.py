@@ -49,7 +49,7 @@ class Options:
     output: recipe.Output = None
 
 
-def steps_of(style: str, options: Options) -> Iterator[guidance.Step]:
+def steps_of(style: str, options: Options) -> "Iterator[guidance.Step]":
     """Yield the steps of one style."""
     shared = {"init": str(options.photo), "steps": options.steps, "clip": options.clip}
     if options.technique == "diffusion":

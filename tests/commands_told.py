@@ -8,8 +8,8 @@ import shlex
 # what ends such a command, each with what the message has to name beside the value
 REASONS = (
     r"the (CLIP )?checkpoint '?{value}'? does not exist",
-    r"[^\n]*{value} [^\n]*could not be downloaded \([^\n]*\); use --\w+ mini, which ships with the "
-    r"package, or a local file[^\n]*",
+    r"[^\n]*{value} [^\n]*could not be downloaded \([^\n]*\); use --\w+ (mini, which ships with "
+    r"the package|auto, which is the model's own), or a local file[^\n]*",
     r"unknown CLIP model '{value}' \(known: [^\n]*\)",
 )
 

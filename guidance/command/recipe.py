@@ -149,7 +149,7 @@ class Folder:
         Raises:
             InputError: there is no picture, or not as many labels.
         """
-        from guidance.artefacts.run_folder import contact_sheet
+        from guidance.artefacts.sheet import contact_sheet
 
         drawn = [_pil(picture) for picture in pictures]
         path = make_folder(self.path) / name

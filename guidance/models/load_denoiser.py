@@ -36,6 +36,7 @@ from guidance.models.pipeline_download import download
 from guidance.models.pipeline_parts import load_network, load_tokenizer
 from guidance.pretrained.foreign import read_state
 
+DECODER_HINT = "use --decoder auto, which is the model's own, or a local file or folder"
 LARGE_TEXT_SCALE = 5.0  # as in Stable Diffusion XL's own pipeline
 # names of entries in Stable Diffusion's own files
 _SINGLE, _SINGLE_XL = "model.diffusion_model.", "conditioner.embedders."
@@ -92,7 +93,8 @@ def _draft(decoder: str) -> LatentSpace | None:
     try:
         return LatentSpace.of(load_latents(decoder, device="cpu"))
     except ModelError as error:  # its hint is meant for another command
-        raise ModelError(f"the decoder: {str(error).removesuffix(f'; {LATENTS.hint}')}") from error
+        said = str(error).replace(LATENTS.hint, DECODER_HINT)
+        raise ModelError(f"the decoder: {said}") from error
 
 
 def _local(folder: Path, name: str, precision: str, draft: LatentSpace | None) -> Denoiser:

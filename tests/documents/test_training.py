@@ -13,7 +13,7 @@ from emoji import COLOURS, SHAPES, emoji
 from pages import call, commands
 
 from guidance.clip import load_clip
-from guidance.models.load import load_latents
+from guidance.models.load_latents import load_latents
 from guidance.score.aesthetic import load_head
 
 NAMES = [f"{colour} {shape}" for colour in list(COLOURS)[:3] for shape in list(SHAPES)[:4]]
