@@ -40,6 +40,14 @@ def tiny_clip(tiny_clip_path: Path):
 
 
 @pytest.fixture(scope="session")
+def mini():
+    """Return the CLIP of the package, for tests that look at what a model sees."""
+    from guidance.clip.scorer import ClipScorer
+
+    return ClipScorer("mini", device="cpu")
+
+
+@pytest.fixture(scope="session")
 def with_prior(tmp_path_factory: pytest.TempPathFactory):
     """Return a tiny model whose folder holds a prior of twenty memories."""
     from guidance.clip import load_clip

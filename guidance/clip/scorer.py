@@ -97,6 +97,11 @@ class ClipScorer:
         weights = [f"{w:.6f}" for w in self.weights]
         return combine([m.fingerprint for m in self.models] + weights)
 
+    @property
+    def length(self) -> int:
+        """Length D of the embeddings."""
+        return self.encode_text(["a"]).shape[-1]
+
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Embed texts as ``[P, D]``, unit length.
 

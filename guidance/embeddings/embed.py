@@ -12,7 +12,6 @@ from torch import Tensor
 
 from guidance.clip.scorer import ClipScorer
 from guidance.embeddings.check import check_embedding, check_engine
-from guidance.embeddings.encoder import length
 from guidance.embeddings.local import embed_local
 from guidance.embeddings.results import Embedded, Skipped
 from guidance.embeddings.store import EmbeddingStore
@@ -88,7 +87,7 @@ def embed_all(
         raise InputError("images must not be empty")
     found.sort(key=lambda e: e.index)
     good = [e for e in found if e.vector is not None]
-    vectors = torch.stack([e.vector for e in good]) if good else torch.empty(0, length(scorer))
+    vectors = torch.stack([e.vector for e in good]) if good else torch.empty(0, scorer.length)
     skipped = [Skipped(e.index, e.source, e.reason) for e in found if e.vector is None]
     return vectors, [e.source for e in good], skipped
 
@@ -100,4 +99,4 @@ def store_for(folder: str | os.PathLike, scorer: ClipScorer) -> EmbeddingStore:
         FileError: `folder` is a file, or cannot be read.
     """
     name = ",".join(m.name for m in scorer.models)
-    return EmbeddingStore(folder, fingerprint=scorer.fingerprint, dim=length(scorer), model=name)
+    return EmbeddingStore(folder, fingerprint=scorer.fingerprint, dim=scorer.length, model=name)

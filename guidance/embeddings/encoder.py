@@ -63,8 +63,3 @@ class Encoder:
             item.finish(vector=v) if ok else item.finish(reason=reason)
             for item, v, ok in zip(batch, vectors, finite, strict=True)
         ]
-
-
-def length(scorer: ClipScorer) -> int:
-    """Return the length D of a scorer's embeddings."""
-    return scorer.encode_text(["a"]).shape[-1]

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from guidance.embeddings.encoder import length
 from guidance.embeddings.local import embed_local
 from guidance.embeddings.progress import bar
 from guidance.embeddings.results import Embedded
@@ -117,7 +116,7 @@ class _Actor:
         if torch.cuda.is_available() and ray.get_gpu_ids():
             for model in self.scorer.models:
                 model.to("cuda")
-        self.length = length(self.scorer)
+        self.length = self.scorer.length
         self.options = {"batch": batch, "workers": workers}
         if place is not None:
             folder, fingerprint, dim, name = place

@@ -23,8 +23,8 @@ from guidance.evaluate.clip_options import DEFAULT, ClipEvaluation
 from guidance.evaluate.embed import embed_images
 from guidance.evaluate.judges import load_judge
 from guidance.evaluate.probe_prompts import PROMPTS
-from guidance.evaluate.report import save
 from guidance.evaluate.retrieval import captioned, embed_pairs, recalls
+from guidance.files.facts import rounded, write_json
 from guidance.files.tables import table
 from guidance.files.text import read_lines
 from guidance.score import zero_shot
@@ -56,7 +56,7 @@ def run(options: ClipEvaluation) -> None:
     if options.probe:
         out["probe"] = run_probe(options, device)
     if options.json:
-        save(options.json, out)
+        write_json(options.json, rounded(out))
 
 
 def _facts(model: ClipModel) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from guidance.conventions import resolve_device
 from guidance.evaluate.diffusion_options import KINDS, DiffusionEvaluation
 from guidance.evaluate.judges import Classifier, ClipJudge, load_judge
 from guidance.evaluate.probe_prompts import PROMPTS
-from guidance.evaluate.report import save
+from guidance.files.facts import rounded, write_json
 from guidance.files.tables import table
 from guidance.images import to_pil
 
@@ -121,7 +121,7 @@ def run(options: DiffusionEvaluation) -> None:
         contact_sheet(pictures, labels, tile=192, columns=columns).save(options.sheet)
     if options.json:
         content = {"model": options.model, "clip": options.clip, "judge": options.judge}
-        save(options.json, content | {"guidance": figures})
+        write_json(options.json, rounded(content | {"guidance": figures}))
 
 
 def _jobs(options: DiffusionEvaluation, prompts: list[str]) -> Iterator[tuple[str, int, str]]:

@@ -22,8 +22,8 @@ from guidance.errors import InputError
 from guidance.evaluate.embed import on_white
 from guidance.evaluate.judges import load_classifier
 from guidance.evaluate.perceptual import Perceptual
-from guidance.evaluate.report import save
 from guidance.evaluate.vqgan_options import VqganEvaluation
+from guidance.files.facts import rounded, write_json
 from guidance.files.tables import table
 from guidance.images import to_pil, to_tensor
 from guidance.models.latents import Latents
@@ -51,7 +51,7 @@ def run(options: VqganEvaluation) -> None:
     print(table(f"reconstruction by {options.vqgan}", figures), flush=True)
     if options.json:
         content = {"vqgan": options.vqgan, "judge": name, "reconstruction": figures}
-        save(options.json, content)
+        write_json(options.json, rounded(content))
     if options.sheet:
         labels = ["original", "reconstruction"] * (len(pairs) // 2)
         contact_sheet(pairs, labels, tile=144, columns=8).save(options.sheet)

@@ -217,7 +217,7 @@ def _windows(crops: Tensor, targets: Sequence[Tensor], scorer: ClipScorer) -> Te
 
 
 def _blur(x: Tensor) -> Tensor:
-    from torchvision.transforms.functional import gaussian_blur
+    from torchvision.transforms.functional import gaussian_blur  # takes seconds
 
     sigma = x.shape[-1] * BLUR
     return gaussian_blur(x, 2 * round(2 * sigma) + 1, sigma)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from guidance.clip.features import features
 from guidance.clip.fingerprint import combine
 from guidance.clip.model import ClipModel
 from guidance.clip.scorer import ClipScorer
-from guidance.embeddings.embed import embed
-from guidance.embeddings.results import Embedded, Skipped
-from guidance.embeddings.store import EmbeddingStore
+from guidance.command.pictures import embedding
+from guidance.embeddings.embed import embed_all
+from guidance.embeddings.results import Skipped
 from guidance.errors import FileError, counted
 from guidance.probe.options import ProbeOptions
 
@@ -25,7 +24,8 @@ class _Tower:
 
     def __init__(self, model: ClipModel):
         self.model = model
-        self.name, self.preprocess, self.device = model.name, model.preprocess, model.device
+        self.name = f"{model.name}, features"  # as a store calls them
+        self.preprocess, self.device = model.preprocess, model.device
 
     def encode_image(self, images: Tensor) -> Tensor:
         return features(self.model, images)
@@ -62,26 +62,11 @@ def read_features(
         FileError: none of the files can be read.
     """
     scorer = FeatureScorer(model)
-    kept = None
-    if options.store is not None:
-        name = f"{model.name}, features"
-        kept = EmbeddingStore(
-            options.store, fingerprint=scorer.fingerprint, dim=scorer.length, model=name
-        )
-    stream = embed(
-        files, scorer,
-        batch=options.batch, workers=options.workers, store=kept, progress=not options.quiet,
-    )  # fmt: skip
-    found: list[Embedded] = []
-    with contextlib.closing(stream):
-        for part in stream:
-            found += part
-    found.sort(key=lambda e: e.index)
-    good = [e for e in found if e.vector is not None]
-    skipped = [Skipped(e.index, e.source, e.reason) for e in found if e.vector is None]
-    if not good:
+    vectors, sources, skipped = embed_all(files, scorer, **embedding(options, scorer))
+    if not sources:
         first = skipped[0]
         raise FileError(
             f"none of {counted(len(files), 'file')} can be read: {first.source} {first.reason}"
         )
-    return torch.stack([e.vector for e in good]), [e.index for e in good], skipped
+    lost = {s.index for s in skipped}
+    return vectors, [i for i in range(len(files)) if i not in lost], skipped

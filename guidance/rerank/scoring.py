@@ -204,8 +204,8 @@ def _embedded(
     scorer = load_scorer(options)
     goals = targets(prompts, scorer).cpu() if prompts else None
     if head is not None:
-        dim = scorer.encode_text(["a"]).shape[-1]
-        if warning := head.check(dim, options.clip, scorer.fingerprint):
+        warning = head.check(scorer.length, options.clip, scorer.fingerprint)
+        if warning is not None:
             warnings.warn(warning, stacklevel=1)
     images = embed_pictures(options, files, scorer, "ranked")
     vectors, lost = images.vectors, {s.index for s in images.skipped}

@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from guidance.errors import FileError, InputError, ModelError, line
+from guidance.files.writing import write
+from guidance.pretrained.foreign import read_state
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 FORMAT = "guidance.aesthetic"  # in the metadata of our files, and so stays as it is
@@ -94,10 +98,6 @@ def save_head(path: str | os.PathLike, head: AestheticHead) -> None:
     Raises:
         InputError: the head has several layers, or `path` another suffix.
     """
-    from safetensors.torch import save
-
-    from guidance.files.writing import write
-
     check_out(path)
     if len(head.layers) > 1:
         raise InputError("only a head of one layer can be written")
@@ -125,8 +125,6 @@ def load_head(path: str | os.PathLike) -> AestheticHead:
         FileError: there is no such file.
         ModelError: it is damaged, or no head of these kinds.
     """
-    from guidance.pretrained.foreign import read_state
-
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(
@@ -171,8 +169,6 @@ def _layers(state: dict[str, Tensor], path: Path) -> tuple[tuple, tuple[int, ...
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    from safetensors import safe_open
-
     try:
         with safe_open(path, "pt") as file:
             return file.metadata() or {}

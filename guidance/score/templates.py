@@ -50,6 +50,7 @@ def _templates(name: str) -> list[str]:
 
 
 def _set(name: str) -> list[str]:
+    # takes seconds, and a template that is no template should not
     from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
 
     if name == "openai80":

@@ -21,11 +21,6 @@ from guidance.data.shards import Sample, ShardWriter
 CLASSES = {"cat": CAT, "cup_of_coffee": COFFEE, "rocket": ROCKET}
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GUIDANCE_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """Return a folder of three classes with three pieces of one photo each."""

@@ -21,19 +21,9 @@ LABELS = ("an astronaut", "a cat", "a cup of coffee", "a rocket", "a dog")
 PHOTOS = {ASTRONAUT: "an astronaut", CAT: "a cat", COFFEE: "a cup of coffee", ROCKET: "a rocket"}
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GUIDANCE_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def call(capsys):
     return calling(command, capsys, "--device", "cpu")
-
-
-@pytest.fixture(scope="module")
-def mini() -> ClipScorer:
-    return ClipScorer("mini", device="cpu")
 
 
 def test_mini_tells_photos_apart(call, tmp_path):

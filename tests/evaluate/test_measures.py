@@ -4,7 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from guidance.evaluate.report import save
 from guidance.evaluate.retrieval import recalls
 from guidance.files.tables import table
 
@@ -31,10 +30,8 @@ def test_image_finds_any_of_its_captions():
     assert got["text to image R@1"] == pytest.approx(200 / 3, abs=1e-3)
 
 
-def test_table_and_json(tmp_path):
+def test_table():
     figures = {"a": {"x": 1.0, "n": 3}, "long name": {"x": 22.456}}
     assert table("t", figures).splitlines() == [
         "t              x  n", "a           1.00  3", "long name  22.46",
     ]  # fmt: skip
-    save(tmp_path / "f.json", {"a": {"x": 1 / 3}})
-    assert (tmp_path / "f.json").read_text() == '{\n  "a": {\n    "x": 0.3333\n  }\n}\n'

@@ -18,19 +18,9 @@ from guidance.interrogate.__main__ import main as command
 from guidance.interrogate.phrases import OURS, START, load_lists
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GUIDANCE_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def call(capsys):
     return calling(command, capsys, "--device", "cpu")
-
-
-@pytest.fixture(scope="module")
-def mini() -> ClipScorer:
-    return ClipScorer("mini", device="cpu")
 
 
 @pytest.fixture

@@ -14,11 +14,6 @@ from guidance.images import to_tensor
 from guidance.look.heat import METHODS, SIDE, heat_maps, integrated_gradients, squares
 
 
-@pytest.fixture(scope="module")
-def mini():
-    return ClipScorer("mini", device="cpu")
-
-
 def photo(name: str, width: int, height: int) -> torch.Tensor:
     """Return the middle of a photo at a size."""
     from PIL import ImageOps
