@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from guidance.diffusion.technique import diffuse as diffuse
     from guidance.errors import GuidanceError as GuidanceError
     from guidance.objective.cutout_options import CutoutOptions as CutoutOptions
+    from guidance.objective.guide import guide as guide
     from guidance.objective.prompted import Objective as Objective
     from guidance.objective.prompted import PromptObjective as PromptObjective
-    from guidance.objective.recipe import guide as guide
     from guidance.prompts.grammar import Prompt as Prompt
     from guidance.prompts.grammar import parse_prompts as parse_prompts
     from guidance.score.ranking import Ranked as Ranked
@@ -81,7 +81,7 @@ __getattr__ = on_first_use(
     Technique=".command.technique",
     diffuse=".diffusion.technique",
     draw=".clipdraw.technique",
-    guide=".objective.recipe",
+    guide=".objective.guide",
     load_clip=".clip.registry",
     paint=".vqgan.technique",
     parse_prompts=".prompts.grammar",

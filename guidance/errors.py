@@ -79,7 +79,7 @@ def counted(count: int, noun: str, several: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else several or noun + 's'}"
 
 
-def line(error: Exception) -> str:
+def line(error: BaseException) -> str:
     """Return the first line of an error, shortened."""
     text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."

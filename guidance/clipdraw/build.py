@@ -25,7 +25,7 @@ def build(options: ClipDrawOptions, device: torch.device) -> Drawing:
         _start(options).to(device),
         options.canvas(),
         background=parse_colour("background", options.background),
-        width_range=tuple(w / REFERENCE for w in options.width),
+        width_range=(options.width[0] / REFERENCE, options.width[1] / REFERENCE),
         palette=torch.tensor(options.colours()) if options.palette else None,
         ink=options.black,
         lr=(options.points_lr / REFERENCE, options.width_lr / REFERENCE, options.colour_lr),

@@ -62,8 +62,9 @@ def _checked(found: Any, entry: metadata.EntryPoint) -> Technique:
             f"{_package(entry)} announces the technique {found.name} under another name, "
             f"{entry.name}"
         )
-    foreign = entry.dist is not None and not entry.module.startswith("guidance.")
-    return dataclasses.replace(found, package=entry.dist.name if foreign else "")
+    if entry.dist is None or entry.module.startswith("guidance."):
+        return found
+    return dataclasses.replace(found, package=entry.dist.name)
 
 
 def _package(entry: metadata.EntryPoint) -> str:

@@ -160,8 +160,8 @@ class _Run(Generic[O]):
         options, folder = self._options, self._folder
         folder.rows.add(step)
         if options.video != "none" and options.shows(step.index):
-            size = self._technique.final_size(options) or step.image.shape[-2:]
-            frame = step.generator.frame(*_fit(size, options.video_size))
+            height, width = self._technique.final_size(options) or step.image.shape[-2:]
+            frame = step.generator.frame(*_fit((height, width), options.video_size))
             folder.frames.add(frame, step.index)
         if self._done % options.save_every == 0 and self._done < self._total:
             folder.rows.save()  # first: rows past the checkpoint are dropped on resume, not missed
@@ -214,7 +214,8 @@ class _Run(Generic[O]):
 def _fit(size: tuple[int, int], longer: int) -> tuple[int, int]:
     """Scale `size` to a longer side of `longer`, both sides even as video needs."""
     scale = longer / max(size)
-    return tuple(max(2, 2 * round(side * scale / 2)) for side in size)
+    height, width = (max(2, 2 * round(side * scale / 2)) for side in size)
+    return height, width
 
 
 @contextlib.contextmanager

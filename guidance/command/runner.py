@@ -42,7 +42,7 @@ def command(technique: Technique, argv: Sequence[str] | None = None) -> int:
         given = table.get("options")
         if table.get("technique") != technique.name or not isinstance(given, dict):
             raise InputError(f"{source} is not the manifest of a {technique.name} run")
-        options = from_table(technique.options, given, str(source))
+        options = from_table(technique.options, given, source)
         if folder is None:
             options = anchored(options, table)
         return dataclasses.replace(options, output=None, quiet=False)

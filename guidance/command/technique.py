@@ -121,7 +121,7 @@ class Technique(Generic[O]):
     def prepare(self, options: O) -> tuple[Generator, Objective]:
         """Build the generator and the objective of checked options."""
         from guidance.conventions import resolve_device
-        from guidance.objective.recipe import guide
+        from guidance.objective.guide import guide
 
         device = resolve_device(options.device)
         generator = self.build(options, device)

@@ -5,7 +5,7 @@ Objectives are callables that add, subtract and scale with operators::
     objective = guide("a fox:2 | text:-0.3") + 0.1 * Smoothness()
     objective(image).backward()
 
-`guidance.objective.recipe.guide` makes the one that follows prompts as the commands do. The
+`guidance.guide` makes the one that follows prompts as the commands do. The
 objectives that need no CLIP are in `guidance.objective.regularisers`.
 """
 
@@ -107,7 +107,7 @@ class PromptObjective(Objective):
     ``|w| · mean(max(sign(w) · distance, s))``: no gradient once a cut is past the stop.
 
     This is the bare distance. To be guided as the commands are, use
-    `guidance.objective.recipe.guide`: this class neither takes the towers made for gradients, which
+    `guidance.guide`: this class neither takes the towers made for gradients, which
     is what ``ClipScorer("mini", guide=True)`` does, nor gives the subject of a prompt its extra
     weight, nor lays a story out over the steps, nor checks that each step has a prompt. With
     ``ClipScorer("mini")``, the tower for looking, pictures come out worse.

@@ -15,7 +15,7 @@ from guidance.command.runner import command
 from guidance.command.technique import Technique
 from guidance.errors import GuidanceError
 from guidance.objective.cutouts import CutoutOptions
-from guidance.objective.recipe import LOOKS, WORDS, Sight, guide
+from guidance.objective.guide import LOOKS, STEPS, WORDS, Sight, guide
 from guidance.pixels.technique import PIXELS
 from guidance.prompts.grammar import parse_prompts
 from guidance.prompts.wish import Wish
@@ -84,7 +84,7 @@ def test_defaults_are_those_of_the_command_line():
         if name != "cutouts":
             assert getattr(own, name) == given[name], name
     assert own.cutouts() == Sight().cutouts
-    assert own.steps == guidance.objective.recipe.STEPS
+    assert own.steps == STEPS
 
 
 def test_mini_is_followed_by_the_tower_made_for_gradients():
@@ -119,7 +119,7 @@ def test_parsed_prompts_are_taken_as_they_are(clip_path):
     ("", 10, {}, "prompt"),
 ])  # fmt: skip
 def test_refused_before_anything_is_loaded(prompt, steps, options, message, monkeypatch):
-    monkeypatch.delattr("guidance.objective.recipe.ClipScorer")
+    monkeypatch.delattr("guidance.objective.guide.ClipScorer")
     with pytest.raises(GuidanceError, match=message):
         guide(prompt, steps, **options)
 
