@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+CONFIG = "open_clip_config.json"
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "fox", "boat", "at", "sunrise")
 TOWER = {
     "model_type": "roberta", "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 1,
@@ -46,3 +47,12 @@ def cached(cache: Path, repository: str) -> Path:
     (root / "refs" / "main").write_text(commit)
     (root / "snapshots" / commit).mkdir(parents=True, exist_ok=True)
     return root / "snapshots" / commit
+
+
+def change(folder: Path, text: dict | None = None, vision: dict | None = None, **top: object):
+    """Change the texts', the pictures' or other fields of a CLIP's configuration."""
+    config = json.loads((folder / CONFIG).read_text())
+    config["model_cfg"]["text_cfg"] |= text or {}
+    config["model_cfg"]["vision_cfg"] |= vision or {}
+    config["model_cfg"] |= top
+    (folder / CONFIG).write_text(json.dumps(config))
