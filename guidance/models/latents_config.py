@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from guidance.errors import FileError, InputError, ModelError, nearest
-from guidance.models.folder import Fetch, in_folder, read_json
+from guidance.models.folder import CONFIG, INDEX, Fetch, InHub, in_folder, read_json
 from guidance.models.names import MINI, ModelNames
 from guidance.models.taming_architecture import read_config
 from guidance.pretrained.packaged import packaged
 from guidance.pretrained.suffixes import SUFFIXES
 
 CLASSES = ("VQModel", "AutoencoderKL", "AutoencoderTiny")
-CONFIG, INDEX = "config.json", "model_index.json"
 PARTS = ("vqvae", "vqgan", "movq", "vae")
 LATENTS = ModelNames(
     "VQGAN",
@@ -93,7 +92,7 @@ def _kept_factor(name: str, config: str | None, modified: int | None) -> int:
         found = describe(name) if config is None else read_config(config)
         return 2 ** (len(found.channels) - 1)
     with LATENTS.reached(name):
-        return _factor(in_hub(name), name)
+        return _factor(InHub(name), name)
 
 
 def _factor(fetch: Fetch, name: str) -> int:
@@ -143,29 +142,3 @@ def cell_side(kind: str, config: Mapping[str, Any]) -> int:
         blocks = config.get("decoder_block_out_channels", (64,) * 4)
         return config.get("upsampling_scaling_factor", 2) ** (len(blocks) - 1)
     return 2 ** (len(config.get("block_out_channels", (64,))) - 1)
-
-
-def fetched(name: str, file: str) -> Path:
-    """Return a file of a model in the hub, after a download where it is not in the cache."""
-    from huggingface_hub import hf_hub_download
-
-    owner, repository, *inside = name.split("/")
-    return Path(hf_hub_download(f"{owner}/{repository}", "/".join((*inside, file))))
-
-
-def in_hub(name: str) -> Fetch:
-    """Return what finds the files of a model in the hub."""
-    from huggingface_hub.errors import EntryNotFoundError
-
-    absent: set[str] = set()
-
-    def fetch(file: str) -> Path | None:
-        try:
-            return fetched(name, file)
-        except EntryNotFoundError as error:  # not in the repository or, offline, not in the cache
-            absent.add(file)
-            if absent >= {CONFIG, INDEX} and isinstance(error, FileNotFoundError):
-                raise
-            return None
-
-    return fetch

@@ -22,16 +22,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from guidance.errors import ModelError, counted, line
-from guidance.models.folder import in_folder
+from guidance.models.folder import CONFIG, InHub, in_folder
 from guidance.models.latents import Latents, wrap
-from guidance.models.latents_config import (
-    CONFIG,
-    LATENTS,
-    check_latents,
-    fetched,
-    find_part,
-    in_hub,
-)
+from guidance.models.latents_config import LATENTS, check_latents, find_part
 from guidance.pretrained.packaged import packaged, pretrained
 
 if TYPE_CHECKING:
@@ -124,10 +117,10 @@ def _hub(name: str) -> nn.Module:
 
 def _download(name: str) -> Path:
     """Return the cache's folder of a model in the hub, after a download where it is not there."""
-    fetch = in_hub(name)
+    fetch = InHub(name)
     part, _ = find_part(fetch, name)
     inside = f"{part}/" if part else ""
-    config = fetched(name, inside + CONFIG)
+    config = fetch.get(inside + CONFIG)
     if fetch(inside + WEIGHTS) is None:
-        fetched(name, inside + PICKLED)
+        fetch.get(inside + PICKLED)
     return config.parent

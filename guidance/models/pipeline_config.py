@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
 from guidance.errors import ModelError
-from guidance.models.folder import Fetch, read_json
+from guidance.models.folder import CONFIG, INDEX, Fetch, read_json
 from guidance.models.latents_config import cell_side
 
-CONFIG, INDEX, SCHEDULER = "config.json", "model_index.json", "scheduler_config.json"
+SCHEDULER = "scheduler_config.json"
 UNETS = ("UNet2DModel", "UNet2DConditionModel")
 DECODERS = ("VQModel", "AutoencoderKL", "AutoencoderTiny")
 DECODER_PARTS = ("vae", "vqvae", "movq", "vqgan")

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from guidance.models.folder import Fetch
-from guidance.models.pipeline_config import CONFIG, INDEX, Part, Plan, read_plan
+from guidance.models.folder import CONFIG, INDEX, Fetch, InHub
+from guidance.models.pipeline_config import Part, Plan, read_plan
 from guidance.models.pipeline_parts import TOKENIZER_FILES, weights_of
 
 
@@ -23,29 +23,16 @@ def download(name: str, *, half: bool, check: Callable[[Plan], None]) -> Path:
         FileError, ModelError: as `read_plan`, and what `check` raises.
         Exception: whatever the hub's client raises when it is out of reach.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
-    missed: dict[str, EntryNotFoundError] = {}
-
-    def fetch(file: str) -> Path | None:
-        try:
-            return Path(hf_hub_download(name, file))
-        except EntryNotFoundError as error:  # not in the repository or, offline, not in the cache
-            missed[file] = error
-            if missed.keys() >= {CONFIG, INDEX}:
-                _raise_if_offline(error)
-            return None
-
+    fetch = InHub(name)
     plan = read_plan(fetch, name)
     check(plan)
     for part in plan.networks:
         if not _fetch_weights(fetch, part, half and part is plan.unet):
-            _raise_if_offline(list(missed.values())[-1])
+            fetch.raise_if_offline()
     for part in plan.tokenizers:
         found = [fetch(f"{part.folder}/{file}") for file in TOKENIZER_FILES]  # all there are
         if not any(found):
-            _raise_if_offline(list(missed.values())[-1])
+            fetch.raise_if_offline()
     index = fetch(INDEX) or fetch(CONFIG)
     return index.parent
 
@@ -61,8 +48,3 @@ def _fetch_weights(fetch: Fetch, part: Part, half: bool) -> bool:
         for file in sorted(set(files)):
             fetch(f"{part.folder}/{file}" if part.folder else file)
     return True
-
-
-def _raise_if_offline(error: Exception) -> None:
-    if isinstance(error, FileNotFoundError):  # not in the cache; otherwise not in the repository
-        raise error

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from guidance.errors import ModelError, counted, line
-from guidance.models.folder import Fetch
-from guidance.models.pipeline_config import CONFIG, ENCODERS, Part
+from guidance.models.folder import CONFIG, Fetch
+from guidance.models.pipeline_config import ENCODERS, Part
 
 TOKENIZER_FILES = (
     "tokenizer.json",
