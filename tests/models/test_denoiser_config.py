@@ -35,31 +35,6 @@ def test_files_that_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "message"),
-    [
-        ("", InputError, "must not be empty; the default is mini"),
-        ("minni", InputError, "unknown diffusion model 'minni'; did you mean mini?"),
-        ("512x512_diffusion", InputError, r"did you mean .*512x512_diffusion_uncond_finet"),
-        ("a/b/c", InputError, "unknown diffusion model 'a/b/c'"),
-        ("lost.pt", FileError, r"the checkpoint lost\.pt does not exist"),
-        ("./nowhere", FileError, r"the diffusion model's folder '\./nowhere' does not exist"),
-        ("models/", FileError, "folder 'models/' does not exist"),
-        (__file__, InputError, r"file must be one of \.ckpt, \.pt, \.pth, \.safetensors but is"),
-    ],
-)
-def test_names_that_are_refused(name, error, message):
-    for attempt in (check_denoiser, lambda name: load_denoiser(name, device="cpu")):
-        with pytest.raises(error, match=message) as caught:
-            attempt(name)
-        assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["mini", "google/ddpm-cat-256", "any-one/some.thing"])
-def test_names_that_are_accepted_without_a_look(name):
-    assert check_denoiser(name) is None
-
-
-@pytest.mark.parametrize(
     ("file", "changes", "message"),
     [
         ("unet/config.json", {"in_channels": 9}, r"an inpainting model \(9 input channels\)"),
