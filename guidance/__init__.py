@@ -16,10 +16,10 @@ stands the room, a folder of this package, that it lives in::
         └────────────────────────── gradient ───────────────────┘
 
 ``command/`` makes a run of it from the command line. ``vector/`` and ``models/`` are what
-generators draw and paint with, ``pretrained/`` the weights that come along. ``score/``,
-``embeddings/`` and ``data/`` serve the commands that judge finished pictures (``rerank/``,
-``classify/``, ``probe/``, ``look/``, ``interrogate/``); ``train/`` and ``evaluate/`` make and
-measure our own models.
+generators draw and paint with, ``pretrained/`` the weights that come along, ``files/`` writes what
+is kept. ``score/``, ``embeddings/`` and ``data/`` serve the commands that judge finished pictures
+(``rerank/``, ``classify/``, ``probe/``, ``look/``, ``interrogate/``); ``train/`` and ``evaluate/``
+make and measure our own models.
 
 >>> import guidance
 >>> for step in guidance.draw("a fox at sunrise", steps=100):           # doctest: +SKIP

@@ -31,6 +31,7 @@ def check_shape(name: str, x: Tensor, shape: Sequence[str | int]) -> None:
     """Raise `InputError` unless `x` has `shape`; a string entry stands for any length.
 
     Example:
+        >>> import torch
         >>> check_shape("images", torch.zeros(2, 3, 8, 8), ["B", 3, "H", "W"])
     """
     from torch import Tensor

@@ -78,6 +78,12 @@ def test_every_room_has_a_layer():
     assert rooms == set(LEVEL)
 
 
+def test_the_front_names_every_room():
+    drawn = ast.get_docstring(ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8")))
+    rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert not {name for name in rooms if f"{name}/" not in drawn}
+
+
 @pytest.mark.parametrize("name", ["__init__", "__main__"])
 def test_the_front_does_not_import_training(name):
     path = ROOT / f"{name}.py"
