@@ -19,6 +19,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of
 torch.set_num_threads(1)  # two pytest workers share two cores, and results stay exact
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure coverage, and hold it to its floor, in runs of the whole suite alone."""
+    chosen = ("keyword", "markexpr", "deselect", "lf", "ignore", "ignore_glob", "collectonly")
+    part = config.args_source is not pytest.Config.ArgsSource.TESTPATHS or any(
+        getattr(config.option, name, None) for name in chosen
+    )
+    measuring = config.pluginmanager.getplugin("_cov")
+    if measuring is None:
+        return
+    if hasattr(config, "workerinput"):  # the main process has decided
+        part = "cov_master_host" not in config.workerinput
+    if part:
+        config.option.no_cov = measuring.options.no_cov = True
+        if measuring.cov_controller is not None:  # it began before this file was read
+            measuring.cov_controller.cov.stop()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _text_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep embedded texts out of the home folder."""
