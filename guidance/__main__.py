@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"guidance {versions()['guidance']}")
         return 0
     if name in ("-h", "--help"):
+        if hasattr(sys.stdout, "reconfigure"):  # somebody's words on a terminal that is not UTF-8
+            sys.stdout.reconfigure(errors="backslashreplace")
         print(_listing())
         return 0
     if name == "train":

@@ -12,6 +12,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from guidance.errors import PluginError, line, unknown
+from guidance.files.writing import printable
 
 if TYPE_CHECKING:
     from guidance.command.technique import Technique
@@ -74,5 +75,6 @@ def _package(entry: metadata.EntryPoint) -> str:
 
 def _described(entry: metadata.EntryPoint) -> str:
     """Return what a package says of itself, and its name."""
-    summary = None if entry.dist is None else entry.dist.metadata["Summary"]
-    return f"{summary} ({_package(entry)})" if summary else f"of {_package(entry)}"
+    said = {} if entry.dist is None else entry.dist.metadata
+    summary = printable(said["Summary"]) if "Summary" in said else "a technique"
+    return f"{summary} ({_package(entry)})"

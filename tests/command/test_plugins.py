@@ -48,6 +48,14 @@ def test_it_is_listed_without_being_imported(site, capsys):
     assert listed.index("guidance.vqgan") < listed.index("guidance dots")
 
 
+def test_a_package_that_says_nothing_of_itself(site, capsys):
+    metadata_file = next(site.glob("*/METADATA"))
+    text = metadata_file.read_text().replace("Summary: Coloured squares\n", "")
+    metadata_file.write_text(text)
+    assert main([]) == 0
+    assert "guidance dots         a technique (guidance-dots 0.5)" in capsys.readouterr().out
+
+
 def test_help_has_its_own_and_all_shared_options(site, capsys):
     assert run("--help") == 0
     told = capsys.readouterr().out
