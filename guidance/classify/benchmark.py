@@ -21,8 +21,9 @@ from guidance.data.classes import labelled
 from guidance.embeddings.embed import embed
 from guidance.embeddings.results import Skipped
 from guidance.errors import FileError, counted
-from guidance.score import zero_shot
+from guidance.score import accuracy
 from guidance.score.templates import templates
+from guidance.score.zero_shot import mean_embeddings
 
 
 def run(options: ClassifyOptions) -> int:
@@ -148,18 +149,18 @@ def measure(
 ) -> Measured:
     """Classify embedded `images` ``[N, D]`` with one form, and compare with `labels` ``[N]``."""
     flat = [t for texts in form.texts for t in texts]
-    classes = zero_shot.mean_embeddings(scorer, flat, len(form.texts[0]), cache=cache)
+    classes = mean_embeddings(scorer, flat, len(form.texts[0]), cache=cache)
     found = scorer.logits(images.to(classes), classes).cpu()
-    confusion = zero_shot.confusion(found, labels)
+    confusion = accuracy.confusion(found, labels)
     count = confusion.sum(1)
     per_class = (100 * confusion.diagonal() / count.clamp_min(1)).tolist()
     confidence, guesses = found.softmax(-1).max(-1)
     return Measured(
         form=form,
-        figures=zero_shot.accuracy(found, labels) | zero_shot.calibration(found, labels),
+        figures=accuracy.accuracy(found, labels) | accuracy.calibration(found, labels),
         per_class=per_class,
         confusion=confusion,
-        reliability=zero_shot.reliability(found, labels),
+        reliability=accuracy.reliability(found, labels),
         guesses=guesses,
         confidence=confidence,
     )

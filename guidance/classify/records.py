@@ -47,10 +47,10 @@ class Measured:
 
     Attributes:
         form: the form.
-        figures: accuracy and calibration, see `guidance.score.zero_shot`.
+        figures: accuracy and calibration, see `guidance.score.accuracy`.
         per_class: accuracy of each class, in per cent.
         confusion: images of each class (row) taken for each (column), ``[C, C]``.
-        reliability: see `guidance.score.zero_shot.reliability`.
+        reliability: see `guidance.score.accuracy.reliability`.
         guesses: class number each image was taken for, ``[N]``.
         confidence: its probability among the classes, ``[N]``.
     """

@@ -27,7 +27,7 @@ from guidance.evaluate.retrieval import captioned, embed_pairs, recalls
 from guidance.files.facts import rounded, write_json
 from guidance.files.tables import table
 from guidance.files.text import read_lines
-from guidance.score import zero_shot
+from guidance.score import accuracy
 from guidance.score.templates import templates
 
 
@@ -73,8 +73,8 @@ def classify(model: ClipModel, samples: Samples, options: ClipEvaluation) -> dic
     if options.limit and options.limit < len(rows):  # spread over the classes
         rows = rows[:: -(-len(rows) // options.limit)]
     labels = torch.tensor([names.index(samples[i].label) for i in rows], device=model.device)
-    classes = zero_shot.Classes(embed_images(model, samples, rows), labels, names)
-    return zero_shot.evaluate(model, classes, templates(options.templates or DEFAULT))
+    classes = accuracy.Classes(embed_images(model, samples, rows), labels, names)
+    return accuracy.evaluate(model, classes, templates(options.templates or DEFAULT))
 
 
 def run_probe(options: ClipEvaluation, device: torch.device) -> dict[str, Any]:

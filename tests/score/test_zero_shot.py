@@ -9,7 +9,7 @@ from tiny_clip import build_tiny, unit
 from guidance.clip import load_clip
 from guidance.clip.scorer import ClipScorer
 from guidance.errors import InputError
-from guidance.score import zero_shot
+from guidance.score import accuracy, zero_shot
 from guidance.score.templates import templates
 
 NAMES = ("fox", "owl", "red fish")
@@ -26,17 +26,17 @@ def ensemble(tmp_path_factory, tiny_clip) -> ClipScorer:
 
 def test_accuracy_and_classes_of_unequal_size():
     cosines = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
-    got = zero_shot.accuracy(cosines, torch.tensor([0, 0, 0, 1]))
+    got = accuracy.accuracy(cosines, torch.tensor([0, 0, 0, 1]))
     assert got == {"top-1": 75.0, "mean per class": 50.0}
     many = torch.eye(7)
-    assert zero_shot.accuracy(many, torch.arange(7))["top-5"] == 100
+    assert accuracy.accuracy(many, torch.arange(7))["top-5"] == 100
 
 
 def test_calibration_by_hand():
     # always 80 % sure, right half of the time
     logits = torch.tensor([[math.log(4.0), 0.0]]).repeat(10, 1)
     labels = torch.tensor([0, 1] * 5)
-    got = zero_shot.calibration(logits, labels)
+    got = accuracy.calibration(logits, labels)
     assert got["ECE"] == pytest.approx(30, abs=1e-3)
     assert got["confidence"] == pytest.approx(80, abs=1e-3)
     assert got["NLL"] == pytest.approx(-(math.log(0.8) + math.log(0.2)) / 2, abs=1e-5)
@@ -47,19 +47,19 @@ def test_reliability_by_hand():
     sure = torch.tensor([0.8, 0.8, 0.6])
     logits = torch.stack([sure.log(), (1 - sure).log()], dim=1)
     logits = torch.cat([logits, torch.tensor([[0.0, 500.0]])])
-    got = zero_shot.reliability(logits, torch.tensor([0, 1, 0, 0]))
+    got = accuracy.reliability(logits, torch.tensor([0, 1, 0, 0]))
     assert got["count"].nonzero().flatten().tolist() == [9, 12, 14]
     assert got["count"].tolist()[12] == 2
     assert got["accuracy"][[9, 12, 14]].tolist() == [1, 0.5, 0]
     assert got["confidence"][[9, 12, 14]].tolist() == pytest.approx([0.6, 0.8, 1])
-    assert zero_shot.calibration(logits, torch.tensor([0, 1, 0, 0]))["ECE"] == pytest.approx(
+    assert accuracy.calibration(logits, torch.tensor([0, 1, 0, 0]))["ECE"] == pytest.approx(
         100 * (2 * 0.3 + 0.4 + 1) / 4, abs=1e-3
     )
 
 
 def test_confusion_by_hand():
     cosines = torch.tensor([[0.9, 0.1, 0], [0.1, 0.2, 0.3], [0, 0, 1], [0.5, 0.5, 0.5]])
-    got = zero_shot.confusion(cosines, torch.tensor([0, 0, 2, 1]))
+    got = accuracy.confusion(cosines, torch.tensor([0, 0, 2, 1]))
     assert got.tolist() == [[1, 0, 1], [1, 0, 0], [0, 0, 1]]
 
 
@@ -101,7 +101,7 @@ def test_nothing_is_refused(tiny_clip):
 
 
 def test_evaluate_tells_each_form_and_the_ensemble(tiny_clip):
-    classes = zero_shot.Classes(unit(6, 32), torch.tensor([0, 1, 2] * 2), NAMES)
-    got = zero_shot.evaluate(tiny_clip, classes, templates(["name", "photo"]))
+    classes = accuracy.Classes(unit(6, 32), torch.tensor([0, 1, 2] * 2), NAMES)
+    got = accuracy.evaluate(tiny_clip, classes, templates(["name", "photo"]))
     assert list(got) == ["{}", "a photo of a {}.", "ensemble of 2"]
     assert "ECE" in got["ensemble of 2"]
