@@ -62,7 +62,8 @@ def spoken(path: Path) -> list[tuple[int, str]]:
     """Return what a file says by line; of Python, its comments, docstrings and own names."""
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
-        return [(n, OTHERS.sub("", line)) for n, line in enumerate(text.splitlines(), 1)]
+        lines = enumerate(OTHERS.sub("", text).splitlines(), 1)
+        return [(n, NAMES.sub("", line) if line.startswith("    ") else line) for n, line in lines]
     found = bound(ast.parse(text))
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         doc = token.type == tokenize.STRING and token.line.lstrip().startswith('"""')
