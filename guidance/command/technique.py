@@ -112,9 +112,9 @@ class Technique(Generic[O]):
 
     def steps(self, options: O) -> Iterator[Step]:
         """Check `options`, build everything and return the stream of steps."""
+        options.check()  # before anything that takes long is imported
         from guidance.step.loop import run
 
-        options.check()
         generator, objective = self.prepare(options)
         return run(generator, objective, options.total())
 
