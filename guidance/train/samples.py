@@ -17,7 +17,7 @@ from guidance.errors import FileError, InputError
 
 T = TypeVar("T")
 AHEAD = 2  # batches decoded in advance
-GRAY = (128, 128, 128)
+GREY = (128, 128, 128)
 
 
 def factor(sample: Sample, weights: dict[str, float]) -> float:
@@ -51,7 +51,7 @@ def picture(samples: Samples, row: int) -> Image.Image:
         return samples.image(row)
     except FileError as error:
         warnings.warn(f"{error}; a grey one takes its place", stacklevel=2)
-        return Image.new("RGB", (8, 8), GRAY)
+        return Image.new("RGB", (8, 8), GREY)
 
 
 def ahead(begin: Callable[[int], T], step: int) -> Iterator[T]:
