@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -45,9 +46,34 @@ class Aims:
             features: Unit embeddings of the views ``[N, D]``.
             prompt: A key of `rivals`.
         """
-        own = features @ self.targets[prompt]
-        others = features @ self.rivals[prompt].T
-        return (SCALE * torch.cat([own[:, None], others], 1)).log_softmax(1)[:, 0].mean() / -SCALE
+        own, others = features @ self.targets[prompt], features @ self.rivals[prompt].T
+        return confusion(own, others)
+
+
+def aim(pictures: Tensor, texts: Tensor, centre: Tensor) -> Tensor:
+    """Return the unit embeddings ``[N, D]`` that pictures of something are to come close to.
+
+    A share of the text stays in it: what tells a thing from those a prior averages it with.
+
+    Args:
+        pictures: Unit embeddings of what such a picture is like ``[N, D]``.
+        texts: Unit embeddings of the words for it ``[N, D]``.
+        centre: The mean picture ``[D]``; shorter than 1.
+    """
+    sharp = F.normalize(centre + SHARPEN * (pictures - centre), dim=-1)
+    return F.normalize(sharp + TEXT_SHARE * texts, dim=-1)
+
+
+def confusion(own: Tensor, others: Tensor, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
+    """Return how easily views are mistaken for other things than they should show, a scalar ≥ 0.
+
+    Args:
+        own: Cosine of each view to its own target ``[N]``.
+        others: Cosines to pictures of other things ``[N, M]``; -inf leaves one out.
+        reduction: Over the views.
+    """
+    likely = (SCALE * torch.cat([own[:, None], others], 1)).log_softmax(1)[:, 0]
+    return (likely.mean() if reduction == "mean" else likely.sum()) / -SCALE
 
 
 def take_aims(
@@ -55,15 +81,12 @@ def take_aims(
 ) -> Aims:
     """Return the aims of `prompts` with the embeddings `texts` ``[P, D]``.
 
-    Positive text prompts without a stop are aimed at what the prior says, if the model has one. A
-    share of the text stays in it: what tells a thing from those the prior averages it with.
+    Positive text prompts without a stop are aimed at what the prior says, if the model has one.
     """
     rows = [i for i, prompt in enumerate(prompts) if prompt.plain]
     if not (rows and prior and model.prior):
         return Aims(texts)
     targets = texts.clone()
-    centre = model.prior.centre
-    imagined = centre + SHARPEN * (model.imagine([prompts[i].text for i in rows]) - centre)
-    mixed = F.normalize(imagined, dim=-1) + TEXT_SHARE * texts[rows]
-    targets[rows] = F.normalize(mixed, dim=-1)
+    imagined = model.imagine([prompts[i].text for i in rows])
+    targets[rows] = aim(imagined, texts[rows], model.prior.centre)
     return Aims(targets, {i: model.prior.rivals(texts[i]) for i in rows})

@@ -69,10 +69,14 @@ class Generator(nn.Module):
         loss.backward()
         finite = self._finite(loss)
         if finite:
-            self.optimizer.step()
-            with torch.no_grad():
-                self.project()
+            self.descend()
         return Update(image.detach(), finite)
+
+    def descend(self) -> None:
+        """Move along the gradients that are there, then back into the valid range."""
+        self.optimizer.step()
+        with torch.no_grad():
+            self.project()
 
     @torch.no_grad()
     def render(self, height: int, width: int) -> Tensor:

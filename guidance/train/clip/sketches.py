@@ -19,26 +19,24 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from guidance.clip.prior import OTHER
-from guidance.clipdraw.generator import REFERENCE, points_factor, random_scene
-from guidance.objective.aims import SCALE, SHARPEN, TEXT_SHARE
+from guidance.clipdraw.generator import REFERENCE, Drawing, random_scene
+from guidance.objective.aims import aim, confusion
 from guidance.objective.prompted import spherical_distance
 from guidance.train.clip.augment import guided
 from guidance.train.clip.loader import ROOM, Batch
 from guidance.train.clip.sections import TURNS
 from guidance.train.loop.chunks import Chunks
-from guidance.vector.raster import render
 from guidance.vector.scene import Scene
 
 MOVES = 2  # steps of a drawing when it is its turn
 STROKES = 256
-WIDTHS = (1 / REFERENCE, 50 / REFERENCE)
 START_WIDTH = 8 / REFERENCE
+PARTS = ("points", "widths", "colors")  # of a drawing, which move
 # One view a step is less sure of its way than a dozen: these are CLIPDraw's rates, times 1.5.
-RATES = {"points": 1.5 / REFERENCE, "widths": 0.15 / REFERENCE, "colors": 0.045}
+RATES = (1.5 / REFERENCE, 0.15 / REFERENCE, 0.045)
+MOMENTS = {"m": "exp_avg", "v": "exp_avg_sq"}  # in a checkpoint → in Adam
 LIFE = (40, 140)  # steps, after which a drawing gives way to a new one
-LIMITS = {"points": (-1.0, 2.0), "widths": WIDTHS, "colors": (0.0, 1.0)}
 GROUP = 12  # drawings that one thread takes further at a time
-BETAS, TINY = (0.9, 0.999), 1e-8
 MIN_CROP = 0.55  # of a view, as a fraction of the drawing's side
 COLOUR = 0.4
 PICTURES = 0.4  # of the drawings are to be like a training picture, the others like a class
@@ -63,22 +61,93 @@ class Subjects:
     read: Callable[[Tensor], Tensor]
 
 
+@dataclass
+class Sketch:
+    """One drawing in progress.
+
+    Attributes:
+        drawing: CLIPDraw's.
+        life: Its steps in all.
+        number: The class that it is to be like; -1 for a training picture.
+        image: Embedding of that picture ``[D]``.
+        text: Embedding of its caption ``[D]``.
+        age: Steps made.
+    """
+
+    drawing: Drawing
+    life: int
+    number: int
+    image: Tensor
+    text: Tensor
+    age: int = 0
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what a checkpoint keeps."""
+        drawing = self.drawing
+        kept = {name: getattr(drawing, name).detach() for name in (*PARTS, "counts")}
+        for short, name in MOMENTS.items():
+            for part in PARTS:
+                moments = drawing.optimizer.state.get(getattr(drawing, part), {})
+                kept[f"{short}.{part}"] = moments.get(name, torch.zeros_like(kept[part]))
+        numbers = {"age": self.age, "life": self.life, "class": self.number}
+        kept |= {name: torch.tensor(value) for name, value in numbers.items()}
+        return kept | {"image": self.image, "text": self.text}
+
+    @classmethod
+    def of(cls, state: dict[str, Tensor], side: int) -> Sketch:
+        """Return the drawing of a `state`, on a canvas of `side` pixels."""
+        age, life, number = (int(state[name]) for name in ("age", "life", "class"))
+        strokes = (state[name].cpu() for name in (*PARTS, "counts"))
+        sketch = cls(
+            drawing_of(Scene(*strokes, torch.zeros(len(state["counts"]), dtype=torch.bool)), side),
+            life, number, state["image"].cpu(), state["text"].cpu(), age,
+        )  # fmt: skip
+        if age:
+            for part in PARTS:
+                sketch.drawing.optimizer.state[getattr(sketch.drawing, part)] = {
+                    "step": torch.tensor(float(age)),
+                    **{name: state[f"{m}.{part}"].cpu().clone() for m, name in MOMENTS.items()},
+                }
+        return sketch
+
+
+def drawing_of(scene: Scene, side: int) -> Drawing:
+    """Return the drawing that goes on from `scene`."""
+    return Drawing(scene, (side, side), lr=RATES)
+
+
 class Sketches:
     """Drawings of ImageNet classes and of training pictures that go on from step to step.
 
     Args:
         count: How many there are at a time, a multiple of `TURNS`; 0 for none.
         size: Side of the views, pixels.
+
+    Attributes:
+        drawn: The drawings; none before the first step.
     """
 
     def __init__(self, count: int, size: int) -> None:
         self.count, self.size = count, size
-        self.state: dict[str, Tensor] = {}
+        self.side = round(size * ROOM)  # of the canvas
+        self.drawn: list[Sketch] = []
 
-    def turn(self, step: int) -> Tensor:
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps: a tensor for each attribute, a row for each drawing."""
+        rows = [sketch.state() for sketch in self.drawn]
+        return {name: torch.stack([row[name] for row in rows]) for name in (rows or [{}])[0]}
+
+    @state.setter
+    def state(self, state: dict[str, Tensor]) -> None:
+        count = len(state["age"]) if state else 0
+        rows = [{name: value[i] for name, value in state.items()} for i in range(count)]
+        self.drawn = [Sketch.of(row, self.side) for row in rows]
+
+    def turn(self, step: int) -> range:
         """Return which drawings go on in training step number `step`."""
         part = self.count // TURNS
-        return torch.arange(part) + step % TURNS * part
+        return range(step % TURNS * part, (step % TURNS + 1) * part)
 
     def join(
         self, batch: Batch, look: Look, subjects: Subjects, chunks: Chunks, step: int,
@@ -94,15 +163,17 @@ class Sketches:
             step: Number of the training step.
             rng: Source of randomness.
         """
-        if not self.state:
-            self.start(torch.arange(self.count), batch, look, subjects, rng)
+        if not self.drawn:
+            self.drawn = self.start(self.count, batch, look, subjects, rng)
         rows = self.turn(step)
-        worn = rows[self.state["age"][rows] >= self.state["life"][rows]]
-        self.start(worn, batch, look, subjects, rng)
-        groups = rows.split(GROUP)
+        worn = [row for row in rows if self.drawn[row].age >= self.drawn[row].life]
+        for row, fresh in zip(worn, self.start(len(worn), batch, look, subjects, rng), strict=True):
+            self.drawn[row] = fresh
+        sketches = [self.drawn[row] for row in rows]
+        groups = [sketches[i : i + GROUP] for i in range(0, len(sketches), GROUP)]
         seeds = torch.randint(2**62, (len(groups), MOVES), generator=rng, device=rng.device)
 
-        def work(pair: tuple[Tensor, list[int]]) -> tuple[Tensor, Tensor]:
+        def work(pair: tuple[list[Sketch], list[int]]) -> tuple[Tensor, Tensor]:
             for seed in pair[1]:
                 views = self.move(pair[0], seed, look, subjects)
             return views
@@ -115,89 +186,78 @@ class Sketches:
         )  # fmt: skip
 
     def start(
-        self, rows: Tensor, batch: Batch, look: Look, subjects: Subjects, rng: Generator
-    ) -> None:
-        """Begin the drawings `rows` anew, each of a class or a captioned picture drawn by lot."""
+        self, count: int, batch: Batch, look: Look, subjects: Subjects, rng: Generator
+    ) -> list[Sketch]:
+        """Return new drawings, each of a class or a captioned picture drawn by lot."""
         lot = Generator().manual_seed(
             int(torch.randint(2**62, (), generator=rng, device=rng.device))
         )
         classes, width = subjects.images.shape
-        for row in rows.tolist():
-            scene = random_scene(STROKES, (1, 3), width=(WIDTHS[0], START_WIDTH), generator=lot)
-            fresh = {
-                "points": scene.points, "widths": scene.widths, "colors": scene.colors,
-                "counts": scene.counts, "age": torch.tensor(0),
-                "life": torch.randint(*LIFE, (), generator=lot),
-                "class": torch.randint(classes, (), generator=lot),
-                "image": torch.zeros(width), "text": torch.zeros(width),
-            }  # fmt: skip
+        begun = []
+        for _ in range(count):
+            thin = (1 / REFERENCE, START_WIDTH)
+            scene = random_scene(STROKES, (1, 3), width=thin, generator=lot)
+            life = int(torch.randint(*LIFE, (), generator=lot))
+            number = int(torch.randint(classes, (), generator=lot))
+            image, text = torch.zeros(width), torch.zeros(width)
             if len(batch.captions) and torch.rand((), generator=lot) < PICTURES:
                 pick = torch.randint(len(batch.captions), (1,), generator=lot).to(rng.device)
                 with torch.no_grad():
-                    fresh["image"] = look(batch.clean[pick])[0].cpu()
-                    fresh["text"] = subjects.read(batch.captions[pick])[0].float().cpu()
-                fresh["class"] = torch.tensor(-1)
-            fresh |= {f"{m}.{k}": torch.zeros_like(fresh[k]) for m in "mv" for k in RATES}
-            for key, value in fresh.items():
-                if key not in self.state:
-                    self.state[key] = value.new_zeros(self.count, *value.shape)
-                self.state[key][row] = value
-
-    def aims(self, rows: Tensor, subjects: Subjects) -> tuple[Tensor, Tensor]:
-        """Return what the drawings `rows` are aimed at, and which classes they contrast with.
-
-        As `guidance.objective.aims` has it: unit embeddings ``[n, D]``, and a mask ``[n, C]``.
-        """
-        own = self.state["class"][rows].to(subjects.images.device)
-        shown = (own < 0)[:, None]
-        image, text = (self.state[k][rows].to(subjects.images) for k in ("image", "text"))
-        image = torch.where(shown, image, subjects.images[own])
-        text = torch.where(shown, text, subjects.texts[own])
-        sharp = F.normalize(subjects.centre + SHARPEN * (image - subjects.centre), dim=-1)
-        return F.normalize(sharp + TEXT_SHARE * text, dim=-1), text @ subjects.texts.T < OTHER
+                    image = look(batch.clean[pick])[0].cpu()
+                    text = subjects.read(batch.captions[pick])[0].float().cpu()
+                number = -1
+            begun.append(Sketch(drawing_of(scene, self.side), life, number, image, text))
+        return begun
 
     def move(
-        self, rows: Tensor, seed: int, look: Look, subjects: Subjects
+        self, sketches: list[Sketch], seed: int, look: Look, subjects: Subjects
     ) -> tuple[Tensor, Tensor]:
-        """Take the drawings `rows` one step further; return the views, clean and as seen.
+        """Take drawings one step further; return the views, clean and as seen.
 
         The loss is that of the guidance loop (`PromptObjective`), for one view of each.
         """
-        leaves = {key: self.state[key][rows].requires_grad_() for key in RATES}
-        targets, rivals = self.aims(rows, subjects)
-        canvases = self.render(rows, **leaves).to(targets)
+        for sketch in sketches:
+            sketch.drawing.prepare(sketch.age, sketch.life)
+        targets, rivals = aims_of(sketches, subjects)
+        canvases = torch.cat([sketch.drawing.image() for sketch in sketches]).to(targets)
         lot = Generator(targets.device).manual_seed(seed)
         opaque = F.pad(canvases, (0, 0, 0, 0, 0, 1), value=1.0)
-        clear = torch.zeros(len(rows), dtype=torch.bool, device=targets.device)
+        clear = torch.zeros(len(sketches), dtype=torch.bool, device=targets.device)
         clean, seen = guided(opaque, clear, self.size, lot, MIN_CROP, COLOUR)
-        features = look(seen)
-        others = (features @ subjects.images.T).masked_fill(~rivals, -torch.inf)
-        logits = SCALE * torch.cat([(features * targets).sum(1, keepdim=True), others], 1)
-        confusion = -logits.log_softmax(1)[:, 0].sum() / SCALE
-        loss = spherical_distance(features, targets).sum() + confusion
-        grads = torch.autograd.grad(loss, list(leaves.values()))
-        self.adam(rows, dict(zip(leaves, grads, strict=True)))
+        loss = loss_of(look(seen), targets, subjects.images, rivals)
+        # these alone: what the tower has gathered of the training step's gradient stays as it is
+        strokes = [getattr(sketch.drawing, part) for sketch in sketches for part in PARTS]
+        for leaf, grad in zip(strokes, torch.autograd.grad(loss, strokes), strict=True):
+            leaf.grad = grad
+        for sketch in sketches:
+            sketch.drawing.descend()
+            sketch.age += 1
         return clean.detach(), seen.detach()
 
-    def render(self, rows: Tensor, points: Tensor, widths: Tensor, colors: Tensor) -> Tensor:
-        """Return the drawings `rows` with these strokes, ``[N, 3, s, s]``."""
-        side, closed = round(self.size * ROOM), torch.zeros(STROKES, dtype=torch.bool)
-        strokes = zip(points, widths, colors, self.state["counts"][rows], strict=True)
-        return torch.cat([render(Scene(*parts, closed), side, side) for parts in strokes])
 
-    @torch.no_grad()
-    def adam(self, rows: Tensor, grads: dict[str, Tensor]) -> None:
-        """Step drawings (Kingma and Ba 2015, arXiv:1412.6980), their points ever more gently."""
-        state = self.state
-        state["age"][rows] += 1
-        age, life = state["age"][rows], state["life"][rows]
-        gentle = torch.tensor([points_factor(a - 1, n) for a, n in zip(age, life, strict=True)])
-        for key, rate in RATES.items():
-            m = state[f"m.{key}"][rows].lerp(grads[key], 1 - BETAS[0])
-            v = state[f"v.{key}"][rows].lerp(grads[key].square(), 1 - BETAS[1])
-            state[f"m.{key}"][rows], state[f"v.{key}"][rows] = m, v
-            rates = rate * (1 - BETAS[1] ** age).sqrt() / (1 - BETAS[0] ** age)
-            rates = rates * gentle if key == "points" else rates
-            move = m / (v.sqrt() + TINY) * rates.view(-1, *[1] * (m.ndim - 1))
-            low, high = LIMITS[key]
-            state[key][rows] = (state[key][rows] - move).clamp(low, high)
+def aims_of(sketches: list[Sketch], subjects: Subjects) -> tuple[Tensor, Tensor]:
+    """Return what drawings are aimed at, and which classes they contrast with.
+
+    As `guidance.objective.aims` has it: unit embeddings ``[n, D]``, and a mask ``[n, C]``.
+    """
+    own = torch.tensor([s.number for s in sketches], device=subjects.images.device)
+    shown = (own < 0)[:, None]
+    image = torch.stack([s.image for s in sketches]).to(subjects.images)
+    text = torch.stack([s.text for s in sketches]).to(subjects.images)
+    image = torch.where(shown, image, subjects.images[own])
+    text = torch.where(shown, text, subjects.texts[own])
+    return aim(image, text, subjects.centre), text @ subjects.texts.T < OTHER
+
+
+def loss_of(features: Tensor, targets: Tensor, images: Tensor, rivals: Tensor) -> Tensor:
+    """Return the sum of the guidance losses of views, each with a target of its own.
+
+    Args:
+        features: Unit embeddings of the views ``[n, D]``.
+        targets: Unit embeddings to come close to ``[n, D]``.
+        images: Of a typical picture of each class ``[C, D]``.
+        rivals: Which of the classes are other things ``[n, C]``.
+    """
+    others = (features @ images.T).masked_fill(~rivals, -torch.inf)
+    own = (features * targets).sum(1)
+    return spherical_distance(features, targets).sum() + confusion(own, others, "sum")

@@ -1,13 +1,12 @@
 """The contrastive training: it learns, resumes, freezes, distils and says what it needs."""
 
 import dataclasses
-import json
-import math
 import re
 
 import pytest
 import torch
-from emoji import NAMES, write_emoji
+from emoji import NAMES
+from tiny_training import clip_options as options
 
 from guidance.clip import load_clip
 from guidance.command.cli import main
@@ -15,40 +14,13 @@ from guidance.data import read
 from guidance.errors import InputError
 from guidance.evaluate.retrieval import embed_pairs, recalls
 from guidance.train.clip import model as models
-from guidance.train.clip import start
 from guidance.train.clip import trainer as clip
 from guidance.train.clip.objective import Lessons
 from guidance.train.clip.options import ClipOptions
 from guidance.train.clip.presets import read_config, take_config
 from guidance.train.clip.trainer import Trainer
-from guidance.train.loop.log import Log
 
-pytest.importorskip("resvg_py")
 CHANCE = 100 / len(NAMES)
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("emoji")
-    write_emoji(folder, "train", copies=4)
-    write_emoji(folder, "test", outlined=True)
-    return folder
-
-
-def options(shards, out, **changes) -> ClipOptions:
-    """Return the tiny config for 3 steps of 12 pictures, changed by ``section={...}``."""
-    given = read_config("tiny")
-    small = {
-        "sampling": {"batch": 12, "workers": 1},
-        "optimiser": {"steps": 3, "precision": "fp32"},
-    }
-    for name in ("model", "sampling", "optimiser", "head", "teachers", "loss"):
-        values = small.get(name, {}) | changes.pop(name, {})
-        given = dataclasses.replace(
-            given, **{name: dataclasses.replace(getattr(given, name), **values)}
-        )
-    paths = {"data": (str(shards / "train-*.tar"),), "out": out}
-    return dataclasses.replace(given, **paths, threads=1, **changes)
 
 
 def test_a_minute_of_training_finds_emoji_in_a_style_never_seen(shards, tmp_path, capsys):
@@ -137,101 +109,6 @@ def test_the_map_of_frozen_texts_is_folded_into_the_weights(shards, tmp_path):
         Trainer(options(shards, tmp_path, model={"text_map": True}))
 
 
-def test_the_head_alone_learns_first(shards, tmp_path, capsys):
-    given = {"model": {"freeze": ("text",), "text_map": True}, "loss": {"bank": 20}}
-    warm = {"head_views": 2, "head_epochs": 48}
-    after = {"steps": 1, "rate": 1e-9}
-    trainer = Trainer(options(shards, tmp_path, **given, head=warm, optimiser=after))
-    before = {k: v.clone() for k, v in trainer.student.state_dict().items()}
-    trainer.run()
-    after = trainer.student.state_dict()
-    trunk = [k for k in after if k.startswith("network.visual.trunk") and k.endswith("weight")]
-    for key in trunk:
-        torch.testing.assert_close(after[key], before[key], rtol=1e-3, atol=1e-5)
-    assert not torch.equal(after["network.visual.head.proj.weight"],
-                           before["network.visual.head.proj.weight"])  # fmt: skip
-    said = capsys.readouterr().out
-    (found,) = re.findall(r"head 36 of 36  loss \S+  to text \S+  to image (\S+)", said)
-    assert float(found) < math.log(512) - 0.4
-
-
-def test_a_head_that_drops_features_learns_less_by_heart(shards, tmp_path, capsys):
-    config = models.read_config("tiny")
-    config["model_cfg"]["vision_cfg"] |= {"timm_proj": "mlp", "timm_drop": 0.125}
-    (tmp_path / "mlp.json").write_text(json.dumps(config))
-    losses = {}
-    for drop in (0.0, 0.9):
-        head = {"head_views": 1, "head_epochs": 24, "head_batch": 96, "head_drop": drop}
-        given = {"model": {"freeze": ("text",), "architecture": str(tmp_path / "mlp.json")}}
-        trainer = Trainer(options(shards, tmp_path / str(drop), **given, head=head,
-                                  optimiser={"epochs": 0, "steps": 0}))  # fmt: skip
-        trainer.run()
-        losses[drop] = float(
-            re.findall(r"head \d+ of \d+  loss (\S+)", capsys.readouterr().out)[-1]
-        )
-        assert trainer.student.network.visual.head.mlp.drop1.p == 0.125  # its own again
-    assert losses[0.0] < losses[0.9] - 0.1
-
-
-def test_text_tower_and_last_stages_learn_on_cached_views(shards, tmp_path, capsys):
-    head = {"head_views": 1, "head_epochs": 12, "head_stages": 2, "head_batch": 96}
-    trainer = Trainer(options(shards, tmp_path, head=head, optimiser={"epochs": 0, "steps": 0}))
-    before = {k: v.clone() for k, v in trainer.student.state_dict().items()}
-    trainer.run()
-    after = trainer.student.state_dict()
-    changed = {k for k, v in after.items() if v.ndim > 1 and not torch.equal(v, before[k])}
-    trunk = "network.visual.trunk."
-    assert {k.split(".")[4] for k in changed if k.startswith(trunk + "blocks")} == {"3", "4"}
-    assert trunk + "conv_head.weight" in changed
-    assert trunk + "conv_stem.weight" not in changed
-    assert any(k.startswith("network.text") for k in changed)
-    assert trainer.step == 0  # with no epochs to follow the run ends here
-    losses = re.findall(r"head \d+ of \d+  loss (\S+)", capsys.readouterr().out)
-    assert float(losses[-1]) < math.log(96)
-    wrong = Trainer(options(shards, tmp_path / "b", head=head | {"head_stages": 9}))
-    with pytest.raises(InputError, match="head_stages: the image tower has 5 stages"):
-        wrong.run()
-
-
-def test_frozen_stages_and_unknown_ones(shards, tmp_path):
-    trainer = Trainer(options(shards, tmp_path, model={"frozen_stages": 2}))
-    trunk = trainer.student.network.visual.trunk
-    assert not any(p.requires_grad for p in trunk.conv_stem.parameters())
-    assert not any(p.requires_grad for p in trunk.blocks[1].parameters())
-    assert all(p.requires_grad for p in trunk.blocks[2].parameters())
-    with pytest.raises(InputError, match="no 99 stages"):
-        Trainer(options(shards, tmp_path, model={"frozen_stages": 99}))
-
-
-def fresh(name):
-    config = models.read_config(name)
-    return config, models.build(config).state_dict()
-
-
-def test_start_from_another_run_and_blend(shards, tmp_path):
-    config, state = fresh("tiny")
-    models.save_folder(config, state, tmp_path / "a")
-    whole = start.build(options(shards, tmp_path, model={"init": str(tmp_path / "a")}), config)
-    key = "visual.head.proj.weight"
-    torch.testing.assert_close(whole.network.state_dict()[key], state[key], rtol=1e-3, atol=1e-4)
-    given = {"init": str(tmp_path / "a"), "fresh_head": True}
-    anew = start.build(options(shards, tmp_path, model=given), config).network.state_dict()
-    differ = {k for k, v in whole.network.state_dict().items() if not torch.equal(v, anew[k])}
-    assert key in differ
-    assert all(k.startswith("visual.head.") or k == "logit_scale" for k in differ)
-    torch.save(
-        {f"network.{k}": v for k, v in state.items() if "head" not in k}, tmp_path / "headless.pt"
-    )
-    given["init"] = str(tmp_path / "headless.pt")
-    with pytest.raises(InputError, match="has no head of timm's"):
-        start.build(options(shards, tmp_path, model=given), config)
-    part = start.blend({"w": torch.zeros(2)}, {"w": torch.ones(2)}, 0.25)
-    assert part["w"].tolist() == [0.25, 0.25]
-    torch.save({"w": torch.zeros(2)}, tmp_path / "bad.pt")
-    with pytest.raises(InputError, match="does not fit tiny"):
-        start.build(options(shards, tmp_path, model={"init": str(tmp_path / "bad.pt")}), config)
-
-
 def test_gradient_belongs_to_its_image(shards, tmp_path, monkeypatch):
     trainer = Trainer(options(shards, tmp_path))
     trainer.passes.part = 2
@@ -255,17 +132,6 @@ def test_tensorboard_gets_losses_retrieval_and_samples(shards, tmp_path):
     assert {"loss", "scale", "to/text", "retrieval/text to image R@1"} <= set(log.Tags()["scalars"])
     assert [e.step for e in log.Scalars("loss")] == [1, 2, 3]
     assert log.Tags()["images"] == ["samples"]
-
-
-def test_the_last_steps_are_logged_and_the_model_is_named(shards, tmp_path, capsys):
-    log = Log(options(shards, tmp_path / "run", log_every=2))
-    for step in (1, 2, 3):
-        log.step(step, step / 4, {"loss": float(step)})
-    log.finish(3, tmp_path / "run" / "clip")
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "2  50.0 %  loss 1.5"
-    assert lines[1].startswith("3  100.0 %  loss 3")
-    assert lines[2:] == [f"wrote {tmp_path / 'run' / 'clip'} after 3 steps"]
 
 
 def test_any_open_clip_architecture(shards, tmp_path):

@@ -5,70 +5,17 @@ import json
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tiny_clip import unit
+from tiny_latents import DIM, TINY, write_pairs
+from tiny_latents import diffusion_options as options
 
 from guidance.command.cli import main
-from guidance.data.shards import Sample, ShardWriter, encode
 from guidance.errors import FileError, InputError
 from guidance.models.latent_unet import LatentUNet
-from guidance.models.load_latents import load_latents
-from guidance.models.noise_aware import NoiseAware
 from guidance.train.diffusion.latent_data import LatentData
 from guidance.train.diffusion.options import DiffusionTraining
 from guidance.train.diffusion.trainer import Trainer, levels, train
-from guidance.train.latents.encode import LatentsOptions, coarse, prepare, view
-from guidance.train.noise_aware import trainer as noise_aware
-
-TINY = {
-    "unet": {
-        "sample_size": 4, "in_channels": 3, "out_channels": 3, "block_out_channels": [16, 32],
-        "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
-        "mid_block_type": "UNetMidBlock2D", "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
-        "layers_per_block": 1, "attention_head_dim": 8, "norm_num_groups": 4,
-        "class_embed_type": "projection", "projection_class_embeddings_input_dim": 16,
-        "resnet_time_scale_shift": "scale_shift",
-    },
-    "scheduler": {"num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2",
-                  "prediction_type": "v_prediction", "clip_sample": False},
-}  # fmt: skip
-DIM = 8
-
-
-def write_pairs(path, *, low=False, facts="") -> None:
-    """Write a file of two pictures, of three views each and of captions of their own."""
-    first = torch.tensor([1.0, -1.0]).repeat_interleave(3)
-    latents = first.view(-1, 1, 1, 1) * torch.linspace(0.5, 2, 3).view(1, 3, 1, 1)
-    content = {
-        "latents": latents.expand(-1, -1, 4, 4) + 0.05 * torch.randn(6, 3, 4, 4),
-        "images": unit(2, DIM).repeat_interleave(3, 0),
-        "rows": torch.arange(2, dtype=torch.int32).repeat_interleave(3),
-        "captions": torch.tensor([[0, 1], [2, 2]], dtype=torch.int32),
-        "texts": unit(3, DIM, seed=1),
-        "weights": torch.tensor([1.0, 1.0]),
-    }
-    if low:
-        content["low"] = content["latents"] * 0.5
-    half = {k: v.half() if k in ("latents", "images", "texts", "low") else v.contiguous()
-            for k, v in content.items()}  # fmt: skip
-    save_file({k: v.contiguous() for k, v in half.items()}, path, {"guidance": facts})
-
-
-@pytest.fixture
-def place(tmp_path):
-    torch.manual_seed(0)
-    write_pairs(tmp_path / "pairs.safetensors")
-    (tmp_path / "tiny.json").write_text(json.dumps(TINY))
-    return tmp_path
-
-
-def options(place, out="run", **more) -> DiffusionTraining:
-    given = {"minutes": 0, "steps": 6, "batch": 16, "precision": "fp32", "threads": 0}
-    return DiffusionTraining(
-        data=(place / "pairs.safetensors",), out=place / out, config=place / "tiny.json",
-        **(given | more),
-    )  # fmt: skip
 
 
 @torch.no_grad()
@@ -197,60 +144,6 @@ def test_files_are_joined_with_their_own_captions(place):
         LatentData([place / "more.safetensors"])
 
 
-@pytest.fixture
-def shard(tmp_path):
-    """Two pictures: red on the left and blue on the right, and a transparent one."""
-    halves = Image.new("RGB", (40, 40), "red")
-    halves.paste("blue", (20, 0, 40, 40))
-    clear = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
-    with ShardWriter(tmp_path, "pictures") as writer:
-        writer.add(Sample("a", ("red and blue", "two halves"), "made", "MIT"), *encode(halves))
-        writer.add(Sample("b", ("nothing",), "other", "MIT"), *encode(clear))
-    return tmp_path / "pictures-000.tar"
-
-
-def test_preparation(shard, tmp_path, tiny_clip_path):
-    given = LatentsOptions(
-        data=(str(shard),), out=tmp_path / "out.safetensors", clip=str(tiny_clip_path), side=32,
-        low=True, weights={"other": 0.5}, threads=1, device="cpu",
-    )  # fmt: skip
-    prepare(given)
-    content = load_file(given.out)
-    assert content["rows"].tolist() == [0, 0, 1, 1]
-    assert content["weights"].tolist() == [1.0, 0.5]
-    assert content["captions"].tolist() == [[0, 1, 0, 1, 0], [2] * 5]
-    latents = load_latents("mini", device="cpu")
-    with torch.no_grad():
-        pictures = latents.decode(content["latents"].float())
-    red, blue = pictures[:2, 0] - pictures[:2, 2], pictures[:2, 2] - pictures[:2, 0]
-    assert red[0, :, :8].mean() > 0.5 < blue[0, :, -8:].mean()
-    assert blue[1, :, :8].mean() > 0.5 < red[1, :, -8:].mean(), "the second view is mirrored"
-    assert pictures[2].mean() > 0.95, "what is transparent lies on white"
-    assert content["low"].shape == content["latents"].shape
-    norms = content["images"].float().norm(dim=1)
-    torch.testing.assert_close(norms, torch.ones(4), atol=2e-3, rtol=0)
-
-
-def test_coarse_latents_lose_what_is_small():
-    latents = load_latents("mini", device="cpu")
-    images = torch.full((1, 3, 32, 32), 0.5)
-    images[..., ::2] += 0.3  # stripes of one pixel
-    with torch.no_grad():
-        small = latents.decode(coarse(images, latents))
-    assert (small[..., ::2] - small[..., 1::2]).mean().abs() < 0.05
-
-
-def test_a_damaged_picture_is_left_out_and_told_once(shard):
-    from guidance.data import read
-
-    samples = read([str(shard)])
-    shard.write_bytes(shard.read_bytes()[:700])
-    given = LatentsOptions(data=(str(shard),), out=shard, side=32)
-    with pytest.warns(UserWarning, match="the picture .* it is left out"):
-        assert view(samples, 0, False, given) is None
-    assert view(samples, 0, True, given) is None
-
-
 @pytest.mark.parametrize(
     ("more", "message"),
     [({"rate": 0}, "rate"), ({"single": 0.95}, "single"), ({"precision": "fp8"}, "fp8"),
@@ -273,40 +166,3 @@ def test_command(place, capsys):
     arguments[1] = str(place / "none.safetensors")
     assert main(DiffusionTraining, train, prog="x", argv=[*arguments, *more]) == 2
     assert "does not exist" in capsys.readouterr().err
-
-
-def test_a_noise_aware_clip_tells_pictures_apart_in_noise(place):
-    (place / "run").mkdir()
-    torch.manual_seed(0)
-    network = LatentUNet(TINY["unet"])
-    data = LatentData([place / "pairs.safetensors"])
-    views = data.batch(200, (0, 1))
-    for side, values in (("latent", views.latents), ("text", views.texts),
-                         ("image", views.images)):  # fmt: skip
-        network.measure(side, values)
-    save_file(network.state_dict(), place / "run/diffusion.safetensors")
-    noise_aware.train(
-        noise_aware.NoiseAwareTraining(
-            data=(place / "pairs.safetensors",), diffusion=place / "run", out=place / "head",
-            config=place / "tiny.json", batch=16, steps=150, rate=3e-3,
-        )
-    )  # fmt: skip
-    model = NoiseAware(network.eval())
-    model.load_state_dict(load_file(place / "head/diffusion.safetensors"))
-    views = data.batch(64, (7, 7))
-    owner = (views.latents.mean((1, 2, 3)) < 0).long()
-    vectors = network.vector(unit(3, DIM, seed=1)[[0, 2]], unit(2, DIM))
-    rights = []
-    for t in (100, 500, 999):
-        x0, noise = network.normalise(views.latents), torch.randn(64, 3, 4, 4)
-        alpha, sigma = (x[t] for x in levels(TINY["scheduler"]))
-        with torch.no_grad():
-            said = model(alpha * x0 + sigma * noise, torch.tensor(t))
-        rights.append(float(((said @ vectors.T).argmax(1) == owner).float().mean()))
-    assert rights[0] > 0.95
-    assert rights[1] > 0.9
-    assert rights[2] < 0.8, "pure noise tells nothing"
-    with pytest.raises(InputError, match="does not exist"):
-        noise_aware.NoiseAwareTraining(
-            data=(place / "pairs.safetensors",), diffusion=place, out=place
-        ).check()
