@@ -25,8 +25,7 @@ from guidance.clip.fingerprint import combine, has_batchnorm, tower_digest
 from guidance.clip.overflow import missing, padding, tokenize
 from guidance.clip.preprocess import Preprocess
 from guidance.clip.prior import Prior
-from guidance.conventions import check_images
-from guidance.conventions import check_precision as check_precision
+from guidance.conventions import check_images, check_precision
 from guidance.errors import InputError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -20,6 +20,7 @@ from guidance.clip.config import CONFIG_NAME
 from guidance.clip.names import ClipSpec, parse_spec
 from guidance.clip.prior import Prior, load_prior, prior_file
 from guidance.clip.shipped import GUIDES, SHIPPED
+from guidance.conventions import check_precision
 from guidance.converting import shown
 from guidance.errors import InputError, ModelError
 from guidance.pretrained.hub import local, quiet
@@ -48,7 +49,7 @@ def load_clip(
         InputError: the name does not exist or the precision does not fit the device.
         ModelError: the weights are damaged or cannot be had offline.
     """
-    from guidance.clip.model import ClipModel, check_precision
+    from guidance.clip.model import ClipModel
 
     check_precision(precision, torch.device(device))
     if isinstance(spec, str | os.PathLike):

@@ -17,7 +17,6 @@ from guidance.command import cli
 from guidance.command.program import called_as
 
 T = TypeVar("T")
-F = TypeVar("F")
 
 
 @dataclass(frozen=True)
@@ -28,15 +27,15 @@ class Command(Generic[T]):
         name: behind "python -m guidance.": ``"train.clip"``, ``"evaluate vqgan"``.
         options: a frozen dataclass. Its method `check`, if it has one, is called before the work
             is imported.
-        work: the function that is called with the options, or where it is:
-            ``"guidance.train.ship:ship"``.
+        work: where the function is that is called with the options and may return an exit code:
+            ``"guidance.train.ship.write:ship"``.
         base: as `guidance.command.cli.main` has it.
         taken: likewise.
     """
 
     name: str
     options: type[T]
-    work: str | Callable[[T], int | None]
+    work: str
     base: Callable[[list[str]], T | None] = lambda argv: None
     taken: Sequence[str] = ()
 
@@ -44,7 +43,7 @@ class Command(Generic[T]):
         """Run with `argv`, by default what the user has typed."""
         return cli.main(
             self.options,
-            lambda options: _found(self.work)(options),
+            lambda options: pkgutil.resolve_name(self.work)(options),
             prog=called_as(self.name),
             argv=argv,
             begin=self._begin,
@@ -55,7 +54,7 @@ class Command(Generic[T]):
     def _begin(self, options: T) -> None:
         if hasattr(options, "check"):
             options.check()
-        _found(self.work)
+        pkgutil.resolve_name(self.work)
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,3 @@ class Commands:
         arguments = list(sys.argv[1:] if argv is None else argv)
         chosen = cli.choose(self.commands, called_as(self.name), arguments)
         return chosen if isinstance(chosen, int) else self.commands[chosen](arguments[1:])
-
-
-def _found(what: str | F) -> F:
-    """Return what ``"module:name"`` stands for, or the object itself."""
-    return pkgutil.resolve_name(what) if isinstance(what, str) else what

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import json
 import os
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from guidance.__main__ import techniques, trainings
+from guidance.command.launch import Command, Commands
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "torchvision", "open_clip", "diffusers", "transformers", "timm", "kornia",
@@ -92,3 +95,20 @@ def test_help_is_shown_and_the_rest_refused_in_one_line(answers):
         else:
             assert (code, printed, said.count("\n")) == (2, 0, 1), (line, said)
             assert ("option '--qiuet'" if line[-1] == "--qiuet" else "nan") in said, line
+
+
+def test_the_work_of_each_command_is_there():
+    """It is named by a text, which is read when the command is run."""
+    mains = [
+        *(ROOT / "guidance").glob("*/__main__.py"),
+        *(ROOT / "guidance").glob("train/*/__m*.py"),
+    ]
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in mains]
+    found = [importlib.import_module(module).main for module in modules]
+    groups = [list(m.commands.values()) if isinstance(m, Commands) else [m] for m in found]
+    works = [c.work for group in groups for c in group if isinstance(c, Command)]
+    assert len(works) >= 15
+    for module, function in (work.split(":") for work in works):
+        source = Path(importlib.util.find_spec(module).origin).read_text(encoding="utf-8")
+        names = {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+        assert function in names, module
