@@ -68,7 +68,7 @@ def make_network(model: str) -> tuple[nn.Module, int]:
 
     torch.manual_seed(0)
     if model == "mini":  # draws with the tower made for gradients
-        text = (resources.files("guidance") / "clip/configs/mini-guide.json").read_text()
+        text = (resources.files("guidance") / "clip/configs/mini-guide.json").read_text("utf-8")
         cfg = json.loads(text)["model_cfg"]
         cfg.pop("custom_text")
         network = open_clip.CustomTextCLIP(**cfg)

@@ -133,7 +133,11 @@ def anchored(options: O, manifest: Mapping[str, Any]) -> O:
     def found(match: re.Match) -> str:
         name = match[0]
         there = os.path.join(place, name)
-        if os.path.isabs(name) or not (Path(name).suffix or "/" in name) or os.path.lexists(name):
+        if (
+            os.path.isabs(name)
+            or not (Path(name).suffix or {"/", os.sep} & {*name})
+            or os.path.lexists(name)
+        ):
             return name
         return there if os.path.exists(there) else name
 

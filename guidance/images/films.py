@@ -116,7 +116,8 @@ def video_frames(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=messages,
-            start_new_session=True,  # keeps Ctrl-C from ending the decoder early
+            start_new_session=True,  # keeps Ctrl-C from ending the decoder early, as does
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # on Windows
         )
         assert process.stdout is not None  # for it is a pipe
         try:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from systems import posix
 
 from guidance.artefacts.lock import FolderLock
 from guidance.errors import FileError
@@ -45,6 +46,7 @@ def test_the_second_is_told_who_is_there(holder, tmp_path):
         FolderLock(tmp_path).acquire()
 
 
+@posix
 def test_a_killed_process_locks_nobody_out(holder, tmp_path):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
@@ -69,6 +71,7 @@ def test_given_back_it_can_be_had_again(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@posix
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
 def test_something_else_in_its_place(kind, tmp_path):
     other = tmp_path / "other"

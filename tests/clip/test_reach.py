@@ -4,12 +4,14 @@ import os
 import socket
 
 import pytest
+from systems import posix
 
 from guidance.clip import load_clip, parse_specs
 from guidance.errors import InputError, ModelError
 from guidance.pretrained import hub
 
 
+@posix
 def test_names_of_files_that_cannot_be_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     long, folder = "x" * 5000, str(tmp_path)

@@ -11,6 +11,7 @@ import torch
 from hub_cache import CONFIG, TOWER, cached, change, use_cache, write_tokenizer
 from open_clip import factory
 from safetensors.torch import save_file
+from systems import posix
 from tiny_clip import TINY
 
 from guidance.clip import load_clip
@@ -109,6 +110,7 @@ def test_a_file_outside_the_folder(folder, tmp_path):
     assert load_clip(str(folder))
 
 
+@posix
 def test_a_pipe_is_not_waited_for(folder):
     os.mkfifo(folder / "special_tokens_map.json")
     with pytest.raises(ModelError, match="not a regular file"):

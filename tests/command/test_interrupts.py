@@ -7,6 +7,7 @@ import signal
 
 import pytest
 from runs import start
+from systems import posix
 
 from guidance.artefacts.manifest import read_manifest
 from guidance.artefacts.run_folder import RunFolder
@@ -68,6 +69,7 @@ def test_start_up_of_the_console_command(interrupted, tmp_path):
     assert (code, err) == (130, "\nclip-guidance: interrupted\n")
 
 
+@posix
 def test_finishing(tiny_clip_path, tmp_path, monkeypatch, capsys):
     """The manifest says so, and the run is finished when it is resumed."""
     arguments = [str(a) for a in (*SMALL, "--clip", tiny_clip_path, "-o")]
@@ -94,6 +96,7 @@ def test_finishing(tiny_clip_path, tmp_path, monkeypatch, capsys):
     assert finished == read_manifest(whole)["result"] | {"seconds": 0}
 
 
+@posix
 def test_handlers_come_back():
     before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     with Interrupts() as interrupts:
@@ -114,6 +117,7 @@ def test_handlers_come_back():
         assert signal.getsignal(signal.SIGINT) is before[0]
 
 
+@posix
 def test_an_ignored_ctrl_c_stays_ignored():
     """As of a command that a shell put into the background."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

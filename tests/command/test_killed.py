@@ -17,6 +17,7 @@ import pytest
 import tiny_diffusion
 import tiny_vqgan
 from safetensors import safe_open
+from systems import posix
 
 from guidance.artefacts.manifest import read_manifest
 
@@ -113,6 +114,7 @@ def contents(folder: Path) -> dict[str, object]:
     return found
 
 
+@posix
 @pytest.mark.parametrize("technique", RUNS)
 def test_killed_at_any_moment(technique, server, models, photo, tmp_path):
     """Where there was time for a manifest the run is resumed, from elsewhere; else it is repeated.

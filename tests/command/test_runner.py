@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from runs import finish, start, wait_for_checkpoint
 from safetensors.torch import save_file
+from systems import posix
 
 from guidance.artefacts.manifest import read_manifest
 from guidance.clip.prior import remember
@@ -65,6 +66,7 @@ def test_no_prior_aims_at_the_words(tmp_path, tiny_clip_path):
     assert without == refused != aimed
 
 
+@posix
 def test_killed_and_resumed_is_byte_identical(tmp_path, tiny_clip_path):
     options = ["a fox", *SMALL, "--steps", 24, "--save-every", 4, "--clip", tiny_clip_path]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -80,6 +82,7 @@ def test_killed_and_resumed_is_byte_identical(tmp_path, tiny_clip_path):
     assert not list(killed.glob(".tmp-*.png"))
 
 
+@posix
 def test_ctrl_c_leaves_the_last_step_and_resumes(tmp_path, tiny_clip_path):
     out = tmp_path / "run"
     options = ["--steps", 100000, "--save-every", 3, "--clip", tiny_clip_path, "-o", out]
@@ -216,6 +219,7 @@ def test_output_of_another_run_is_not_overwritten(tmp_path, tiny_clip_path, caps
     assert (tmp_path / "image.png").read_bytes() == before
 
 
+@posix
 def test_disk_full_is_one_line_and_leaves_no_half_file(tmp_path, tiny_clip_path):
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000));"

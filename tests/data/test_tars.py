@@ -6,6 +6,7 @@ import tarfile
 import tracemalloc
 
 import pytest
+from systems import posix
 from tars import block, header, member, picture, tar_bytes, write_tar
 
 from guidance.data import read
@@ -240,6 +241,7 @@ def test_a_file_with_holes_that_claims_gigabytes_is_read_in_no_time(tmp_path):
         assert captions(path) == {"1": ("a",)}
 
 
+@posix
 def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.tar")
     with pytest.raises(FileError, match="is not a regular file"):

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image, ImageOps
+from systems import posix
 
 from guidance.clip.scorer import ClipScorer
 from guidance.embeddings import reading
@@ -275,6 +276,7 @@ def test_turned_pictures_would_score_otherwise(scorer, pile):
         assert abs(a - b) > 10 * EXACT
 
 
+@posix
 @pytest.mark.parametrize("place", ["folder", "link", "pipe", "gone"])
 def test_things_that_are_no_files(scorer, tmp_path, place):
     path = tmp_path / "x.png"

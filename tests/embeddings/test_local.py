@@ -9,6 +9,7 @@ import pytest
 import skimage.data
 import torch
 from PIL import Image
+from systems import posix
 from tiny_clip import build_tiny
 
 from guidance.clip import load_clip
@@ -155,6 +156,7 @@ def test_files_that_change_while_they_are_read_are_not_stored(scorer, crops, tmp
     assert len(store) == 0
 
 
+@posix
 def test_bad_files_and_odd_paths_pass_the_store(scorer, crops, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "empty.png").touch()

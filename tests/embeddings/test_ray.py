@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from systems import posix
 
 from guidance.clip.scorer import ClipScorer
 from guidance.embeddings.embed import embed, embed_all, store_for
@@ -110,6 +111,7 @@ def test_a_cluster_gives_what_this_machine_gives(cluster, scorer, photos, tmp_pa
     assert len(store_for(tmp_path / "s", scorer)) == len(rows_of(tmp_path / "s")) == 40
 
 
+@posix
 def test_a_killed_worker_loses_nothing(cluster, scorer, photos, tmp_path):
     store = store_for(tmp_path / "s", scorer)
     # each file several times, so that the work is not over before the blow

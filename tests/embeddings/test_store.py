@@ -19,6 +19,7 @@ from store_processes import (
     start,
     store,
 )
+from systems import posix
 from tiny_clip import unit
 
 from guidance.embeddings import parts
@@ -166,6 +167,7 @@ def test_processes_add_and_compact_at_once(tmp_path):
     assert_holds(store(tmp_path), 400)
 
 
+@posix
 def test_a_process_killed_before_the_move_leaves_nothing_half_done(tmp_path):
     store(tmp_path).add(*content(0, 10))
     process = start(die_before_the_move, tmp_path, 10, 20)
@@ -184,6 +186,7 @@ def test_a_process_killed_before_the_move_leaves_nothing_half_done(tmp_path):
     assert_holds(store(tmp_path), 20)
 
 
+@posix
 def test_a_process_killed_at_any_moment_leaves_whole_files(tmp_path):
     for round_ in range(2):
         process = start(add_many, tmp_path, 0, 100_000, 11)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from store_processes import add_many, assert_holds, content, files, parts_by_age, store
+from systems import posix
 
 from guidance.errors import FileError
 
@@ -110,6 +111,7 @@ def as_nobody():
         os.seteuid(user)
 
 
+@posix
 def test_a_damaged_file_of_a_folder_that_cannot_be_written_is_left_out(as_nobody):
     add_many(as_nobody, 0, 40, 20)
     shared = store(as_nobody)
@@ -128,6 +130,7 @@ def test_a_damaged_file_of_a_folder_that_cannot_be_written_is_left_out(as_nobody
     assert_holds(shared, 40)
 
 
+@posix
 def test_a_file_that_may_not_be_read_is_not_taken_for_damaged(as_nobody):
     store(as_nobody).add(*content(0, 5))
     path = files(store(as_nobody))[0]

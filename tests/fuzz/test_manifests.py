@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from systems import posix
 
 from guidance.clipdraw.technique import CLIPDRAW
 from guidance.command.runner import command
@@ -140,6 +141,7 @@ def test_manifests_of_runs_to_continue(base, tmp_path, capsys):
         assert {p.name for p in folder.iterdir()} == {p.name for p in base.iterdir()}
 
 
+@posix
 @pytest.mark.parametrize("kind", ["folder", "pipe", "zeros", "loop", "nothing", "secret"])
 def test_manifests_that_are_no_files(kind, tmp_path, capsys):
     folder = tmp_path / "run"

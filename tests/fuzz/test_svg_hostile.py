@@ -10,6 +10,7 @@ import time
 import warnings
 
 import pytest
+from systems import posix
 
 from guidance.clipdraw.options import ClipDrawOptions
 from guidance.errors import FileError, GuidanceError, InputError
@@ -205,6 +206,7 @@ def test_bad_numbers_are_named():
         from_svg(REFUSED["bad opacity"])
 
 
+@posix
 def test_files_that_are_no_files(tmp_path):
     pipe, device = tmp_path / "pipe.svg", tmp_path / "zero.svg"
     os.mkfifo(pipe)

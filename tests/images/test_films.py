@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 from PIL import Image
+from systems import posix
 
 from guidance.errors import FileError
 from guidance.images import load_image
@@ -123,6 +124,7 @@ def test_the_still_picture_of_an_animated_png_is_no_frame(tmp_path):
     assert [f.getpixel((9, 9)) for f in film_frames(path)] == [(255, 0, 0), (0, 0, 255)]
 
 
+@posix
 def test_a_sound_and_what_is_no_regular_file_are_named(tmp_path):
     sound = tmp_path / "sound.mp4"
     command = [get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", "sine=d=0.2", sound]

@@ -12,6 +12,7 @@ import pytest
 import torch
 from picture_files import bomb, half
 from PIL import Image
+from systems import posix
 
 from guidance.errors import FileError, InputError
 from guidance.images import as_tensor, hide_warnings, is_image_path, load_image, to_pil, to_tensor
@@ -90,6 +91,7 @@ def test_of_pages_and_extra_views_the_first_is_read(tmp_path, photo):
         assert abs(RAMP - np.asarray(load_image(tmp_path / name)).astype(int)).mean() < 40
 
 
+@posix
 def test_what_is_not_an_image_is_named(tmp_path, photo):
     (tmp_path / "text.png").write_text("not a picture")
     (tmp_path / "empty.png").touch()

@@ -16,6 +16,7 @@ import pytest
 from calling import calling
 from picture_files import bomb, half
 from PIL import Image
+from systems import posix
 
 from guidance.artefacts.sheet import SHEET_IMAGES
 from guidance.rerank.__main__ import main as command
@@ -242,6 +243,7 @@ def test_two_outputs_need_two_places(call, photos, tmp_path, monkeypatch):
     assert "--json must not be a file that is written already" in err
 
 
+@posix
 def test_interrupted_while_scoring(photos, tiny_clip_path, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), np.uint8)
     Image.fromarray(pixels).save(photos / "slow.png")  # a minute's work in all

@@ -10,6 +10,7 @@ import torch
 from pixel_generator import Pixels
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from systems import posix
 
 from guidance.clip.scorer import ClipScorer
 from guidance.errors import CheckpointError, FileError
@@ -183,6 +184,7 @@ def test_more_steps_than_the_run_has(saved):
         checkpoint.load(saved, Pixels(8), "options-1", 1)
 
 
+@posix
 @pytest.mark.parametrize("kind", ["folder", "pipe", "nowhere"])
 def test_a_checkpoint_that_is_no_file(kind, tmp_path):
     path = tmp_path / "c"
@@ -221,6 +223,7 @@ def files_of_at_most(size: int):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@posix
 def test_a_full_disk_keeps_the_old_checkpoint(saved):
     before = saved.read_bytes()
     with files_of_at_most(600), pytest.raises(FileError, match="cannot write") as caught:

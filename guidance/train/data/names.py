@@ -101,12 +101,12 @@ def nouns(folder: Path) -> dict[str, str]:
     Lower case, with spaces for underscores.
     """
     files = {}
-    for line in (folder / "data.noun").read_text().splitlines():
+    for line in (folder / "data.noun").read_text("utf-8").splitlines():
         if not line.startswith(" "):
             offset, number, _ = line.split(" ", 2)
             files[offset] = number
     out = {}
-    for line in (folder / "index.noun").read_text().splitlines():
+    for line in (folder / "index.noun").read_text("utf-8").splitlines():
         if not line.startswith(" "):
             fields = line.split()
             out[fields[0].replace("_", " ")] = files[fields[6 + int(fields[3])]]

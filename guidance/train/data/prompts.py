@@ -63,7 +63,7 @@ def lemmas(wordnet: Path, count: int, rng: np.random.Generator) -> list[str]:
     """Return `count` WordNet lemmas, the frequent ones first, some as "a photo of a LEMMA"."""
     ranked: dict[str, int] = {}
     for part in ("noun", "verb", "adj"):
-        for line in (wordnet / f"index.{part}").read_text().splitlines():
+        for line in (wordnet / f"index.{part}").read_text("utf-8").splitlines():
             fields = line.split()
             if line.startswith(" ") or not re.fullmatch(r"[a-z]+(_[a-z]+)?", fields[0]):
                 continue
@@ -76,7 +76,7 @@ def lemmas(wordnet: Path, count: int, rng: np.random.Generator) -> list[str]:
 
 def glosses(wordnet: Path, count: int, rng: np.random.Generator) -> list[str]:
     """Return the first clause of `count` random noun glosses."""
-    lines = (wordnet / "data.noun").read_text().splitlines()
+    lines = (wordnet / "data.noun").read_text("utf-8").splitlines()
     found = [line.split("| ", 1)[1] for line in lines if "| " in line and not line.startswith(" ")]
     picked = rng.choice(len(found), min(count, len(found)), replace=False)
     return [found[i].split(";")[0].strip()[:160] for i in picked]
