@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from guidance.command.cli import take_option
-from guidance.command.options import from_table
+from guidance.converting import from_table
 from guidance.errors import FileError, InputError, unknown
 from guidance.train.clip.options import ClipOptions
 
