@@ -10,8 +10,9 @@ from guidance.clip.names import parse_specs
 from guidance.command.cli import Several, alias
 from guidance.conventions import MAX_SEED, check_device, check_range
 from guidance.data.shards import find
-from guidance.errors import FileError, InputError
+from guidance.errors import InputError
 from guidance.evaluate.judge_names import check_judge
+from guidance.evaluate.outputs import check_outputs
 from guidance.evaluate.probe_prompts import CUTS, PROMPTS, STEPS
 from guidance.files.text import read_lines
 from guidance.score.templates import templates
@@ -52,7 +53,7 @@ class ClipEvaluation:
     seed: int = 0
     """Seed of the drawings."""
     sheet: Path | None = None
-    """Save a contact sheet of the drawings here (PNG)."""
+    """Save a contact sheet of the drawings here: .png, .jpg or .webp."""
     json: Path | None = None
     """Write all figures to this file."""
     device: str = "auto"
@@ -88,6 +89,4 @@ class ClipEvaluation:
             check_judge(self.judge)
             if self.judge == self.clip:
                 raise InputError("judge: a model cannot judge its own drawings; name another")
-        for path in (self.sheet, self.json):
-            if path is not None and not path.absolute().parent.is_dir():
-                raise FileError(f"the folder of {path} does not exist")
+        check_outputs(self.sheet, self.json)

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from guidance.command.cli import Several, alias
 from guidance.conventions import MAX_SEED, check_device, check_range
-from guidance.errors import FileError, InputError, unknown
+from guidance.errors import InputError, unknown
 from guidance.evaluate.judge_names import check_judge
+from guidance.evaluate.outputs import check_outputs
 from guidance.evaluate.probe_prompts import PROMPTS
 from guidance.models.denoiser_config import check_denoiser
 
@@ -44,7 +45,7 @@ class DiffusionEvaluation:
     seed: int = 0
     """Seed of the first picture."""
     sheet: Path | None = None
-    """Save the best picture of each prompt and kind here (PNG)."""
+    """Save the best picture of each prompt and kind here: .png, .jpg or .webp."""
     json: Path | None = None
     """Write all figures to this file."""
     device: str = "auto"
@@ -67,6 +68,4 @@ class DiffusionEvaluation:
             check_range("steps", self.steps, 1, 1000)
         check_range("seed", self.seed, 0, MAX_SEED - self.number)
         check_device(self.device)
-        for path in (self.sheet, self.json):
-            if path is not None and not path.absolute().parent.is_dir():
-                raise FileError(f"the folder of {path} does not exist")
+        check_outputs(self.sheet, self.json)

@@ -9,8 +9,9 @@ from typing import Annotated
 from guidance.command.cli import Several, alias
 from guidance.conventions import check_device, check_range
 from guidance.data.shards import find
-from guidance.errors import FileError, InputError
+from guidance.errors import InputError
 from guidance.evaluate.judge_names import check_judge
+from guidance.evaluate.outputs import check_outputs
 from guidance.models.latents_config import check_latents
 
 
@@ -30,7 +31,7 @@ class VqganEvaluation:
     """Classifier whose features measure the perceptual distance (`guidance.evaluate.perceptual`):
     efficientnet-lite0, -lite1 or -lite2; none leaves it out, auto is -lite1 if it is installed."""
     sheet: Path | None = None
-    """Save a contact sheet of originals and reconstructions here (PNG)."""
+    """Save a contact sheet of originals and reconstructions here: .png, .jpg or .webp."""
     json: Path | None = None
     """Write all figures to this file."""
     device: str = "auto"
@@ -46,9 +47,7 @@ class VqganEvaluation:
         check_range("limit", self.limit, 1)
         self.classifier()
         check_device(self.device)
-        for path in (self.sheet, self.json):
-            if path is not None and not path.absolute().parent.is_dir():
-                raise FileError(f"the folder of {path} does not exist")
+        check_outputs(self.sheet, self.json)
 
     def classifier(self) -> str | None:
         """Return the name of the judge that can be had, None for none."""

@@ -92,7 +92,7 @@ def test_places_by_hand():
         (["--number", "0"], "number must be"),
         (["--steps", "0"], "steps must be"),
         (["--model", "missing.pt"], "missing.pt"),
-        (["--json", "no/f.json"], "folder of no/f.json"),
+        (["--json", "no/f.json"], "the folder no does not exist"),
     ],
 )
 def test_bad_input(arguments, said, capsys, monkeypatch):

@@ -85,7 +85,7 @@ def test_known_values(generator):
         (["--data", "photos", "--vqgan", "missing.ckpt"], "missing.ckpt"),
         (["--data", "photos", "--judge", "efficientnet-lite9"], "efficientnet-lite"),
         (["--data", "photos", "--limit", "0"], "limit must be at least 1"),
-        (["--data", "photos", "--json", "no/f.json"], "folder of no/f.json"),
+        (["--data", "photos", "--json", "no/f.json"], "the folder no does not exist"),
     ],
 )
 def test_bad_input(place, arguments, said, capsys):
