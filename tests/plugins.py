@@ -29,7 +29,7 @@ class Dots(guidance.Generator):
 
     def prepare(self, index, steps):
         if os.environ.get("DOTS_STOP") == str(index):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     def project(self):
         self.colours.clamp_(0, 1)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
 from runs import start
-from systems import posix
 
 from guidance.artefacts.manifest import read_manifest
 from guidance.artefacts.run_folder import RunFolder
@@ -25,7 +23,7 @@ def hook(event, arguments):
     what = arguments[1] if event == "os.rename" else arguments[0]
     if f"{event} {what}".endswith(wanted[0]):
         wanted.clear()
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
 sys.addaudithook(hook)
 """
@@ -69,7 +67,6 @@ def test_start_up_of_the_console_command(interrupted, tmp_path):
     assert (code, err) == (130, "\nclip-guidance: interrupted\n")
 
 
-@posix
 def test_finishing(tiny_clip_path, tmp_path, monkeypatch, capsys):
     """The manifest says so, and the run is finished when it is resumed."""
     arguments = [str(a) for a in (*SMALL, "--clip", tiny_clip_path, "-o")]
@@ -78,7 +75,7 @@ def test_finishing(tiny_clip_path, tmp_path, monkeypatch, capsys):
         save = RunFolder.save_image
 
         def interrupt(*given: object) -> object:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             return save(*given)
 
         patch.setattr(RunFolder, "save_image", interrupt)
@@ -96,35 +93,33 @@ def test_finishing(tiny_clip_path, tmp_path, monkeypatch, capsys):
     assert finished == read_manifest(whole)["result"] | {"seconds": 0}
 
 
-@posix
 def test_handlers_come_back():
     before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     with Interrupts() as interrupts:
         interrupts.leave_at_once(lambda: None)  # only for programs
         assert signal.getsignal(signal.SIGINT) is before[0]
         interrupts.stop_after_step()
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         assert interrupts.asked
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         interrupts.stop_after_step()
         interrupts.stop_now()
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         assert interrupts.raised
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
     with raised():
         assert signal.getsignal(signal.SIGINT) is before[0]
 
 
-@posix
 def test_an_ignored_ctrl_c_stays_ignored():
     """As of a command that a shell put into the background."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with Interrupts() as interrupts:
             interrupts.stop_after_step()
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             assert not interrupts.asked
     finally:
         signal.signal(signal.SIGINT, before)

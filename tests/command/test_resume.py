@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,8 @@ def runs(tiny_clip_path, tmp_path_factory) -> Path:
 
     root = tmp_path_factory.mktemp("runs")
     Image.linear_gradient("L").resize((32, 32)).save(root / "p.png")
-    before = os.getcwd()
-    os.chdir(root)
-    try:
+    with pytest.MonkeyPatch.context() as place:
+        place.chdir(root)
         arguments = [*SMALL, "--init", "p.png", "--clip", tiny_clip_path]
         assert draw(*arguments, "-o", "whole") == 0
         keep = runner._Run._keep
@@ -46,13 +46,11 @@ def runs(tiny_clip_path, tmp_path_factory) -> Path:
         def stop(run: runner._Run, step: object) -> None:
             keep(run, step)
             if step.index == 3:
-                os.kill(os.getpid(), 2)
+                signal.raise_signal(signal.SIGINT)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(runner._Run, "_keep", stop)
             assert draw(*arguments, "-o", "part") == 130
-    finally:
-        os.chdir(before)
     return root
 
 
@@ -69,7 +67,6 @@ def assert_whole(folder: Path, runs: Path, but: tuple[str, ...] = ()) -> None:
             assert (folder / name).read_bytes() == (runs / "whole" / name).read_bytes(), name
 
 
-@posix
 def test_from_any_folder(part, runs, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
@@ -83,13 +80,11 @@ def test_from_any_folder(part, runs, tmp_path, monkeypatch):
     assert kept["started_in"] == first["started_in"] == str(runs)
 
 
-@posix
 def test_its_manifest_names_a_run_too(part, runs):
     assert draw("--resume", part / "manifest.toml") == 0
     assert_whole(part, runs)
 
 
-@posix
 def test_a_manifest_of_an_older_version_starts_here(part, runs, monkeypatch, tmp_path, capsys):
     text = (part / "manifest.toml").read_text()
     lines = [line for line in text.splitlines() if not line.startswith("started_in")]
@@ -104,7 +99,6 @@ def test_a_manifest_of_an_older_version_starts_here(part, runs, monkeypatch, tmp
     assert (tmp_path / "again/image.png").read_bytes() == (part / "image.png").read_bytes()
 
 
-@posix
 def test_from_elsewhere_finds_the_files_of_the_first_run(part, runs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert draw("--from", part, "-o", "again", "-q") == 0
@@ -148,7 +142,6 @@ def test_seconds_are_of_all_parts(part):
     assert (result["status"], result["steps"]) == ("finished", 6)
 
 
-@posix
 def test_two_runs_into_one_folder(part, runs, tiny_clip_path, tmp_path, capsys):
     """The second is refused before it loads anything, and touches nothing."""
     running = RunFolder(part)
@@ -165,7 +158,6 @@ def test_two_runs_into_one_folder(part, runs, tiny_clip_path, tmp_path, capsys):
     assert_whole(part, runs)
 
 
-@posix
 def test_what_a_killed_run_left_half_written_goes(part, runs):
     (part / ".tmp-0123456789ab.png").write_text("half")
     (part / ".frames/.tmp-0123456789ab.jpg").write_text("half")
@@ -195,7 +187,6 @@ SAVED_AGAIN = {
 }
 
 
-@posix
 @pytest.mark.parametrize("how", SAVED_AGAIN)
 def test_steps_saved_by_a_spreadsheet(how, part, runs):
     path = part / "steps.csv"
@@ -264,7 +255,6 @@ def test_frames_elsewhere_are_left_alone(kind, part, tmp_path, capsys):
     assert len(list(mine.iterdir())) == 3
 
 
-@posix
 def test_links_inside_a_run(part, runs, tmp_path):
     """Files that are links are read, and replaced rather than written through."""
     mine = tmp_path / "mine"
@@ -284,7 +274,6 @@ def test_links_inside_a_run(part, runs, tmp_path):
     assert (mine / "picture.jpg").read_text() == "mine"
 
 
-@posix
 def test_a_frame_that_cannot_be_read_is_left_out(part, runs, capsys):
     (part / ".frames/000001.jpg").write_text("no picture")
     assert draw("--resume", part) == 0
