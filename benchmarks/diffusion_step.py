@@ -16,14 +16,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.guided_step import MEAN, PROMPT, STD, make_network
-from benchmarks.measure import least_times, peak_beside, print_peak, read_sizes
+from benchmarks.measure import GuidedSteps
+from benchmarks.networks import MEAN, PROMPT, STD, as_ours, make_network, target_of
 from benchmarks.peers import UsualDiffusion, UsualStep
 from guidance.clip.model import ClipModel
-from guidance.clip.preprocess import Preprocess
 from guidance.clip.scorer import ClipScorer
 from guidance.diffusion.classifier_free import ClassifierFree
 from guidance.diffusion.conditioning import Conditioning
@@ -140,12 +138,8 @@ def repeat(step: Callable[[], object], count: int) -> None:
 
 def make_usual(side: Side, networks: Networks, size: int, cuts: int) -> Callable[[], object]:
     """Return the step of the community loop."""
-    import open_clip
     from diffusers import DDIMScheduler
 
-    with torch.no_grad():
-        tokens = open_clip.SimpleTokenizer()([PROMPT])
-        target = F.normalize(networks.clip.encode_text(tokens), dim=-1)[0]
     scheduler = DDIMScheduler(**SCHEDULE, clip_sample=False)
     scheduler.set_timesteps(STEPS)
     start = torch.randn(1, 4, size // 8, size // 8, generator=torch.Generator().manual_seed(0))
@@ -155,7 +149,7 @@ def make_usual(side: Side, networks: Networks, size: int, cuts: int) -> Callable
         torch.cat([told(""), told(PROMPT)]),
         start,
         scheduler,
-        UsualStep(networks.clip, target, networks.clip_size, cuts, MEAN, STD),
+        UsualStep(networks.clip, target_of(networks.clip), networks.clip_size, cuts, MEAN, STD),
         scale=100.0 if side.clip else 0.0,
         cfg=side.cfg,
     )
@@ -163,8 +157,6 @@ def make_usual(side: Side, networks: Networks, size: int, cuts: int) -> Callable
 
 def prepare(networks: Networks, size: int, precision: str) -> tuple[Denoiser, ClipModel]:
     """Return the networks as `guidance.diffusion` takes them."""
-    import open_clip
-
     denoiser = Denoiser(
         networks.unet,
         LatentSpace.of(wrap(networks.vae, "random")),
@@ -173,13 +165,7 @@ def prepare(networks: Networks, size: int, precision: str) -> tuple[Denoiser, Cl
         schedule=SCHEDULE,
         reader=RandomReader(),
     )
-    clip = ClipModel(
-        networks.clip,
-        open_clip.SimpleTokenizer(),
-        Preprocess(networks.clip_size, MEAN, STD),
-        name="random",
-        precision=precision,
-    )
+    clip = as_ours(networks.clip, networks.clip_size, precision)
     return denoiser.place("cpu", precision), clip
 
 
@@ -204,26 +190,15 @@ def make_ours(
     return lambda: next(stream)
 
 
-def times(size: int, cuts: int, repeats: int) -> dict[str, float]:
-    """Return the seconds of a step for each side: the least of `repeats`, sides taking turns."""
-    least = least_times(make_sides(tuple(SIDES), size, cuts), repeats)
-    return {name: seconds / SIDES[name].every for name, seconds in least.items()}
+STEPS_OF = {name: side.every for name, side in SIDES.items()}
+MEASURED = GuidedSteps("benchmarks.diffusion_step", __doc__, 8, STEPS_OF, make_sides)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table."""
-    given = read_sizes(argv, __doc__, 8, SIDES)
-    if given.memory_of:
-        name = given.memory_of
-        steps = make_sides([name], given.size, given.cuts)[name]
-        print_peak(steps, 2 // SIDES[name].every)
+    if not (found := MEASURED.run(argv, "latent UNet and ViT-B-32")):
         return
-    seconds = times(given.size, given.cuts, given.repeats)
-    peaks = {name: peak_beside("benchmarks.diffusion_step", name, given) for name in SIDES}
-    print(
-        f"latent UNet and ViT-B-32, {given.cuts} cuts, {given.size} px, "
-        f"{torch.get_num_threads()} threads, least of {given.repeats} steps"
-    )
+    seconds, peaks = found
     print(f"{'':32}{'ms/step':>9}{'speed':>8}{'cost':>8}{'peak MB':>9}")
     for name, value in seconds.items():
         beside = SIDES[name].beside

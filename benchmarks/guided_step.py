@@ -10,22 +10,18 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
-import logging
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from importlib import resources
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.measure import least_times, status
+from benchmarks.networks import MEAN, PROMPT, STD, as_ours, make_network, target_of
 from benchmarks.peers import UsualStep
-from guidance.clip.model import ClipModel
-from guidance.clip.preprocess import Preprocess
 from guidance.clip.scorer import ClipScorer
 from guidance.objective.cutouts import CutoutOptions
 from guidance.objective.prompted import PromptObjective
@@ -33,9 +29,7 @@ from guidance.prompts.grammar import Prompt
 from guidance.step.generator import Generator
 from guidance.step.loop import run
 
-MEAN, STD = (0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)  # of the original CLIP
 CANVAS = 224  # pixels
-PROMPT = "a fox at sunrise"
 SIDES = {
     "usual, weights want gradients": ("usual", False),
     "usual, weights frozen": ("usual", True),
@@ -62,39 +56,15 @@ class Pixels(Generator):
         self.pixels.clamp_(0, 1)
 
 
-def make_network(model: str) -> tuple[nn.Module, int]:
-    """Return an open_clip network with random weights, and its input size."""
-    import open_clip
-
-    torch.manual_seed(0)
-    if model == "mini":  # draws with the tower made for gradients
-        text = (resources.files("guidance") / "clip/configs/mini-guide.json").read_text("utf-8")
-        cfg = json.loads(text)["model_cfg"]
-        cfg.pop("custom_text")
-        network = open_clip.CustomTextCLIP(**cfg)
-    else:
-        logging.disable(logging.WARNING)  # it warns that the weights are random
-        network = open_clip.create_model(model)
-        logging.disable(logging.NOTSET)
-    size = network.visual.image_size
-    return network, size if isinstance(size, int) else size[0]
-
-
 def make_side(name: str, network: nn.Module, size: int, cuts: int) -> Callable[[], object]:
     """Return a function that makes one step of one side of the comparison."""
-    import open_clip
-
     kind, option = SIDES[name]
     generator = Pixels()
-    tokenizer = open_clip.SimpleTokenizer()
     if kind == "usual":
-        with torch.no_grad():
-            target = F.normalize(network.encode_text(tokenizer([PROMPT])), dim=-1)[0]
+        target = target_of(network)
         step = UsualStep(network, target, size, cuts, MEAN, STD, frozen=option)
         return lambda: step(generator.pixels, generator.optimizer)
-    model = ClipModel(
-        network, tokenizer, Preprocess(size, MEAN, STD), name="random", precision=option
-    )
+    model = as_ours(network, size, option)
     options = CutoutOptions(
         cuts=cuts, augment=("affine", "perspective", "colour", "erase", "noise")
     )
@@ -136,10 +106,7 @@ def differences(model: str, cuts: int) -> dict[str, float]:
         want = F.normalize(network.eval().encode_image((images - mean) / std), dim=-1)
         found = {}
         for precision in ("fp32", "bf16"):
-            preprocess = Preprocess(size, MEAN, STD)
-            ours = ClipModel(
-                copy.deepcopy(network), str, preprocess, name="random", precision=precision
-            )
+            ours = as_ours(copy.deepcopy(network), size, precision)
             found[f"ours, {precision}"] = float((ours.encode_image(images) - want).abs().max())
     return found
 

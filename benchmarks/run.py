@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-NO_BENCHMARKS = ("__init__", "measure", "peers", "run")
+NO_BENCHMARKS = ("__init__", "measure", "networks", "peers", "run")
 
 
 def names() -> list[str]:

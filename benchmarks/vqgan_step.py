@@ -13,14 +13,11 @@ import copy
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.guided_step import MEAN, PROMPT, STD, make_network
-from benchmarks.measure import least_times, peak_beside, print_peak, read_sizes
+from benchmarks.measure import GuidedSteps
+from benchmarks.networks import MEAN, PROMPT, STD, as_ours, make_network, target_of
 from benchmarks.peers import UsualPainting, UsualStep
-from guidance.clip.model import ClipModel
-from guidance.clip.preprocess import Preprocess
 from guidance.clip.scorer import ClipScorer
 from guidance.models.latents import wrap
 from guidance.objective.cutouts import CutoutOptions
@@ -62,19 +59,13 @@ def make_side(
     name: str, vqgan: nn.Module, clip: nn.Module, clip_size: int, size: int, cuts: int
 ) -> Callable[[], object]:
     """Return a function that makes one step of one side of the comparison."""
-    import open_clip
-
-    tokenizer = open_clip.SimpleTokenizer()
     latents = wrap(vqgan, "random")
     start = latents.random(size // 16, size // 16, torch.Generator().manual_seed(0))
     if SIDES[name] is None:
-        with torch.no_grad():
-            target = F.normalize(clip.encode_text(tokenizer([PROMPT])), dim=-1)[0]
-        step = UsualStep(clip, target, clip_size, cuts, MEAN, STD)
+        step = UsualStep(clip, target_of(clip), clip_size, cuts, MEAN, STD)
         return UsualPainting(vqgan, start, step)
     precision, at_once = SIDES[name]
-    preprocess = Preprocess(clip_size, MEAN, STD)
-    model = ClipModel(clip, tokenizer, preprocess, name="random", precision=precision)
+    model = as_ours(clip, clip_size, precision)
     objective = PromptObjective(
         ClipScorer([model]),
         [Prompt(PROMPT)],
@@ -86,29 +77,23 @@ def make_side(
     return lambda: next(stream)
 
 
-def times(size: int, cuts: int, repeats: int) -> dict[str, float]:
-    """Return the seconds of a step for each side: the least of `repeats`, sides taking turns."""
+def make_sides(names: Sequence[str], size: int, cuts: int) -> dict[str, Callable[[], object]]:
+    """Return functions by name that make one step each, on networks of their own."""
     vqgan, (clip, clip_size) = make_vqgan(), make_network("ViT-B-32")
-    steps = {
+    return {
         name: make_side(name, copy.deepcopy(vqgan), copy.deepcopy(clip), clip_size, size, cuts)
-        for name in SIDES
+        for name in names
     }
-    return least_times(steps, repeats)
+
+
+MEASURED = GuidedSteps("benchmarks.vqgan_step", __doc__, 32, dict.fromkeys(SIDES, 1), make_sides)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table."""
-    given = read_sizes(argv, __doc__, 32, SIDES)
-    if given.memory_of:
-        networks = make_vqgan(), *make_network("ViT-B-32")
-        print_peak(make_side(given.memory_of, *networks, given.size, given.cuts))
+    if not (found := MEASURED.run(argv, "VQGAN f16-1024 and ViT-B-32")):
         return
-    seconds = times(given.size, given.cuts, given.repeats)
-    peaks = {name: peak_beside("benchmarks.vqgan_step", name, given) for name in SIDES}
-    print(
-        f"VQGAN f16-1024 and ViT-B-32, {given.cuts} cuts, {given.size} px, "
-        f"{torch.get_num_threads()} threads, least of {given.repeats} steps"
-    )
+    seconds, peaks = found
     print(f"{'':32}{'ms/step':>9}{'speed':>8}{'peak MB':>9}{'share':>8}")
     for name, value in seconds.items():
         speed, share = seconds["usual"] / value, peaks[name] / peaks["usual"]

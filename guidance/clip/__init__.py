@@ -1,4 +1,4 @@
-"""CLIP models: open_clip behind one small interface."""
+"""Prompt, image → embedding: CLIPs behind one small interface, their priors, the scorer."""
 
 from guidance.exports import on_first_use
 

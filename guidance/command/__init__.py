@@ -1,1 +1,1 @@
-"""Options → a run: command lines, shared options, what a technique is, resume and replay."""
+"""Options → a run: command lines, shared options, what a technique is, resume, replay, recipes."""

@@ -1,1 +1,1 @@
-"""Embeddings of images: computed once, kept on disk by content and model, ranked and compared."""
+"""Images → stored vectors: embedded once, kept on disk by content and model, searched."""

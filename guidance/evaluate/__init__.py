@@ -1,1 +1,1 @@
-"""What CLIPs can do (zero-shot, retrieval, guidance) and what VQGANs keep, in figures."""
+"""Our own measuring: what CLIPs tell, VQGANs keep and diffusion models make of prompts."""

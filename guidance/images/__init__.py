@@ -1,4 +1,4 @@
-"""The one reader of pictures: files, bytes, PIL images → RGB → ``[1, 3, H, W]`` in [0, 1].
+"""Files ↔ tensors: the one reader of pictures, RGB ``[1, 3, H, W]`` in [0, 1]; masks, sizes, films.
 
 Whatever reads a picture in this package does so by `load_image`. Its rules: 8 bits a channel in
 sRGB, turned as the EXIF says, transparency laid over white, of an animation or of several pages
