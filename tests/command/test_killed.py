@@ -1,6 +1,6 @@
 """Runs killed at any moment end, when they are resumed, as if nothing had happened.
 
-``GUIDANCE_KILLS=100 pytest tests/test_killed.py`` tries more moments than the default does.
+``GUIDANCE_KILLS=100 pytest tests/command/test_killed.py`` tries more moments than the default does.
 """
 
 from __future__ import annotations
