@@ -8,19 +8,19 @@ import re
 from pathlib import Path
 
 import pytest
+from pages import CARDS, PAGES, ROOT
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
 PROMPT = re.compile(r"^\s*>>> ", re.MULTILINE)
 WITH_EXAMPLES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for path in sorted((ROOT / "guidance").rglob("*.py"))
     if PROMPT.search(path.read_text(encoding="utf-8"))
 ]
-PAGES = [p for p in sorted(ROOT.rglob("*.md")) if not {"outputs", ".git"} & set(p.parts)]
 BLOCKS = [
     pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
-    for page in PAGES
+    for page in (*PAGES, *CARDS)
+    if page.name != "CONTRIBUTING.md"  # test_contributing.py goes through it
     for number, block in enumerate(
         re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
     )
