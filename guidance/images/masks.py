@@ -19,12 +19,15 @@ import os
 import warnings
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
 from guidance.errors import InputError
 from guidance.images.read import load_image
+
+if TYPE_CHECKING:
+    import numpy as np
 
 NEAR = 32  # of 255: colours that differ by less were one, before a file was packed or smoothed
 MOST = 0.95  # of the pixels: the others are edges
@@ -52,6 +55,8 @@ def read_mask(path: str | os.PathLike) -> Image.Image:
 @lru_cache(maxsize=8)
 def _read(path: Path, state: object) -> Image.Image:
     """Read and check a mask; `state` tells a changed file."""
+    import numpy as np
+
     image = load_image(path, alpha=True)
     if image.mode == "RGBA":
         pixels = np.asarray(image)
@@ -73,6 +78,8 @@ def _meant(colours: np.ndarray, alpha: np.ndarray, path: Path) -> np.ndarray:
         colours: ``[H, W, 3]`` uint8; those of clear pixels do not count.
         alpha: ``[H, W]`` uint8.
     """
+    import numpy as np
+
     seen = alpha > alpha.max() / 2  # a brush may be half transparent
     brush = colours[seen].astype(np.int16)
     dark, light = (brush < NEAR).all(axis=-1), (brush > 255 - NEAR).all(axis=-1)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
 from guidance.errors import FileError
 from guidance.images.colour import to_srgb
+
+if TYPE_CHECKING:  # it takes a third of the time in which a prompt is refused
+    import numpy as np
 
 FLOAT_TOPS = (1.0, 255.0, 65535.0)  # what is white, in the files of different programs
 SAMPLE_FORMAT, UNSIGNED = 339, 1  # a tag of TIFF and its value for numbers without a sign
@@ -54,6 +57,8 @@ def to_rgb(image: Image.Image, name: str, *, alpha: bool = False) -> Image.Image
 
 def _eight_bits(image: Image.Image, name: str) -> Image.Image:
     """Return an image of 16-bit, 32-bit or real numbers in mode L, or LA if a value is clear."""
+    import numpy as np
+
     tags = getattr(image, "tag_v2", {})  # of a TIFF file
     array = np.asarray(image)
     if image.mode == "F":
@@ -97,6 +102,8 @@ def _real(array: np.ndarray, name: str) -> tuple[np.ndarray, float]:
     White is 1, 255 or 65535, whichever the largest value is nearest to in ratio: filters that
     sharpen go beyond it, and so do the highlights of a linear picture; those become white.
     """
+    import numpy as np
+
     array = array.astype(np.float64)
     if not np.isfinite(array).all():
         raise FileError(f"{name} holds values that are not finite")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
 from PIL import Image
 
 from guidance.conventions import check_images
@@ -20,6 +19,7 @@ ImageLike: TypeAlias = "str | os.PathLike | Image.Image | Tensor"
 
 def to_tensor(image: Image.Image) -> Tensor:
     """Convert a PIL image to a tensor ``[1, 3, H, W]`` float32 in [0, 1]."""
+    import numpy as np
     import torch
 
     array = np.asarray(image.convert("RGB"), dtype=np.uint8)

@@ -13,8 +13,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from guidance.errors import FileError, InputError, ModelError, line
 
 if TYPE_CHECKING:
@@ -100,6 +98,8 @@ def read_config(path: str | Path) -> Architecture:
         FileError: it cannot be read.
         InputError: it is no YAML, or does not describe a VQGAN of RGB pictures.
     """
+    import yaml  # only these files are
+
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:

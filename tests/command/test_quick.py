@@ -16,8 +16,9 @@ from guidance.__main__ import techniques, trainings
 from guidance.command.launch import Command, Commands
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "torchvision", "open_clip", "diffusers", "transformers", "timm", "kornia",
-         "pyarrow", "numba", "matplotlib", "skimage", "sklearn", "ray", "tensorboard")  # fmt: skip
+HEAVY = ("numpy", "torch", "torchvision", "open_clip", "diffusers", "transformers", "timm",
+         "kornia", "pyarrow", "numba", "matplotlib", "skimage", "sklearn", "ray",
+         "tensorboard")  # fmt: skip
 # runs command lines one after the other, with imports of these modules failing, and tells of each
 # its exit code, how much it wrote to stdout, and what to stderr
 RUN = f"""
