@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from guidance.errors import FileError, InputError
 from guidance.train.clip import model as models
 from guidance.train.clip.sentences import SentenceTable
+from guidance.train.text import distil as distilling
 from guidance.train.text import embed
-from guidance.train.text.distil import distil
+from guidance.train.text.distil import Trainer, distil
 from guidance.train.text.options import DistilOptions, EmbedOptions
 
 WORDS = ["a", "red", "blue", "fox", "owl", "photo", "of", "in", "the", "snow"]
@@ -88,3 +89,32 @@ def test_tables_find_their_texts(tmp_path):
         SentenceTable.load(tmp_path)
     with pytest.raises(InputError, match="does not exist"):
         SentenceTable.load(tmp_path / "none")
+
+
+def test_a_resumed_text_tower_is_the_uninterrupted_one(minilm, tmp_path, monkeypatch):
+    monkeypatch.setattr(distilling, "UNSEEN", 20)
+    texts = [f"{a} {b}" for a in WORDS for b in WORDS]
+    vectors = F.normalize(torch.randn(100, 128, generator=torch.Generator().manual_seed(1)), dim=-1)
+    SentenceTable(texts, vectors).save(tmp_path)
+    tower = models.build(models.read_config("tiny")).text
+    models.save_state(tower.state_dict(), tmp_path / "tower.safetensors", torch.float32)
+
+    def options(name, **more):
+        return DistilOptions(
+            minilm=minilm, sentences=tmp_path, architecture="tiny", out=tmp_path / name, steps=11,
+            batch=4, threads=0, precision="fp32", init=tmp_path / "tower.safetensors", **more,
+        )  # fmt: skip
+
+    whole = Trainer(options("whole.safetensors"))
+    whole.run()
+    first = Trainer(options("parts.safetensors"))
+    for batch, _ in zip(first.batches(0), range(3), strict=False):
+        first.train_step(batch, first.clock.done())
+    first.save()
+    again = Trainer(options("parts.safetensors", resume=True))
+    again.run()
+    assert again.step == 11
+    for key, value in whole.average.state.items():
+        torch.testing.assert_close(value, again.average.state[key])
+    with pytest.raises(InputError, match=r"--sentences: .* does not exist"):
+        DistilOptions(minilm=minilm, sentences=tmp_path / "none").check()
