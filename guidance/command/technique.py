@@ -141,8 +141,12 @@ class Technique(Generic[O]):
         return generator, objective if extra is None else objective + extra
 
     def fingerprint(self, options: O) -> str:
-        """Return a hash of all options that decide the picture."""
+        """Return a hash of all options that decide the picture.
+
+        Under the names of the first version, so that its checkpoints can still be resumed.
+        """
         table = dataclasses.asdict(options)
-        kept = {k: v for k, v in table.items() if k not in NOT_IN_FINGERPRINT}
+        first = {new: old for old, new in getattr(options, "EARLIER", {}).items()}
+        kept = {first.get(k, k): v for k, v in table.items() if k not in NOT_IN_FINGERPRINT}
         text = json.dumps([self.name, kept], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
