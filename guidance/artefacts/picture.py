@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from guidance.files.writing import atomic
 
 
-def save_picture(path: str | os.PathLike, picture: Image.Image, **extra: object) -> None:
+def save_picture(path: str | os.PathLike, picture: Image.Image, **extra: Any) -> None:
     """Write a PNG or, of good quality, a JPEG or WebP file, as the suffix says.
 
     Args:
@@ -19,6 +20,6 @@ def save_picture(path: str | os.PathLike, picture: Image.Image, **extra: object)
     Raises:
         FileError: the file cannot be written.
     """
-    quality = {} if Path(path).suffix.lower() == ".png" else {"quality": 92}
+    quality: dict[str, Any] = {} if Path(path).suffix.lower() == ".png" else {"quality": 92}
     with atomic(path) as temporary:
         picture.save(temporary, **quality, **extra)

@@ -15,7 +15,7 @@ import threading
 import warnings
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image
@@ -131,7 +131,9 @@ def style() -> Generator[None]:
         yield
 
 
-def new_figure(size: tuple[int, int], layout: str | None = "constrained") -> Figure:
+def new_figure(
+    size: tuple[int, int], layout: Literal["constrained"] | None = "constrained"
+) -> Figure:
     """Return an empty figure of `size` pixels; with a layout its parts find their places."""
     from matplotlib.figure import Figure
 

@@ -151,7 +151,7 @@ def disable_inplace(model: nn.Module) -> None:
     """Switch off in-place activations, which would overwrite what a fused backward needs."""
     for module in model.modules():
         if getattr(module, "inplace", False) is True:
-            module.inplace = False
+            module.inplace = False  # type: ignore[bad-argument-type]
 
 
 def freeze(model: nn.Module) -> nn.Module:

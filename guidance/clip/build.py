@@ -22,7 +22,7 @@ from guidance.errors import ModelError, line
 class Parts(NamedTuple):
     """What a CLIP is made of: open_clip's network and tokenizer, and our preprocessing."""
 
-    network: torch.nn.Module
+    network: Any
     tokenizer: Any
     preprocess: Preprocess
 
@@ -106,7 +106,7 @@ def load_config(
     return Parts(network, tokenizer, preprocess)
 
 
-def preprocess_of(preprocess_cfg: Mapping[str, Any], network: torch.nn.Module) -> Preprocess:
+def preprocess_of(preprocess_cfg: Mapping[str, Any], network: Any) -> Preprocess:
     """Return the preprocessing of a ``preprocess_cfg``, at the size of the image tower.
 
     What it leaves open is as OpenAI's, as in open_clip.

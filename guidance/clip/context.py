@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
-def _tower(network: nn.Module) -> nn.Module | None:
+def _tower(network: Any) -> Any:
     """Return the module with the text tower's mask, if the tower is one that can be cut."""
     tower = network.text if hasattr(network, "text") else network
     mask = getattr(tower, "attn_mask", None)
@@ -25,7 +26,7 @@ def _tower(network: nn.Module) -> nn.Module | None:
     return tower if torch.isneginf(mask[ahead]).all() else None
 
 
-def taken(tower: nn.Module, tokens: Tensor) -> Tensor | None:
+def taken(tower: Any, tokens: Tensor) -> Tensor | None:
     """Return the place in each row of `tokens` ``[N, L]`` whose state becomes the embedding.
 
     This is what open_clip's towers do themselves. Where the text ends cannot be told from the
@@ -39,12 +40,12 @@ def taken(tower: nn.Module, tokens: Tensor) -> Tensor | None:
         return tokens.argmax(dim=1)
     if pooled == "eos":
         end = getattr(tower, "eos_id", getattr(tower, "text_eos_id", None))
-        return None if end is None else (tokens == end).int().argmax(dim=1)
+        return None if end is None else tokens.eq(end).int().argmax(dim=1)
     return tokens.new_zeros(len(tokens)) if pooled == "first" else None
 
 
 @contextlib.contextmanager
-def cut(network: nn.Module, tokens: Tensor) -> Generator[Tensor]:
+def cut(network: Any, tokens: Tensor) -> Generator[Tensor]:
     """Give `tokens` ``[N, L]`` cut to the longest text, with a tower that takes them.
 
     The embeddings stay the same. Towers that cannot be cut get the tokens as they are.

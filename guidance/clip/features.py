@@ -8,7 +8,7 @@ the way, so one pass through the tower gives both.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +55,7 @@ def project(model: ClipModel, vectors: Tensor) -> Tensor:
     return F.normalize(out.float(), dim=-1)
 
 
-def _split(network: nn.Module) -> _Split:
+def _split(network: Any) -> _Split:
     from open_clip.modified_resnet import ModifiedResNet
     from open_clip.timm_model import TimmModel
     from open_clip.transformer import VisionTransformer
@@ -75,14 +75,14 @@ def _first(out: Tensor | tuple[Tensor, ...]) -> Tensor:
     return out if isinstance(out, Tensor) else out[0]
 
 
-def _transformer(visual: nn.Module) -> _Split:
+def _transformer(visual: Any) -> _Split:
     # the identity in place of the projection leaves what came before it, bit for bit
     proj = visual.proj
     eye = torch.eye(len(proj), dtype=proj.dtype, device=proj.device)
     return _Split(lambda x: functional_call(visual, {"proj": eye}, (x,)), lambda v: v @ proj)
 
 
-def _resnet(visual: nn.Module) -> _Split:
+def _resnet(visual: Any) -> _Split:
     last = visual.attnpool.c_proj
     width = last.in_features
     swapped = {
@@ -92,7 +92,7 @@ def _resnet(visual: nn.Module) -> _Split:
     return _Split(lambda x: functional_call(visual, swapped, (x,)), last)
 
 
-def _timm(visual: nn.Module) -> _Split:
+def _timm(visual: Any) -> _Split:
     trunk, head = visual.trunk, visual.head
     if hasattr(head, "pool"):  # pools and projects in one
         return _Split(visual, nn.Identity())

@@ -57,4 +57,5 @@ def has_batchnorm(tower: nn.Module) -> bool:
 
 
 def _bytes(value: Tensor) -> memoryview:
-    return memoryview(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    array = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return array.data

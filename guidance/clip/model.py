@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -46,9 +47,11 @@ class ClipModel(nn.Module):
         device: where the model runs.
     """
 
+    network: Any  # those of open_clip and timm share no interface that a type could name
+
     def __init__(
         self,
-        network: nn.Module,
+        network: Any,
         tokenizer: Callable[[list[str]], Tensor],
         preprocess: Preprocess,
         *,
@@ -176,7 +179,7 @@ class ClipModel(nn.Module):
         return padding(self.tokenizer)
 
 
-def _accelerate(network: nn.Module) -> bool:
+def _accelerate(network: Any) -> bool:
     """Fold attention and patches, fuse batch norms; return whether the tower is convolutional."""
     fold_attention(network)
     fold_patches(network.visual)

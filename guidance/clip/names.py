@@ -68,7 +68,8 @@ def _may_have_bias(spec: ClipSpec) -> bool:
     if spec.path and not spec.arch:
         folder = spec.path if spec.path.is_dir() else spec.path.parent
         return "init_logit_bias" in read_config(folder / CONFIG_NAME)["model_cfg"]
-    config = None if spec.arch.startswith(HUB) else open_clip.get_model_config(spec.arch)
+    arch = spec.arch or ""
+    config = None if arch.startswith(HUB) else open_clip.get_model_config(arch)
     return config is None or "init_logit_bias" in config
 
 

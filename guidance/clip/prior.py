@@ -36,6 +36,11 @@ class Prior(nn.Module):
             shorter than 1 is one that others go before.
     """
 
+    text_codes: Tensor
+    text_basis: Tensor
+    image_codes: Tensor
+    image_basis: Tensor
+
     def __init__(self, state: dict[str, Tensor]):
         super().__init__()
         for side in SIDES:

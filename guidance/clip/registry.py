@@ -83,9 +83,9 @@ def load_network(spec: str | ClipSpec) -> Parts:
             return load_local(folder / CONFIG_NAME, weights_in(spec.path))
     if spec.path:
         with local():
-            return sources.load_file(spec.arch, spec.tag, spec.path)
+            return sources.load_file(spec.arch or "", spec.tag, spec.path)
     with quiet():
-        return sources.load_published(spec.name, spec.arch, spec.tag)
+        return sources.load_published(spec.name, spec.arch or "", spec.tag)
 
 
 def _prior_of(spec: ClipSpec) -> Prior | None:

@@ -148,7 +148,7 @@ def fetch(repository: str, what: object, *, online: bool) -> Path:
     why = "is not in the hub's cache"
     try:
         folder = Path(
-            snapshot_download(repository, allow_patterns=_FILES, local_files_only=not online)
+            snapshot_download(repository, allow_patterns=[*_FILES], local_files_only=not online)
         )
         if has_tokenizer(folder):
             return folder

@@ -11,6 +11,7 @@ becomes a 1 × 1 convolution (DenseCLIP, Rao et al. 2022, arXiv:2112.01518, sect
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -141,7 +142,7 @@ def _alone(tokens: Tensor, count: int) -> Tensor:
 class _VisionTransformer:
     """open_clip's: the cut is before the last block."""
 
-    def __init__(self, visual: nn.Module):
+    def __init__(self, visual: Any):
         self.visual = visual
         self.last = visual.transformer.resblocks[-1]
 
@@ -176,7 +177,7 @@ class _VisionTransformer:
 class _ResNet:
     """CLIP's own ResNet: the cut is before its attention pool."""
 
-    def __init__(self, visual: nn.Module):
+    def __init__(self, visual: Any):
         self.visual = visual
 
     def features(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -184,7 +185,7 @@ class _ResNet:
         x = visual.stem(x)
         for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
             x = layer(x)
-        return x.flatten(2).transpose(1, 2), tuple(x.shape[-2:])
+        return x.flatten(2).transpose(1, 2), (x.shape[-2], x.shape[-1])
 
     def pool(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         return self.visual.attnpool(tokens.transpose(1, 2).unflatten(2, grid))
@@ -198,7 +199,7 @@ class _ResNet:
 class _Timm:
     """A timm network with open_clip's head: the cut is before timm's pooling."""
 
-    def __init__(self, visual: nn.Module):
+    def __init__(self, visual: Any):
         self.trunk = visual.trunk
         self.head = visual.head
         self.last = getattr(self.trunk, "output_fmt", "NCHW") == "NHWC"  # where channels are
@@ -218,7 +219,7 @@ class _Timm:
                 )
             return x, grid
         x = x if self.last else x.permute(0, 2, 3, 1)
-        return x.flatten(1, 2), tuple(x.shape[1:3])
+        return x.flatten(1, 2), (x.shape[1], x.shape[2])
 
     def _grid(self, height: int, width: int) -> tuple[int, int] | None:
         """Return rows and columns of the patches of a picture.

@@ -36,7 +36,7 @@ def build(options: ClipDrawOptions, device: torch.device) -> Drawing:
 
 
 def _start(options: ClipDrawOptions) -> Scene:
-    if options.init_is_svg():
+    if options.init is not None and options.init_is_svg():
         return from_svg(options.init)
     low, high = options.width
     scene = random_scene(

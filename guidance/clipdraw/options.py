@@ -100,7 +100,7 @@ class ClipDrawOptions(GuidedOptions):
     def notes(self) -> list[str]:
         """Return a line about what is cut of the init image, if anything."""
         shape, canvas = self._shape(), self.canvas()
-        if shape is None or cropped(shape, canvas) == shape:
+        if self.init is None or shape is None or cropped(shape, canvas) == shape:
             return []
         if self.init_is_svg():
             return [f"--init: {self.init} has another shape than --size and is stretched to it"]

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -77,7 +77,7 @@ def main(
     with warnings.catch_warnings(), _notes(name) as notes:
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", category=UserWarning, module=r"guidance\b|__main__")
-        warnings.showwarning = lambda message, *_: _say(name, f"warning: {message}")
+        warnings.showwarning = lambda message, *_: _say(name, f"warning: {message}")  # type: ignore[bad-assignment]
         try:
             parsed = _parse(options, prog, arguments, base(arguments), taken)
             if getattr(parsed, "quiet", False):
@@ -187,7 +187,7 @@ def _parse(
     if _prompt_is_positional(options):
         arguments, taken = _prompt_flag(arguments, table(options)), (*taken, *PROMPTS)
     check_arguments(arguments, options, given=default is not None, others=(*taken, *HELP))
-    extra = {} if default is None else {"default": default}
+    extra: dict[str, Any] = {} if default is None else {"default": default}
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told):

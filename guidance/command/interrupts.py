@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator
+from typing import Any
 
 from guidance.command.program import is_starting, name_so_far
 
@@ -71,7 +72,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.asked = self.raised = self._raise = False
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():

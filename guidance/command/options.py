@@ -192,12 +192,14 @@ class GuidedOptions:
 
 def _check_name(name: str, value: str | None) -> None:
     """Raise `InputError` if what may name a file is empty, or too long for any system."""
-    if value is not None and not value.strip():
+    if value is None:
+        return
+    if not value.strip():
         raise InputError(f"{name} must be a name but is empty")
-    if value is not None and "\0" in value:
+    if "\0" in value:
         raise InputError(f"{name} must be a name but holds a NUL: {shown(value)}")
-    longest = max(map(len, re.split(r"[/\\,]", value or "")))
-    if longest > MAX_NAME or len(value or "") > 16 * MAX_NAME:
+    longest = max(map(len, re.split(r"[/\\,]", value)))
+    if longest > MAX_NAME or len(value) > 16 * MAX_NAME:
         raise InputError(f"{name} must be a name but has {len(value)} characters: {shown(value)}")
 
 

@@ -108,7 +108,8 @@ def embed_pictures(
     Raises:
         FileError: no file can be read.
     """
-    found = Embedded(*embed_all(files, scorer, **embedding(options, scorer)))
+    vectors, sources, skipped = embed_all(files, scorer, **embedding(options, scorer))
+    found = Embedded(vectors, [file for file in sources if file is not None], skipped)
     check_some(len(found.sources), found.skipped, len(files), verb)
     return found
 

@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name in ("-h", "--help", ""):
         print(f"usage: {prog} KIND PATH... --texts TEXT... [options]\n")
         for kind, options in KINDS.items():
-            print(f"  {kind:<7} {options.__doc__.splitlines()[0]}")
+            print(f"  {kind:<7} {(options.__doc__ or '').splitlines()[0]}")
         return 0 if name else 2
     if name not in KINDS:
         said = unknown("kind", name, KINDS)

@@ -16,6 +16,7 @@ nothing at its ends is cut off.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -138,7 +139,8 @@ def _targets(model, texts: Sequence[str], against: Sequence[str]) -> Tensor:
 def _score(scorer: ClipScorer, images: Tensor, targets: Sequence[Tensor]) -> Tensor:
     """Return ``[n, P]``, the weighted mean of the models."""
     models = zip(scorer.models, scorer.weights, targets, strict=True)
-    return sum(w * (m.encode_image(images) @ t.T) for m, w, t in models)
+    scores = [w * (m.encode_image(images) @ t.T) for m, w, t in models]
+    return functools.reduce(torch.add, scores)
 
 
 @torch.no_grad()

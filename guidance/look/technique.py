@@ -71,10 +71,10 @@ def _heat_tiles(
 ) -> list[Image.Image]:
     """Lay the maps ``[P, h, w]`` over the picture; if absolute, say which cosines they span."""
     tiles = []
-    maps = maps.numpy()
-    for text, part in zip(options.all_texts, maps, strict=True):
+    heats = maps.numpy()
+    for text, part in zip(options.all_texts, heats, strict=True):
         # cosines of several texts share one range, so that what is not there stays dark
-        low, high = (maps.min(), maps.max()) if absolute else (0.0, part.max())
+        low, high = (heats.min(), heats.max()) if absolute else (0.0, part.max())
         note = f"{part.min():.2f} to {part.max():.2f}" if absolute else ""
         hot = draw.overlay(image, part, low, high, options.strength)
         tiles.append(draw.titled(hot, text, note))

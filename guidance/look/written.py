@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from PIL import Image
@@ -39,7 +40,10 @@ def attack(
         directions: of written text, ``[K, D]``, that are taken out as a further case.
     """
     attacked = write_on(image, options.write, height=options.height, place=options.place)
-    cases = {"before": (image, None), f"with “{options.write}”": (attacked, None)}
+    cases: dict[str, tuple[Image.Image, Any]] = {
+        "before": (image, None),
+        f"with “{options.write}”": (attacked, None),
+    }
     if directions is not None:
         cases["with it, text off"] = (attacked, directions)
     texts = options.all_texts

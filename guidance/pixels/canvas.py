@@ -66,7 +66,9 @@ class Rgb(Canvas):
     @torch.no_grad()
     def take(self, image: Tensor) -> None:
         """Take the colours of `image`, averaged where it is larger."""
-        self.values.copy_(resize(image, self.values.shape[-2:], mode="bilinear"))
+        self.values.copy_(
+            resize(image, (self.values.shape[-2], self.values.shape[-1]), mode="bilinear")
+        )
 
     @torch.no_grad()
     def project(self) -> None:

@@ -99,7 +99,8 @@ class PixelsOptions(GuidedOptions):
         """Return rows and columns of the grid of art, as square as its cells."""
         canvas = self.canvas()
         least = -(-MIN_SIDE // self.cell())
-        return tuple(max(least, round(self.grid * side / max(canvas))) for side in canvas)
+        rows, columns = (max(least, round(self.grid * side / max(canvas))) for side in canvas)
+        return rows, columns
 
     def cell(self) -> int:
         """Return the side of a cell on the canvas that CLIP sees, whole pixels."""
