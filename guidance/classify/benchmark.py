@@ -38,7 +38,8 @@ def run(options: ClassifyOptions) -> int:
         ModelError: weights are damaged or out of reach.
     """
     options.check()
-    samples = labelled(options.benchmark)
+    folder = options.benchmark or ""
+    samples = labelled(folder)
     names = tuple(sorted({s.label for s in samples}))
     forms = make_forms(names, captions(samples), options.templates, options.forms())
     out = Report(options, ("csv", "json", "sheet"), [s.place[0] for s in samples], ("sheet",))
@@ -52,7 +53,7 @@ def run(options: ClassifyOptions) -> int:
     labels = torch.tensor([names.index(samples[i].label) for i in rows])
     found = [measure(scorer, vectors, labels, f, cache=not options.no_cache) for f in forms]
     keys = [samples[i].key for i in rows]
-    done = Benchmark(options.clip, options.benchmark, names, labels, keys, found)
+    done = Benchmark(options.clip, folder, names, labels, keys, found)
     print(benchmark_report.text(done), flush=True)
     out.csv(benchmark_report.rows(done))
     out.json(lambda: benchmark_report.content(done), skipped)

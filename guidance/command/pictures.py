@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -72,7 +73,7 @@ def find_pictures(
     return Pictures(without_sheet(files, sheet), passed)
 
 
-def embedding(options: ScoringOptions, scorer: ClipScorer) -> dict[str, object]:
+def embedding(options: ScoringOptions, scorer: ClipScorer) -> dict[str, Any]:
     """Return `options` as `guidance.embeddings.embed.embed` takes them.
 
     Raises:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Generator, Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ def embed(
 
 
 def embed_all(
-    images: Tensor | Iterable[ImageLike], scorer: ClipScorer, **options: object
+    images: Tensor | Iterable[ImageLike], scorer: ClipScorer, **options: Any
 ) -> tuple[Tensor, list[Path | None], list[Skipped]]:
     """Embed images as one matrix, in the order of the input.
 
@@ -86,10 +87,10 @@ def embed_all(
     if not found:
         raise InputError("images must not be empty")
     found.sort(key=lambda e: e.index)
-    good = [e for e in found if e.vector is not None]
-    vectors = torch.stack([e.vector for e in good]) if good else torch.empty(0, scorer.length)
+    rows = [e.vector for e in found if e.vector is not None]
+    vectors = torch.stack(rows) if rows else torch.empty(0, scorer.length)
     skipped = [Skipped(e.index, e.source, e.reason) for e in found if e.vector is None]
-    return vectors, [e.source for e in good], skipped
+    return vectors, [e.source for e in found if e.vector is not None], skipped
 
 
 def store_for(folder: str | os.PathLike, scorer: ClipScorer) -> EmbeddingStore:

@@ -140,7 +140,7 @@ class _Actor:
         return {
             "index": np.array([places[e.index] for e in done]),
             "vector": vectors,
-            "reason": np.array([e.reason or "" for e in done], dtype=object),
+            "reason": np.array([e.reason for e in done], dtype=object),
         }
 
 

@@ -49,7 +49,7 @@ class Item:
     pixels: tuple[Tensor, ...] = ()
     done: Embedded | None = None
 
-    def finish(self, *, vector: Tensor | None = None, reason: str | None = None) -> Item:
+    def finish(self, *, vector: Tensor | None = None, reason: str = "") -> Item:
         """Return the item with what became of it, and without its pixels."""
         done = Embedded(self.index, self.source, vector, reason)
         return replace(self, image=None, pixels=(), done=done)

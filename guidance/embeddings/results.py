@@ -18,13 +18,13 @@ class Embedded:
         index: place in the input, from 0; of a batch of tensors each image counts.
         source: the file, or None for an image that was given as such.
         vector: ``[D]`` float32 on the CPU, unit length.
-        reason: why there is none, to follow the name of the file.
+        reason: why there is none, else empty, to follow the name of the file.
     """
 
     index: int
     source: Path | None
     vector: Tensor | None = None
-    reason: str | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)

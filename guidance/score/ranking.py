@@ -184,7 +184,7 @@ def _score(part: Sequence[Embedded], goals: Tensor, weights: Tensor) -> Iterator
     good, vectors = [], []
     for e in part:
         if e.vector is None:
-            yield Skipped(e.index, e.source, e.reason or "")
+            yield Skipped(e.index, e.source, e.reason)
         else:
             good.append(e)
             vectors.append(e.vector)
