@@ -4,6 +4,8 @@ It works on a state dict with the names of a published checkpoint, which say wha
 it has neither modules nor a config, and shares nothing with the package or diffusers.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -126,22 +128,27 @@ def count(state: State, name: str) -> int:
     return found
 
 
-def entries(
-    ch: int,
-    ch_mult: tuple[int, ...],
-    attended: tuple[int, ...],
-    n_embed: int,
-    z_channels: int,
-    embed_dim: int,
-    num_res_blocks: int = 2,
-    gumbel: bool = False,
-    mid_attention: bool = True,
-) -> dict[str, tuple[int, ...]]:
-    """Return the names and shapes in a checkpoint of this architecture, without those of its loss.
+@dataclass(frozen=True)
+class Architecture:
+    """The sizes of a VQGAN; `attended` are the levels with attention, of which the finest is 0."""
 
-    Args:
-        attended: the levels with attention; the finest is 0.
-    """
+    ch: int
+    ch_mult: tuple[int, ...]
+    attended: tuple[int, ...]
+    n_embed: int
+    z_channels: int
+    embed_dim: int
+    num_res_blocks: int = 2
+    gumbel: bool = False
+    mid_attention: bool = True
+
+
+def entries(**sizes: object) -> dict[str, tuple[int, ...]]:
+    """Return the names and shapes in a checkpoint of an `Architecture` without its loss."""
+    given = Architecture(**sizes)
+    ch, ch_mult, attended = given.ch, given.ch_mult, given.attended
+    n_embed, z_channels, embed_dim = given.n_embed, given.z_channels, given.embed_dim
+    num_res_blocks, gumbel, mid_attention = given.num_res_blocks, given.gumbel, given.mid_attention
     found: dict[str, tuple[int, ...]] = {}
 
     def layer(name: str, *shape: int) -> None:
