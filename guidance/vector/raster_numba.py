@@ -62,7 +62,7 @@ class _Draw(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx, grad):  # type: ignore[bad-override]
         points, widths, colors, behind, counts, closed = map(_array, ctx.saved_tensors)
         outline, pieces, transmittance = ctx.saved
         grad = _array(grad)
@@ -77,7 +77,8 @@ class _Draw(torch.autograd.Function):
 
         def unpaint(k: int):
             scene = *outline, colors, closed
-            return _unpaint_strip(scene, k * STRIP, *ctx.fragments[k], of_layer[k])
+            runs, cover, tags = ctx.fragments[k]
+            return _unpaint_strip(scene, k * STRIP, runs, cover, tags, of_layer[k])
 
         vertices, first, offsets, radii = outline
         sums = np.zeros(vertices.shape), np.zeros(radii.shape), np.zeros(colors.shape)

@@ -54,9 +54,9 @@ class _Composite(torch.autograd.Function):
         return out.T.contiguous()
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx, *gradients: Tensor):
         rgb, alpha, pixel, rank, above = ctx.saved_tensors
-        grad = grad.T.contiguous().index_select(0, pixel)  # [F, 4]
+        grad = gradients[0].T.contiguous().index_select(0, pixel)  # [F, 4]
         gain = (grad[:, :3] * rgb).sum(1)
         # What is seen of everything below a fragment, were nothing above it.
         below = _exclusive_affine(1 - alpha, alpha * gain, grad[:, 3], rank, ctx.depth)

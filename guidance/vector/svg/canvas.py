@@ -121,7 +121,7 @@ class Canvas(Cover):
 
     def _stroke(self, element, chains: list[Chain], rgba: RGBA | None, place: Place) -> None:
         pen = None if rgba is None else self._pen(element, place)
-        if pen is None:
+        if rgba is None or pen is None:
             return
         chains = [c for c in chains if pen.cap != "butt" or not c.is_dot()]
         matrix = place.matrix

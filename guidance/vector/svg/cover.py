@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from guidance.vector.svg.geometry import Box, Chain, line
+from guidance.vector.svg.geometry import Box, Chain, Shape, line
 from guidance.vector.svg.groups import region_of
 from guidance.vector.svg.regions import Region, TooComplex
 from guidance.vector.svg.shapes import SHAPES
@@ -36,6 +36,10 @@ class Cover(Walk):
         super().count(around, n)
         if len(self._cutting) > MAX_CUTS:
             raise self.source.refuse(f"have at most {MAX_CUTS} clip paths and masks on each other")
+
+    def taken_from(self, first: int) -> list[Shape]:
+        """Return the shapes from `first` on, which are then drawn no more."""
+        raise NotImplementedError
 
     def hidden_parts(self, element: ET.Element, place: Place) -> Place | None:
         """Return `place` with the element's clip path and mask; name what cannot be shown."""

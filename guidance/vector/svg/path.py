@@ -148,7 +148,8 @@ def _draw(pen: Outline, command: str, values: list[float], control: tuple | None
     kind = command.upper()
     x, y = pen.here if command.islower() else (0.0, 0.0)
     if kind == "A":
-        pen.arc(*values[:3], values[3] == 1, values[4] == 1, (values[5] + x, values[6] + y))
+        rx, ry, turn, large, sweep, to_x, to_y = values
+        pen.arc(rx, ry, turn, large == 1, sweep == 1, (to_x + x, to_y + y))
         return None
     if kind in "HV":
         value = values[0]

@@ -50,9 +50,10 @@ def measure(text: str) -> tuple[float, str] | None:
 def length(text: str | None, font_size: float, whole: float) -> float | None:
     """Return a length in user units; `whole` is what ``100%`` stands for."""
     found = measure(text) if text is not None else None
-    if found is None:
-        return None
-    value, unit = found
+    return None if found is None else _user_units(*found, font_size, whole)
+
+
+def _user_units(value: float, unit: str, font_size: float, whole: float) -> float:
     if unit == "%":
         return value / 100 * whole
     if unit in _FONT_UNITS:
@@ -86,7 +87,8 @@ def colour(text: str) -> tuple[float, float, float, float] | str | None:
         rgba = [0.0 if x is None else float(x) for x in (red, green, blue, found.alpha)]
     except (ValueError, ArithmeticError, NotImplementedError, RecursionError, AttributeError):
         return None  # spaces wider than sRGB; numbers beyond all bounds
-    return tuple(min(max(x, 0.0), 1.0) if x == x else 0.0 for x in rgba)
+    red, green, blue, alpha = (min(max(x, 0.0), 1.0) if x == x else 0.0 for x in rgba)
+    return red, green, blue, alpha
 
 
 def multiply(outer: Matrix, inner: Matrix) -> Matrix:
@@ -119,7 +121,9 @@ def transform(text: str, font_size: float, whole: tuple[float, float]) -> Matrix
         return matrix
     while position < len(text):
         call = _CALL.match(text, position)
-        step = _step(call[1].lower(), call[2], font_size, whole) if call else None
+        if call is None:
+            return None
+        step = _step(call[1].lower(), call[2], font_size, whole)
         if step is None:
             return None
         matrix = multiply(matrix, step)
@@ -130,22 +134,26 @@ def transform(text: str, font_size: float, whole: tuple[float, float]) -> Matrix
 def _step(name: str, inner: str, font_size: float, whole: tuple[float, float]) -> Matrix | None:
     raw = re.findall(rf"{_NUMBER}(?:%|[A-Za-z]+)?", inner[: 10 * _LONGEST])
     try:
-        values = [measure(x) for x in raw]
+        values = [found for x in raw if (found := measure(x)) is not None]
     except ValueError:
         return None
-    sizes = [length(x, font_size, whole[i % 2]) for i, x in enumerate(raw)]
+    if len(values) < len(raw):  # a length of a window
+        return None
+    sizes = [_user_units(*found, font_size, whole[i % 2]) for i, found in enumerate(values)]
     plain = [value for value, _ in values]
     if not all(map(math.isfinite, plain)):
         return None
     turns = [math.radians(value * _ANGLES.get(unit, 1.0)) for value, unit in values]
     n = len(raw)
     if name == "matrix" and n == 6:
-        return tuple(plain)
+        a, b, c, d, e, f = plain
+        return (a, b, c, d, e, f)
     if name == "translate" and n in (1, 2):
         return (1.0, 0.0, 0.0, 1.0, sizes[0], sizes[1] if n == 2 else 0.0)
     if name in ("translatex", "translatey") and n == 1:
-        moved = length(raw[0], font_size, whole[name == "translatey"])
-        return (1.0, 0.0, 0.0, 1.0, *((moved, 0.0) if name == "translatex" else (0.0, moved)))
+        moved = _user_units(*values[0], font_size, whole[name == "translatey"])
+        x, y = (moved, 0.0) if name == "translatex" else (0.0, moved)
+        return (1.0, 0.0, 0.0, 1.0, x, y)
     if name == "scale" and n in (1, 2):
         return (plain[0], 0.0, 0.0, plain[-1], 0.0, 0.0)
     if name in ("scalex", "scaley") and n == 1:

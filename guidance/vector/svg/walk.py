@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import xml.etree.ElementTree as ET
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from guidance.vector.svg.geometry import Box, Chain
 from guidance.vector.svg.regions import Knife, Region
@@ -50,7 +50,7 @@ class Place:
     """
 
     matrix: Matrix = IDENTITY
-    style: Style | None = None
+    style: Style = field(default_factory=Style)
     view: tuple[float, float] = (0.0, 0.0)
     opacity: float = 1.0
     clip: Region | None = None
@@ -100,7 +100,7 @@ class Walk:
         tag = element.tag
         if tag not in GROUPS and tag not in SHAPES and tag not in NOT_SHOWN:
             return
-        style = self.styles.under(Style() if around.style is None else around.style, element)
+        style = self.styles.under(around.style, element)
         if style.get("display", "").lower() == "none" or not _meets_conditions(element):
             return
         if tag in NOT_SHOWN:
@@ -284,7 +284,7 @@ class Walk:
             except ValueError:
                 value = None
             at[axis] = value or 0.0
-        there = multiply((1.0, 0.0, 0.0, 1.0, *at), matrix)
+        there = multiply((1.0, 0.0, 0.0, 1.0, at[0], at[1]), matrix)
         return multiply(there, (1.0, 0.0, 0.0, 1.0, -at[0], -at[1]))
 
 

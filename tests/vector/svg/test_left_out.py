@@ -53,6 +53,7 @@ def test_text_may_declare_any_encoding():
         (f'<g style="mix-blend-mode:multiply">{BOX}</g>', "1 × mix-blend-mode"),
         ('<path d="M20 20h40v30h-40z M 5 5 L X" fill="red"/>', "1 × path data after an error"),
         (BOX.replace("/>", ' transform="turn(5)"/>'), "1 × transform that is not valid"),
+        (BOX.replace("/>", ' transform="translate(9vw)"/>'), "1 × transform that is not valid"),
         ('<path d="M0 90h99" stroke="white" stroke-width=".1" stroke-dasharray="1e-9"/>' + BOX,
          "1 × dashes too many to draw"),
         (BOX.replace("/>", ' clip-path="url(#none)"/>'), "1 × clip-path that is no <clipPath>"),
