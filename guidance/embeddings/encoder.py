@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ class Encoder:
             parts.append(model.encode_image(inputs[model.preprocess]))
         return self.scorer.join(parts)
 
-    def _stack(self, pixels: Sequence[Tensor], device: torch.device) -> Tensor:
+    def _stack(self, pixels: list[Tensor], device: torch.device) -> Tensor:
         """Return a batch in [0, 1] on the device; pixels of 8 bits travel as such."""
         if len({p.dtype for p in pixels}) > 1:
             pixels = [p if p.is_floating_point() else p.float().div_(255) for p in pixels]

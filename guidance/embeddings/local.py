@@ -9,7 +9,7 @@ from those of open_clip's own transforms by 0.001 at most, and by 0.004 when res
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ def embed_local(
     todo = items(images)
     with contextlib.ExitStack() as stack:
         stack.enter_context(hide_warnings())
-        total = len(images) if hasattr(images, "__len__") else None
+        total = len(images) if isinstance(images, Sized) else None
         advance = stack.enter_context(bar(total, progress))
         keep = stack.enter_context(_keeper(store))
         if store is not None:
@@ -55,18 +55,18 @@ def embed_local(
         for part in _batches((item for _, item in prepared), Encoder(scorer), batch):
             keep(part)
             advance(len(part))
-            yield [item.done for item in part]
+            yield [item.outcome() for item in part]
 
 
 def _look_up(
     todo: Iterator[Item], store: EmbeddingStore, batch: int, workers: int
-) -> Iterator[Item]:
+) -> Generator[Item]:
     """Give the items with their keys, and finished if the store knows them."""
 
     def found(chunk: list[Item]) -> Iterator[Item]:
-        keyed = [n for n, item in enumerate(chunk) if item.key is not None]
-        places, vectors = store.find([chunk[n].key for n in keyed])
-        known = {keyed[place]: v for place, v in zip(places, vectors, strict=True)}
+        keyed = [(n, item.key) for n, item in enumerate(chunk) if item.key is not None]
+        places, vectors = store.find([key for _, key in keyed])
+        known = {keyed[place][0]: v for place, v in zip(places, vectors, strict=True)}
         for n, item in enumerate(chunk):
             yield item.found(known[n]) if n in known else item
 
@@ -107,16 +107,18 @@ def _batches(prepared: Iterator[Item], encoder: Encoder, batch: int) -> Iterator
 @contextlib.contextmanager
 def _keeper(store: EmbeddingStore | None) -> Generator[Callable[[list[Item]], None]]:
     """Give a function that writes new vectors to the store, many at once, and the rest at exit."""
-    new: list[Item] = []
+    new: list[tuple[bytes, Tensor, str]] = []  # keys, vectors and sources
 
     def flush() -> None:
         if new and store is not None:
-            vectors = torch.stack([item.done.vector for item in new])
-            store.add([i.key for i in new], vectors, [str(i.source) for i in new])
+            vectors = torch.stack([vector for _, vector, _ in new])
+            store.add([key for key, _, _ in new], vectors, [source for _, _, source in new])
         new.clear()
 
     def keep(part: list[Item]) -> None:
-        new.extend(i for i in part if i.key and i.done.vector is not None)
+        for item in part:
+            if item.key and (vector := item.outcome().vector) is not None:
+                new.append((item.key, vector, str(item.source)))
         if len(new) >= FLUSH:
             flush()
 

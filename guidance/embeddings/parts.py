@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,7 @@ def encode(rows: Rows) -> tuple[str, memoryview]:
     vectors = np.ascontiguousarray(rows.vectors, np.float32)
     digest = hashlib.blake2b(rows.keys.tobytes(), digest_size=16)
     digest.update("\0".join(texts).encode())
-    digest.update(vectors)
+    digest.update(vectors.reshape(-1).data)
     schema = _schema(vectors.shape[1]).with_metadata({"digest": digest.hexdigest()})
     item = schema.field("vector").type
     columns = [
@@ -244,17 +245,16 @@ class _Reader:
         with self._damage():
             table = self._parquet.read_row_group(group, columns, use_threads=False)
             self._check_lengths(table, self._parquet.metadata.row_group(group).num_rows)
-            return Rows(*(self._column(table, name) for name in ("key", "source", "vector")))
-
-    def _column(self, table, name: str) -> np.ndarray | list[str]:
-        if name not in table.column_names:
-            return [] if name == "source" else np.empty(0, KEYS if name == "key" else np.float32)
-        column = table.column(name).combine_chunks()
-        if name == "source":
-            return column.to_pylist()
-        if name == "vector":
-            return column.flatten().to_numpy().reshape(-1, self.dim)
-        return np.frombuffer(column.buffers()[1], KEYS, len(column), column.offset * KEY)
+            found, sources, vectors = (_column(table, n) for n in ("key", "source", "vector"))
+            return Rows(
+                np.empty(0, KEYS)
+                if found is None
+                else np.frombuffer(found.buffers()[1], KEYS, len(found), found.offset * KEY),
+                [] if sources is None else sources.to_pylist(),
+                np.empty(0, np.float32)
+                if vectors is None
+                else vectors.flatten().to_numpy().reshape(-1, self.dim),
+            )
 
     def _check_lengths(self, table, count: int) -> None:
         """Refuse a table that is shorter than the footer says: page headers have no checksum."""
@@ -273,6 +273,10 @@ class _Reader:
         if _name(self._file.read()) != self.path.name:
             raise DamagedError("its footer was changed or cut off")
         self._file.seek(0)
+
+
+def _column(table: Any, name: str) -> Any:
+    return table.column(name).combine_chunks() if name in table.column_names else None
 
 
 def _name(footer: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ def ahead(
     workers: int,
     depth: int,
     inline: Callable[[T], bool] = lambda item: False,
-) -> Iterator[tuple[T | None, R]]:
+) -> Generator[tuple[T | None, R]]:
     """Give each item with ``function(item)``, in order.
 
     The items are read by the caller's thread, at most `depth` ahead. When the caller stops early,

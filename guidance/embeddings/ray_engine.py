@@ -17,7 +17,7 @@ import logging
 import os
 from collections.abc import Generator, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -60,10 +60,11 @@ def embed_ray(
         InputError: an image is not a file, at once; or there is no cluster at `address`.
         GuidanceError: what failed in an actor, e.g. the store cannot be written.
     """
-    paths = list(images)
-    for image in paths:
+    paths: list[str | os.PathLike] = []
+    for image in images:
         if not isinstance(image, str | os.PathLike):
             raise InputError(f"the engine ray takes files only but got a {type(image).__name__}")
+        paths.append(image)
     return _embed(paths, scorer, batch, workers, store, progress, address)
 
 
@@ -109,7 +110,7 @@ def _embed(
 class _Actor:
     """Embeds groups of files; lives in a process of its own, with the model."""
 
-    def __init__(self, scorer: object, batch: int, workers: int, place: tuple | None):
+    def __init__(self, scorer: Any, batch: int, workers: int, place: tuple | None):
         import ray
 
         self.scorer: ClipScorer = ray.get(scorer) if isinstance(scorer, ray.ObjectRef) else scorer
@@ -117,7 +118,7 @@ class _Actor:
             for model in self.scorer.models:
                 model.to("cuda")
         self.length = self.scorer.length
-        self.options = {"batch": batch, "workers": workers}
+        self.options: dict[str, Any] = {"batch": batch, "workers": workers}
         if place is not None:
             folder, fingerprint, dim, name = place
             self.options["store"] = EmbeddingStore(

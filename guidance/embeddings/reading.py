@@ -54,6 +54,11 @@ class Item:
         done = Embedded(self.index, self.source, vector, reason)
         return replace(self, image=None, pixels=(), done=done)
 
+    def outcome(self) -> Embedded:
+        """Return what became of the item, which must be finished."""
+        assert self.done is not None, f"image {self.index} is not finished"
+        return self.done
+
     def found(self, vector: Tensor) -> Item:
         """Return the item with the vector that the store has of it."""
         return replace(self.finish(vector=vector), key=None)
@@ -114,6 +119,7 @@ class Reader:
         """Return `item` with its pixels, or with the reason why there are none."""
         if item.done is not None:
             return item
+        assert item.image is not None  # it is let go only when there are pixels or an outcome
         try:
             pixels = self._pixels(item.image)
         except FileError as error:
@@ -125,7 +131,8 @@ class Reader:
         resized = {p: p.resize(pixels)[0] for p in dict.fromkeys(self.preprocess)}
         if pixels.is_floating_point() and not all(r.isfinite().all() for r in resized.values()):
             return item.finish(reason="holds values that are not finite")
-        key = item.key if item.key and file_stamp(item.source) == item.stamp else None
+        same = item.source is not None and item.key and file_stamp(item.source) == item.stamp
+        key = item.key if same else None
         return replace(item, image=None, key=key, pixels=tuple(resized[p] for p in self.preprocess))
 
     def _pixels(self, image: ImageLike) -> Tensor:

@@ -166,7 +166,7 @@ class EmbeddingStore:
             self._contents.refresh()
             # in the order of the keys, each once: the same images always make the same file
             unique, first = np.unique(rows, return_index=True)
-            new = first[~self._contents.index.known(unique)]
+            new: np.ndarray = first[~self._contents.index.known(unique)]
             if not len(new):
                 return
             make_folder(self.folder)

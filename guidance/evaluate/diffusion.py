@@ -89,8 +89,9 @@ def summary(rows: Sequence[Judged]) -> dict[str, float]:
         f"first of {count}": sum(r.place == 1 for r in rows),
         f"top-5 of {count}": sum(r.place <= 5 for r in rows),
     }
-    if rows[0].place_of_all is not None:
-        figures["top-5 of 1000"] = sum(r.place_of_all <= 5 for r in rows)
+    places = [r.place_of_all for r in rows if r.place_of_all is not None]
+    if places:
+        figures["top-5 of 1000"] = sum(place <= 5 for place in places)
     return figures
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from guidance.images.resize import resize
 class Classifier:
     """An ImageNet classifier: images ``[N, 3, H, W]`` in [0, 1] → log-probabilities."""
 
-    def __init__(self, network: nn.Module, size: int, device: torch.device) -> None:
+    def __init__(self, network: Any, size: int, device: torch.device) -> None:
         self.network, self.size = network.to(device).eval(), size
         config = network.default_cfg
         self.mean, self.std = (
@@ -74,7 +75,10 @@ def load_classifier(name: str) -> nn.Module:
     if name not in CLASSIFIERS:
         raise InputError(unknown("classifier", name, CLASSIFIERS))
     check_judge(name)
-    folder = Path(importlib.util.find_spec(module_of(name)).origin).parent
+    found = importlib.util.find_spec(module_of(name))
+    if found is None or found.origin is None:  # a folder that was left behind
+        raise ModelError(f"{module_of(name)} holds no weights of {name}")
+    folder = Path(found.origin).parent
     files = sorted((folder / "models").glob("*.pth"))
     if not files:
         raise ModelError(f"{folder} holds no weights of {name}")

@@ -7,6 +7,8 @@ in place of AlexNet's, so the numbers are not those of the published LPIPS.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,7 +30,10 @@ class Perceptual(nn.Module):
         InputError: the network has other parts.
     """
 
-    def __init__(self, network: nn.Module):
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: Any):
         super().__init__()
         if not all(hasattr(network, part) for part in ("conv_stem", "bn1", "blocks")):
             raise InputError(f"the network must be an EfficientNet but is {type(network).__name__}")

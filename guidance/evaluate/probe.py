@@ -87,9 +87,10 @@ def summary(probed: list[Probed]) -> dict[str, float]:
     count = len(probed)
     out = {f"first of {count}": 100 * sum(p.place == 1 for p in probed) / count}
     out[f"top-5 of {count}"] = 100 * sum(p.place <= 5 for p in probed) / count
-    if probed[0].place_of_all is not None:
+    places = [p.place_of_all for p in probed if p.place_of_all is not None]
+    if places:
         for k in (1, 5):
-            hits = sum(p.place_of_all <= k for p in probed)
+            hits = sum(place <= k for place in places)
             out[f"top-{k} of 1000"] = 100 * hits / count
     return out | {"mean margin": sum(p.margin for p in probed) / count}
 

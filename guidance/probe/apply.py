@@ -30,7 +30,7 @@ def apply(options: ProbeOptions, out: Report) -> int:
         InputError, FileError: an option, the head or a path cannot be used.
         ModelError: the CLIP is not the one the head was learned with.
     """
-    head = load(options.apply)
+    head = load(options.apply or "")
     pictures = find_pictures(options, options.inputs)
     name = head.about.clip if options.clip == ProbeOptions.clip else options.clip
     clip = load_clip(name, device=resolve_device(options.device), precision=options.precision)

@@ -56,9 +56,9 @@ class Pictures:
         Raises:
             FileError: a class is left without a picture to learn from, to choose by or to measure.
         """
-        files, labels, parts = (
-            tuple(column[i] for i in rows) for column in (self.files, self.labels, self.parts)
-        )
+        files = tuple(self.files[i] for i in rows)
+        labels = tuple(self.labels[i] for i in rows)
+        parts = tuple(self.parts[i] for i in rows)
         present = set(zip(labels, parts, strict=True))
         for number, name in enumerate(self.names):
             if (number, TRAIN) not in present:

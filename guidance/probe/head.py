@@ -112,7 +112,8 @@ def load(path: str | os.PathLike) -> Head:
         with safe_open(path, "pt") as file:
             facts = json.loads((file.metadata() or {})[KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        about = About(**{**facts, "names": tuple(facts["names"])})
+        facts["names"] = tuple(facts["names"])
+        about = About(**facts)
         texts = (about.clip, about.fingerprint, about.context, *about.names)
         if about.method not in METHODS or not all(isinstance(t, str) for t in texts):
             raise ValueError("unknown entries")

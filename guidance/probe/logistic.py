@@ -116,6 +116,7 @@ class Problem:
 
         optimiser.step(loss)
         value = float(loss())
+        assert inner.grad is not None  # the loss has just put it there
         return inner.detach() * unit, value, float(inner.grad.square().sum())
 
 

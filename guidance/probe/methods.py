@@ -10,6 +10,7 @@ from torch import Tensor
 
 from guidance.clip.model import ClipModel
 from guidance.conventions import derive_seed, make_generator
+from guidance.errors import InputError
 from guidance.probe.data import Bank
 from guidance.probe.logistic import Linear, Problem, choose
 from guidance.probe.options import ProbeOptions
@@ -87,7 +88,12 @@ def refit(bank: Bank, learned: Learned, rows: Tensor) -> Learned:
     """Fit a linear probe again with the regularisation it has, to other rows.
 
     The CLIP paper joins the validation split to the training split when λ is found (A.3).
+
+    Raises:
+        InputError: what was learned is no linear probe.
     """
+    if learned.strength is None:
+        raise InputError("only a linear probe can be fitted again")
     x = getattr(bank, learned.source).cpu()
     problem = Problem(x[rows], bank.labels[rows], len(bank.names))
     return Learned(problem.fit(learned.strength), learned.source, learned.strength)

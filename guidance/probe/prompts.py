@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Generator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -110,7 +111,7 @@ class Prompts(nn.Module):
             return F.normalize(network.encode_text(short), dim=-1)
 
 
-def text_tower(model: ClipModel) -> nn.Module:
+def text_tower(model: ClipModel) -> Any:
     """Return the module with the token embedding of `model`.
 
     Raises:
@@ -177,7 +178,7 @@ def _meta_net(dim: int, width: int, generator: torch.Generator | None) -> nn.Mod
 
 
 @contextlib.contextmanager
-def _instead(tower: nn.Module, rows: Tensor) -> Generator[None]:
+def _instead(tower: Any, rows: Tensor) -> Generator[None]:
     """Let the token embedding of `tower` give `rows` ``[P, L, W]``, whatever the tokens are."""
     handle = tower.token_embedding.register_forward_hook(
         lambda module, given, out: rows[:, : out.shape[1]]

@@ -59,17 +59,17 @@ def content(points: Sequence[Point], facts: Mapping[str, Any]) -> dict[str, Any]
 
 def chart(points: Sequence[Point], title: str) -> Figure:
     """Draw accuracy against shots with bands of one deviation; zero-shot is a level line."""
-    few = [p for p in points if p.shots]
+    few = [(p.shots, p) for p in points if p.shots]
     if not few:  # unreadable pictures may leave a class with fewer than the first number of shots
         raise InputError("--plot needs a curve, but no number of shots could be drawn")
-    ends = [min(p.shots for p in few), max(p.shots for p in few)]
+    ends: list[float] = [min(shots for shots, _ in few), max(shots for shots, _ in few)]
     series: dict[str, list[tuple[float, float]]] = {}
     bands: dict[str, list[tuple[float, float, float]]] = {}
-    for p in few:
+    for shots, p in few:
         mean, deviation = 100 * p.mean, 100 * p.deviation
-        series.setdefault(p.method, []).append((p.shots, mean))
+        series.setdefault(p.method, []).append((shots, mean))
         low, high = max(0, mean - deviation), min(100, mean + deviation)
-        bands.setdefault(p.method, []).append((p.shots, low, high))
+        bands.setdefault(p.method, []).append((shots, low, high))
     for p in points:
         if p.shots == 0:
             series[p.method] = [(x, 100 * p.mean) for x in dict.fromkeys(ends)]

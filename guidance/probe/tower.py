@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,8 @@ class FeatureScorer(ClipScorer):
     """What `guidance.embeddings` takes for a scorer but gives features of one CLIP, ``[N, F]``."""
 
     def __init__(self, model: ClipModel):
-        super().__init__([_Tower(model)])
+        tower: Any = _Tower(model)  # has what of a CLIP is needed here
+        super().__init__([tower])
         self.model = model
 
     @property

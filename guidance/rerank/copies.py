@@ -21,11 +21,11 @@ def copy_best(folder: str | os.PathLike, ranked: Sequence[Ranked]) -> None:
     digits = max(2, len(str(len(ranked))))
     for r in ranked:
         start = f"{r.rank:0{digits}}_{r.score:.3f}_"
-        target = _free_name(Path(folder), start, r.source)
+        target = _free_name(Path(folder), start, r.file)
         if target is None:
             continue
         with atomic(target) as temporary:
-            shutil.copyfile(r.source, temporary)
+            shutil.copyfile(r.file, temporary)
 
 
 def _free_name(folder: Path, start: str, source: Path) -> Path | None:

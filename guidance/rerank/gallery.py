@@ -49,7 +49,7 @@ def write_gallery(
     items, names = [], {}
     for entry in tqdm(ranked, unit="thumbnail", disable=not progress, delay=2, dynamic_ncols=True):
         try:
-            image = thumbnail(entry.source, side)
+            image = thumbnail(entry.file, side)
         except FileError:
             continue  # it was there when it was scored
         scores = _scores(entry)
@@ -96,10 +96,10 @@ def _scores(entry: Ranked) -> dict[str, float | None]:
 
 def _item(entry: Ranked, scores: dict, image: tuple[str, tuple[int, int]], folder: Path) -> str:
     uri, (width, height) = image
-    name = printable(entry.source.name)
+    name = printable(entry.file.name)
     group = f", group {scores['group']} of near-duplicates" if "group" in scores else ""
     alt = f"{name}, rank {entry.rank}, score {entry.score:.3f}{group}"
-    link = _link(entry.source, folder)
+    link = _link(entry.file, folder)
     data = {
         "name": name,
         "file": link,

@@ -13,17 +13,18 @@ from guidance.prompts.grammar import Prompt
 from guidance.rerank.criteria import parse_by
 from guidance.rerank.judge import Verdict
 from guidance.rerank.options import RerankOptions
+from guidance.rerank.scoring import Scored
 from guidance.score.ranking import Ranked, Ranking
 
 
 def table(ranked: Sequence[Ranked]) -> str:
     """Return rank, score, the parts of the score if it has any, and file as lines of text."""
-    names = _parts(ranked)
+    names = _names(ranked)
     widths = [max(7, len(n)) for n in names]
     heads = [f"{n:>{w}}" for n, w in zip(names, widths, strict=True)]
     lines = ["  ".join([f"{'rank':>4}", f"{'score':>7}", *heads, "file"])]
     for r in ranked:
-        parts = [f"{r.parts[n]:>{w}.4f}" for n, w in zip(names, widths, strict=True)]
+        parts = [f"{_parts(r)[n]:>{w}.4f}" for n, w in zip(names, widths, strict=True)]
         lines.append("  ".join([f"{r.rank:>4}", f"{r.score:>7.4f}", *parts, printable(r.source)]))
     return "\n".join(lines)
 
@@ -43,13 +44,13 @@ def groups_text(groups: Sequence[Sequence[Path]], threshold: float) -> str:
 def rows(ranking: Ranking) -> Iterator[list[object]]:
     """Give a line for each image, with a column for each prompt if they are several."""
     several = len(ranking.prompts) > 1
-    names = _parts(ranking)
-    grouped = any(getattr(r, "group", None) is not None for r in ranking)
+    names = _names(ranking)
+    grouped = any(_group(r) is not None for r in ranking)
     titles = [*map(title, ranking.prompts)] if several else []
     yield ["rank", "score", "file", *names, *titles, *(["group"] if grouped else [])]
     for r in ranking:
-        scores = [r.parts[n] for n in names] + list(r.scores if several else ())
-        last = [r.group] if grouped else []
+        scores = [_parts(r)[n] for n in names] + list(r.scores if several else ())
+        last = [_group(r)] if grouped else []
         yield [r.rank, f"{r.score:.6f}", r.source, *(f"{s:.6f}" for s in scores), *last]
 
 
@@ -64,7 +65,7 @@ def content(ranking: Ranking, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def entries(ranked: Sequence[Ranked]) -> Iterator[tuple[Path, str]]:
     """Give each image with its rank and score, for a contact sheet."""
-    return ((r.source, f"{r.rank}   {r.score:.3f}") for r in ranked)
+    return ((r.file, f"{r.rank}   {r.score:.3f}") for r in ranked)
 
 
 def about(
@@ -95,22 +96,30 @@ def about(
 
 
 def _entry(r: Ranked) -> dict[str, Any]:
-    entry = {
+    entry: dict[str, Any] = {
         "rank": r.rank,
         "score": round(r.score, 6),
         "scores": [round(s, 6) for s in r.scores],
         "file": str(r.source),
     }
-    for name, value in getattr(r, "parts", {}).items():
+    for name, value in _parts(r).items():
         entry.setdefault("parts", {})[name] = round(value, 6) if math.isfinite(value) else None
-    if getattr(r, "group", None) is not None:
-        entry["group"] = r.group
+    if _group(r) is not None:
+        entry["group"] = _group(r)
     return entry
 
 
-def _parts(ranked: Sequence[Ranked]) -> list[str]:
+def _names(ranked: Sequence[Ranked]) -> list[str]:
     """Return the names of the parts that the scores are made of."""
-    return list(getattr(ranked[0], "parts", {})) if ranked else []
+    return list(_parts(ranked[0])) if ranked else []
+
+
+def _parts(r: Ranked) -> Mapping[str, float]:
+    return r.parts if isinstance(r, Scored) else {}
+
+
+def _group(r: Ranked) -> int | None:
+    return r.group if isinstance(r, Scored) else None
 
 
 def title(prompt: Prompt) -> str:

@@ -63,6 +63,11 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.sources)
 
+    def embeddings(self) -> Tensor:
+        """Return `vectors`, which must have been needed."""
+        assert self.vectors is not None, "the embeddings were not held"
+        return self.vectors
+
 
 def gather(
     options: RerankOptions,
@@ -101,13 +106,13 @@ def order(options: RerankOptions, found: Candidates) -> tuple[Ranking, Tensor, l
     place = {i: n for n, i in enumerate(best_first)}
     groups: list[list[int]] = []
     if options.threshold is not None:
-        groups = topk.duplicates(found.vectors, options.threshold)
+        groups = topk.duplicates(found.embeddings(), options.threshold)
         groups = [sorted(group, key=place.__getitem__) for group in groups]
     if options.unique:
         others = {i for group in groups for i in group[1:]}
         best_first = [i for i in best_first if i not in others]
     if options.diversity > 0:
-        best_first = _diverse(options, found.vectors, scores, best_first)
+        best_first = _diverse(options, found.embeddings(), scores, best_first)
     number = {i: n for n, group in enumerate(groups, 1) for i in group}
     entries = [
         Scored(
@@ -139,7 +144,8 @@ def combine(columns: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tens
     if len(counting) == 1 and (one := next(iter(counting))) and counting[one] > 0:
         return columns[one].double()
     total = sum(abs(weight) for weight in counting.values())
-    return sum(weight / total * standardised(columns[name]) for name, weight in counting.items())
+    parts = [weight / total * standardised(columns[name]) for name, weight in counting.items()]
+    return sum(parts, start=torch.zeros((), dtype=torch.float64))
 
 
 def _diverse(options, vectors: Tensor, scores: Tensor, best_first: list[int]) -> list[int]:
@@ -186,7 +192,7 @@ def _streamed(ranking: Ranking) -> Candidates:
     scores = torch.tensor([r.score for r in ranked], dtype=torch.float64)
     cosines = torch.tensor([r.scores for r in ranked], dtype=torch.float64)
     return Candidates(
-        [r.source for r in ranked],
+        [r.file for r in ranked],
         [r.index for r in ranked],
         cosines,
         {"prompt": scores},
@@ -212,12 +218,14 @@ def _embedded(
     columns, cosines = {}, torch.zeros(len(vectors), 0, dtype=torch.float64)
     for name in parse_by(options.by):
         if name == "prompt":
+            assert goals is not None  # the options want a prompt then
             cosines = (vectors @ goals.T).double().clamp(-1, 1)
             weights = torch.tensor([p.weight for p in prompts], dtype=torch.float64)
             columns[name] = cosines @ (weights / weights.abs().sum())
         elif name == "uniqueness":
             columns[name] = topk.uniqueness(vectors).double()
         else:
+            assert head is not None  # the options want one then
             columns[name] = head(vectors)
     indices = [i for i in range(len(files)) if i not in lost]
     return Candidates(images.sources, indices, cosines, columns, vectors, images.skipped)

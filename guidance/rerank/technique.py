@@ -124,5 +124,7 @@ def _pictures(
     unit = "cosine" if options.by == "prompt" else f"score by {options.by}"
     out.sheet(report.entries(best), total=len(best))
     out.file("gallery", gallery)
-    out.file("gain", lambda p: write_gain(p, curves, unit=unit, title=f"Best of N: {heading}"))
+    if curves is not None:
+        title = f"Best of N: {heading}"
+        out.file("gain", lambda place: write_gain(place, curves, unit=unit, title=title))
     out.file("copy_to", lambda place: copy_best(place, best))

@@ -44,6 +44,17 @@ class Ranked:
     index: int
     source: Path | None = None
 
+    @property
+    def file(self) -> Path:
+        """The file.
+
+        Raises:
+            InputError: the image was given as such.
+        """
+        if self.source is None:
+            raise InputError(f"image {self.index} is no file")
+        return self.source
+
 
 class Ranking(list[Ranked]):
     """The ranked images, best first; equal scores stay in the order of the input.
