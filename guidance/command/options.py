@@ -176,6 +176,10 @@ class GuidedOptions:
 
     def cutouts(self) -> CutoutOptions | Callable[[int], CutoutOptions]:
         """Return how the image is cut, always or as a function of the step."""
+        return self.even_cutouts()
+
+    def even_cutouts(self) -> CutoutOptions:
+        """Return how the image is cut as the common options say, alike in every step."""
         return CutoutOptions(
             cuts=self.cuts,
             overview=min(self.overview, self.cuts),

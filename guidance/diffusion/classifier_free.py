@@ -65,7 +65,7 @@ class ClassifierFree:
         scale = denoiser.cfg if self.scale is None else self.scale
         if told is None or scale in (0, 1):
             return denoiser(z, t, untold if scale == 0 else told)
-        if self.joint:
+        if self.joint and untold is not None:
             both = Condition.cat([told.rows(len(z)), untold.rows(len(z))])
             cond, uncond = denoiser(torch.cat([z, z]), t, both).chunk(2)
         else:

@@ -17,7 +17,7 @@ class Conditioning:
 
     Positive text prompts that apply at a step are mixed by their weights; negative ones take the
     place of the empty text in classifier-free guidance. Image prompts count for networks that
-    images condition (``image_condition``), and for the others steer through CLIP alone. Every text
+    images condition (`Denoiser.sees`), and for the others steer through CLIP alone. Every text
     is read once, when this is made.
 
     Args:
@@ -26,8 +26,7 @@ class Conditioning:
     """
 
     def __init__(self, denoiser: Denoiser, prompts: Sequence[Prompt]):
-        sees = hasattr(denoiser, "image_condition")
-        kinds = ("text", "image") if sees else ("text",)
+        kinds = ("text", "image") if denoiser.sees else ("text",)
         self._prompts = [p for p in prompts if denoiser.conditional and p.kind in kinds]
         self._empty = denoiser.empty()
         texts = list(dict.fromkeys(p.text for p in self._prompts if p.kind == "text"))

@@ -39,7 +39,8 @@ class Edit:
 
     def cells(self, factor: int) -> Tensor:
         """Return the cells of `factor` pixels of which any is painted, bool ``[1, 1, h, w]``."""
-        return F.max_pool2d(self.mask, factor) > 0
+        mask = torch.ones_like(self.picture[:, :1]) if self.mask is None else self.mask
+        return F.max_pool2d(mask, factor) > 0
 
     def to(self, device: torch.device | str) -> Edit:
         """Return the edit on `device`."""

@@ -91,7 +91,7 @@ class EditOptions(GuidedOptions):
             check_multiple(self.model, shape.factor, frame.inner)
         for side in frame.size:
             check_size("size", side)
-        if self.mask is not None:
+        if self.mask is not None and self.init is not None:  # without init there is no edit
             check_mask(self.mask, self.init, frame.inner)
 
     def notes(self, frame: Frame) -> list[str]:

@@ -23,7 +23,7 @@ from guidance.diffusion.sampling import Sampler
 from guidance.errors import DivergedError, InputError, counted
 from guidance.images.canvas import scale, tile
 from guidance.images.fitting import check_multiple
-from guidance.models.denoiser import Denoiser
+from guidance.models.denoiser import Denoiser, Upsampling
 from guidance.step.generator import Generator, Update
 from guidance.step.loop import fast_matmul
 
@@ -73,23 +73,27 @@ class Denoising(Generator):
         check_multiple(denoiser.name, denoiser.factor, pictures.size)
         check_count("recurrence", recurrence, 1)
         cfg.check(denoiser)
-        _check_guide(denoiser, guide)
+        if guide.noisy:
+            denoiser.noise_clip()
         self._denoiser = (denoiser,)  # in a tuple: its weights do not belong into checkpoints
         self.sampler, self.pictures = sampler, pictures
         self.guide, self.conditioning, self.cfg = guide, conditioning, cfg
         self.recurrence = recurrence
         self.batch = pictures.at_once or len(pictures.seeds)
         self._enlarge = None if denoiser.upsampler is None else start.enlarge
-        self._edit = None if start.edit is None else start.edit.to(denoiser.device)
+        edit = None if start.edit is None else start.edit.to(denoiser.device)
+        self._edit = edit
         self._index = 0
         self._seen: Tensor | None = None  # what the last step scored
         self._shown: dict[str, Tensor] = {}  # of the present state
 
-        begin = None if self._edit is None else denoiser.encode(self._edit.picture)
-        self._known = None if self._edit is None or self._edit.mask is None else begin
-        self._free = None if self._known is None else self._edit.cells(denoiser.factor)
-        noise, pure = self._noise("start"), begin is None or start.pure
-        first = sampler.first(noise) if pure else self._noised(begin, noise, 0)
+        begin = None if edit is None else denoiser.encode(edit.picture)
+        masked = edit is not None and edit.mask is not None
+        self._known = begin if masked else None
+        self._free = edit.cells(denoiser.factor) if edit is not None and masked else None
+        noise = self._noise("start")
+        plain = begin is None or start.pure
+        first = sampler.first(noise) if plain else self._noised(begin, noise, 0)
         self.register_buffer("x", first)
         clean = torch.zeros_like(first) if begin is None else begin.expand_as(first).clone()
         self.register_buffer("clean", clean)
@@ -108,7 +112,8 @@ class Denoising(Generator):
     @property
     def final_size(self) -> tuple[int, int]:
         """Height and width of the pictures that are saved."""
-        factor = self.denoiser.upsampler.factor if self._enlarges() else 1
+        upsampler = self._upsampler()
+        factor = 1 if upsampler is None else upsampler.factor
         return self.pictures.size[0] * factor, self.pictures.size[1] * factor
 
     def prepare(self, index: int, steps: int) -> None:
@@ -129,17 +134,13 @@ class Denoising(Generator):
             DivergedError: the network's answer was not finite; nothing has changed.
         """
         i, x = self._index, self.x
-        scale, finite = self.guide.scale_at(i, len(self.sampler)), True
-        after = x
-        for turn in range(self.recurrence):
-            x = self.sampler.again(after, self._noise("again", i, turn), i) if turn else x
-            found = self._predict(self.sampler.to_input(x, i), i, scale, objective)
+        scale = self.guide.scale_at(i, len(self.sampler))
+        found, after = self._turn(x, 0, scale, objective)
+        finite = found.finite
+        for turn in range(1, self.recurrence):
+            x = self.sampler.again(after, self._noise("again", i, turn), i)
+            found, after = self._turn(x, turn, scale, objective)
             finite = finite and found.finite
-            generators = (
-                self.pictures.generators("step", i, turn) if self.sampler.stochastic else None
-            )
-            after = self.sampler.step(x, i, found.x0, found.eps, generators)
-            after = self._with_known(after, i + 1, turn)
         if not bool(after.isfinite().all()):
             raise DivergedError(
                 f"the network's answer in step {i} is not finite; the last good state is kept; "
@@ -171,7 +172,8 @@ class Denoising(Generator):
         """Return the pictures at any size; finished ones are enlarged by the model if it can."""
         if (height, width) == self.pictures.size:
             return self.image()
-        pictures = self._large() if self._enlarges() else self.image()
+        upsampler = self._upsampler()
+        pictures = self.image() if upsampler is None else self._large(upsampler)
         return scale(pictures, height, width)
 
     @torch.no_grad()
@@ -197,14 +199,25 @@ class Denoising(Generator):
         self._shown, self._seen = {}, None
         return loaded
 
+    def _turn(
+        self, x: Tensor, turn: int, scale: float, objective: Callable
+    ) -> tuple[Prediction, Tensor]:
+        """Return the prediction for a sample of this step, and the sample of the next one."""
+        i, draws = self._index, self.sampler.stochastic
+        found = self._predict(self.sampler.to_input(x, i), i, scale, objective)
+        generators = self.pictures.generators("step", i, turn) if draws else None
+        after = self.sampler.step(x, i, found.x0, found.eps, generators)
+        return found, self._with_known(after, i + 1, turn)
+
     def _predict(self, z: Tensor, i: int, scale: float, objective: Callable) -> Prediction:
         """Return the prediction for all pictures, in batches."""
         parts = [self._part(part, i, scale, objective) for part in z.split(self.batch)]
         if len(parts) == 1:
             return parts[0]
-        columns = zip(*((p.x0, p.eps, p.image) for p in parts), strict=True)
-        joined = (None if c[0] is None else torch.cat(c) for c in columns)
-        return Prediction(*joined, all(p.finite for p in parts))
+        x0, eps = torch.cat([p.x0 for p in parts]), torch.cat([p.eps for p in parts])
+        images = [p.image for p in parts if p.image is not None]
+        image = torch.cat(images) if images else None
+        return Prediction(x0, eps, image, all(p.finite for p in parts))
 
     def _part(self, z: Tensor, i: int, scale: float, objective: Callable) -> Prediction:
         def predict(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -224,10 +237,11 @@ class Denoising(Generator):
 
     def _noisy(self, i: int) -> Callable[[Tensor], Tensor] | None:
         """Return the loss of noisy pictures by a CLIP that knows noise, None without a weight."""
-        if not self.guide.noisy:
+        told = self.conditioning.at(i)[0]
+        if not self.guide.noisy or told is None:
             return None
-        clip, t = self.denoiser.noise_aware, self.sampler.timestep(i)
-        vector = self.conditioning.at(i)[0].tensors["class_labels"]
+        clip, t = self.denoiser.noise_clip(), self.sampler.timestep(i)
+        vector = told.tensors["class_labels"]
         return lambda z: 1 - clip.likeness(z, t, vector).mean()
 
     def _answer(self, z: Tensor, i: int) -> Tensor:
@@ -250,7 +264,7 @@ class Denoising(Generator):
 
     def _with_known(self, x: Tensor, level: int, turn: int) -> Tensor:
         """Replace what is known in a sample by the known picture with fresh noise."""
-        if self._known is None:
+        if self._known is None or self._free is None:
             return x
         noise = self._noise("known", level, turn)
         return torch.where(self._free, x, self._noised(self._known, noise, level))
@@ -258,14 +272,16 @@ class Denoising(Generator):
     def _noised(self, x0: Tensor, noise: Tensor, level: int) -> Tensor:
         return self.sampler.noised(x0.expand_as(noise), noise, level)
 
-    def _enlarges(self) -> bool:
-        return self.finished and self._enlarge is not None
+    def _upsampler(self) -> Upsampling | None:
+        """Return what enlarges finished pictures, None before or if they stay as they are."""
+        return self.denoiser.upsampler if self.finished and self._enlarge is not None else None
 
-    def _large(self) -> Tensor:
+    def _large(self, upsampler: Upsampling) -> Tensor:
         """Return the finished pictures, enlarged, over what is known at that size."""
         if "large" not in self._shown:
-            upsampler, last = self.denoiser.upsampler, len(self.sampler) - 1
-            condition, _ = self.conditioning.at(last)
+            condition, _ = self.conditioning.at(len(self.sampler) - 1)
+            if condition is None:
+                raise InputError(f"{self.denoiser.name} enlarges no pictures without a condition")
             n = UPSAMPLED_AT_ONCE
             with fast_matmul():
                 parts = [
@@ -273,18 +289,10 @@ class Denoising(Generator):
                     for k in range(0, len(self.pictures.seeds), n)
                 ]
             pictures = torch.cat(parts)
-            edit = self._enlarge(upsampler.factor)
+            edit = None if self._enlarge is None else self._enlarge(upsampler.factor)
             pictures = pictures if edit is None else edit.to(pictures.device).paste(pictures)
             self._shown["large"] = pictures
         return self._shown["large"]
 
     def _noise(self, *purpose: str | int) -> Tensor:
         return self.pictures.noise(self.denoiser, *purpose)
-
-
-def _check_guide(denoiser: Denoiser, guide: Guide) -> None:
-    if guide.noisy and getattr(denoiser, "noise_aware", None) is None:
-        raise InputError(
-            f"--noise-aware needs a model with a CLIP that knows noise (mini) but {denoiser.name} "
-            "has none"
-        )

@@ -138,9 +138,9 @@ class GuideOptions(GuidedOptions):
 
     def _cut(self, whole: Steps | None, inner: Steps | None, place: float) -> CutoutOptions:
         """Return how the picture is cut at a place of the run, 0 to 1."""
-        base = super().cutouts()
-        overview = base.overview if whole is None else round(whole.at(place))
-        rest = base.cuts - base.overview if inner is None else round(inner.at(place))
+        usual = min(self.overview, self.cuts)
+        overview = usual if whole is None else round(whole.at(place))
+        rest = self.cuts - usual if inner is None else round(inner.at(place))
         if overview + rest < 1:
             raise InputError(
                 f"cut_overview and cut_innercut must leave at least one cut in each step but at "
@@ -151,14 +151,16 @@ class GuideOptions(GuidedOptions):
             raise InputError(
                 f"the cuts of a step must be at most {MAX_CUTS} but are {(overview + rest) * times}"
             )
-        return replace(base, cuts=(overview + rest) * times, overview=overview * times)
+        return replace(
+            self.even_cutouts(), cuts=(overview + rest) * times, overview=overview * times
+        )
 
     def _most_cuts(self) -> int:
         """Return the cuts of one batch of a step, the most of the run."""
-        base = super().cutouts()
+        usual = min(self.overview, self.cuts)
         whole, inner = (_counts(n, getattr(self, n)) for n in ("cut_overview", "cut_innercut"))
-        return round(base.overview if whole is None else whole.high) + round(
-            base.cuts - base.overview if inner is None else inner.high
+        return round(usual if whole is None else whole.high) + round(
+            self.cuts - usual if inner is None else inner.high
         )
 
 

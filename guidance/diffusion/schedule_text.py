@@ -147,7 +147,7 @@ class _Reader:
         self._next()
         match = _NUMBER.match(self.text, self.column)
         value = float(match[0]) if match else math.nan
-        if not math.isfinite(value):
+        if match is None or not math.isfinite(value):
             self._fail("expected a number")
         self.column = match.end()
         return value
@@ -159,7 +159,8 @@ class _Reader:
 
     def _next(self) -> str:
         """Skip spaces; return the next character, or nothing at the end."""
-        self.column = _SPACE.match(self.text, self.column).end()
+        if spaces := _SPACE.match(self.text, self.column):
+            self.column = spaces.end()
         return self.text[self.column : self.column + 1]
 
     def _fail(self, reason: str) -> NoReturn:

@@ -169,7 +169,7 @@ def _alpha(path: Path) -> tuple[list[str], str]:
     return (["-c:v", names[codec[1]]] if codec else []), "rgba"
 
 
-def film_frames(path: Path) -> Iterator[Image.Image]:
+def film_frames(path: Path) -> Generator[Image.Image]:
     """Yield all frames of a video or an animation."""
     if is_animation(path):
         yield from (frame for _, _, frame in animation_frames(path))

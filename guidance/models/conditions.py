@@ -112,6 +112,10 @@ def _check_alike(conditions: Sequence[Condition], rows: bool) -> None:
 class TextReader(nn.Module):
     """Texts → conditions of a network: the contract. Its weights are frozen."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.device = torch.device("cpu")  # where it computes
+
     def read(self, texts: Sequence[str]) -> list[Condition]:
         """Return a condition of one row for each text."""
         raise NotImplementedError
@@ -146,7 +150,6 @@ class PromptReader(TextReader):
         self.encoders = nn.ModuleList(encoders).requires_grad_(False).eval()
         self.tokenizers = tuple(tokenizers)
         self.name, self.pooled, self.zeros = name, pooled, zeros
-        self.device = torch.device("cpu")
 
     @torch.no_grad()
     def read(self, texts: Sequence[str]) -> list[Condition]:

@@ -7,7 +7,7 @@ autoencoder) and a reader of texts. It knows nothing of samplers, prompts or gui
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,24 @@ from guidance.errors import InputError, ModelError
 from guidance.models.conditions import Condition, TextReader
 from guidance.models.denoiser_space import LatentSpace, Pixels
 from guidance.models.frozen_conv import freeze_convolutions
+from guidance.models.noise_aware import NoiseAware
 from guidance.models.offload import offload_weights
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel, UNet2DModel
 
 _ADAPTING = {"UpBlock2D", "CrossAttnUpBlock2D"}
 TEXT_SCALE = 7.5  # of classifier-free guidance, as in Stable Diffusion's own pipeline
+
+
+class Upsampling(Protocol):
+    """Enlarges a network's finished pictures; sides become `factor` times as long."""
+
+    factor: int
+
+    def __call__(self, images: Tensor, condition: Condition, seeds: Sequence[int]) -> Tensor:
+        """Return ``images [B, 3, H, W]`` in [0, 1] enlarged, with noise of one seed a picture."""
+        ...
 
 
 class Denoiser(nn.Module):
@@ -43,6 +57,7 @@ class Denoiser(nn.Module):
         factor: pixels a cell; 1 is pixels. Both sides of a picture are whole cells, and any
             number of them will do: see `pad`.
         conditional: whether it takes conditions.
+        sees: whether images condition it as well as texts.
         upsampler: what enlarges its pictures, or None.
         noise_aware: tells which condition noisy pictures fit (`NoiseAware`), or None.
 
@@ -50,9 +65,12 @@ class Denoiser(nn.Module):
         ModelError: the network does not fit its space.
     """
 
+    network: UNet2DModel | UNet2DConditionModel
+    sees = False
+
     def __init__(
         self,
-        network: nn.Module,
+        network: UNet2DModel | UNet2DConditionModel,
         space: Pixels | LatentSpace,
         *,
         name: str,
@@ -78,8 +96,8 @@ class Denoiser(nn.Module):
         self.name, self.size, self.schedule = name, size, dict(schedule)
         self.conditional = reader is not None
         self.cfg = cfg if self.conditional else 1.0
-        self.upsampler: nn.Module | None = None
-        self.noise_aware: nn.Module | None = None
+        self.upsampler: Upsampling | None = None
+        self.noise_aware: NoiseAware | None = None
         self.device = torch.device("cpu")
         self._always = always
         self._empty: Condition | None = None
@@ -156,6 +174,27 @@ class Denoiser(nn.Module):
             raise InputError(f"the model {self.name} takes no texts: it is unconditional")
         return self.reader.read(texts)
 
+    def image_condition(self, images: Tensor) -> list[Condition]:
+        """Return the condition of each of ``images [N, 3, H, W]`` in [0, 1], of one row.
+
+        Raises:
+            InputError: images do not condition the network, see `sees`.
+        """
+        raise InputError(f"the model {self.name} takes no images")
+
+    def noise_clip(self) -> NoiseAware:
+        """Return `noise_aware`.
+
+        Raises:
+            InputError: the model has none.
+        """
+        if self.noise_aware is None:
+            raise InputError(
+                f"--noise-aware needs a model with a CLIP that knows noise (mini) but {self.name} "
+                "has none"
+            )
+        return self.noise_aware
+
     def empty(self) -> Condition | None:
         """Return the condition of no text; None if the network is unconditional."""
         if self._empty is None and self.reader is not None:
@@ -187,7 +226,8 @@ class Denoiser(nn.Module):
         check_precision(precision, self.device)
         dtype = PRECISIONS[precision]
         # diffusers' own `to` reports layers to be kept in float32 even if there are none
-        nn.Module.to(self.network, dtype=dtype, memory_format=torch.channels_last)
+        nn.Module.to(self.network, dtype=dtype)
+        nn.Module.to(self.network, memory_format=torch.channels_last)
         if attention_slicing:
             _slice_attention(self.network)
         self.space.place(self.device, precision, offload=offload)
@@ -211,7 +251,7 @@ class Denoiser(nn.Module):
         return {k: v for part in parts for k, v in part.items()}
 
 
-def grid(network: nn.Module) -> int:
+def grid(network: UNet2DModel | UNet2DConditionModel) -> int:
     """Return the cells that both sides of what a UNet takes must be multiples of.
 
     It halves them from level to level; where a half is rounded up, most of diffusers' blocks of

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_input
 
 
 class FrozenConv2d(nn.Conv2d):
@@ -31,28 +32,34 @@ def freeze_convolutions(network: nn.Module) -> int:
     """
     count = 0
     for name, module in list(network.named_modules()):
-        plain = type(module) is nn.Conv2d and module.padding_mode == "zeros"
-        if plain and name and not isinstance(module.padding, str):
+        if not name or type(module) is not nn.Conv2d or module.padding_mode != "zeros":
+            continue
+        if not isinstance(module.padding, str):
             parent, _, leaf = name.rpartition(".")
-            setattr(network.get_submodule(parent), leaf, _frozen(module))
+            setattr(network.get_submodule(parent), leaf, _frozen(module, module.padding))
             count += 1
     return count
 
 
-def _frozen(conv: nn.Conv2d) -> FrozenConv2d:
+def _frozen(conv: nn.Conv2d, padding: tuple[int, ...]) -> FrozenConv2d:
     with torch.device("meta"):  # its own weights are never used
         frozen = FrozenConv2d(
             conv.in_channels,
             conv.out_channels,
-            conv.kernel_size,
-            conv.stride,
-            conv.padding,
-            conv.dilation,
+            _sides(conv.kernel_size),
+            _sides(conv.stride),
+            _sides(padding),
+            _sides(conv.dilation),
             conv.groups,
             bias=conv.bias is not None,
         )
     frozen.weight, frozen.bias = conv.weight, conv.bias
     return frozen
+
+
+def _sides(pair: tuple[int, ...]) -> tuple[int, int]:
+    height, width = pair
+    return height, width
 
 
 class _FrozenConv(torch.autograd.Function):
@@ -64,10 +71,11 @@ class _FrozenConv(torch.autograd.Function):
         return F.conv2d(x, weight, bias, *ctx.options)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient):
+    @once_differentiable  # its types forget the name of ctx
+    def backward(ctx, *gradients):  # pyrefly: ignore[bad-override]
+        (gradient,) = gradients
         (weight,) = ctx.saved_tensors
         # under autocast the forward pass has rounded the weights likewise
         weight = weight.to(gradient.dtype)
-        out = torch.nn.grad.conv2d_input(ctx.shape, weight, gradient, *ctx.options)
+        out = conv2d_input(ctx.shape, weight, gradient, *ctx.options)
         return out.to(ctx.kind), None, None, None, None, None, None

@@ -16,12 +16,12 @@ from torch.autograd.function import once_differentiable
 class NormSiLU(nn.GroupNorm):
     """``silu(group_norm(x))``, ``[B, C, H, W]``; weights as in `nn.GroupNorm`."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Return the normalised and activated array."""
-        plain = x.device.type != "cpu" or self.weight.requires_grad or not x.requires_grad
+        plain = input.device.type != "cpu" or self.weight.requires_grad or not input.requires_grad
         if plain or not torch.is_grad_enabled():
-            return F.silu(super().forward(x))
-        return norm_silu(x, self.weight, self.bias, self.num_groups, self.eps)
+            return F.silu(super().forward(input))
+        return norm_silu(input, self.weight, self.bias, self.num_groups, self.eps)
 
 
 def norm_silu(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
@@ -88,8 +88,9 @@ class _NormSiLU(torch.autograd.Function):
         return F.silu(y, inplace=True)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient):
+    @once_differentiable  # its types forget the name of ctx
+    def backward(ctx, *gradients):  # pyrefly: ignore[bad-override]
+        (gradient,) = gradients
         x, weight, bias, mean, inverse = ctx.saved_tensors
         batch, channels, height, width = x.shape
         groups = mean.shape[1]

@@ -7,12 +7,16 @@ arXiv:2112.10741) knows texts, the decoder of unCLIP (Ramesh et al. 2022, arXiv:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from guidance.errors import InputError
 from guidance.images.resize import resize
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
 
 SIDES = ("latent", "text", "image")
 
@@ -28,6 +32,14 @@ class LatentUNet(nn.Module):
         latent_mean, latent_std: ``[C]``.
         text_mean, text_std, image_mean, image_std: ``[D]``.
     """
+
+    unet: UNet2DConditionModel
+    latent_mean: Tensor
+    latent_std: Tensor
+    text_mean: Tensor
+    text_std: Tensor
+    image_mean: Tensor
+    image_std: Tensor
 
     def __init__(self, config: dict[str, Any]):
         super().__init__()
@@ -61,6 +73,8 @@ class LatentUNet(nn.Module):
     def vector(self, texts: Tensor | None, images: Tensor | None) -> Tensor:
         """Return the condition ``[B, 2 D]`` of unit embeddings ``[B, D]``, either may be None."""
         given = texts if texts is not None else images
+        if given is None:
+            raise InputError("a condition needs embeddings of texts or of images")
         parts = []
         for side, rows in (("text", texts), ("image", images)):
             if rows is None:

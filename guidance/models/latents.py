@@ -7,6 +7,7 @@ are continuous, and quantising is the identity.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,9 @@ from guidance.models.frozen_conv import freeze_convolutions
 from guidance.models.fused_norm import fuse_norms
 from guidance.models.latents_config import cell_side
 from guidance.models.quantise import clamp_inward, code_range, gumbel_codes, quantise
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, AutoencoderTiny, VQModel
 
 
 class Latents(nn.Module):
@@ -37,13 +41,14 @@ class Latents(nn.Module):
         precision: arithmetic of `decode`: "fp32", "bf16" or "fp16".
     """
 
+    network: VQModel | AutoencoderKL | AutoencoderTiny
     codebook: Tensor | None
     low: Tensor
     high: Tensor
 
     def __init__(
         self,
-        network: nn.Module,
+        network: VQModel | AutoencoderKL | AutoencoderTiny,
         *,
         name: str,
         factor: int,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -35,6 +35,9 @@ from guidance.models.pipeline_config import Part, Plan, Shape, read_plan, shape
 from guidance.models.pipeline_download import download
 from guidance.models.pipeline_parts import load_network, load_tokenizer
 from guidance.pretrained.foreign import read_state
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel, UNet2DModel
 
 DECODER_HINT = "use --decoder auto, which is the model's own, or a local file or folder"
 LARGE_TEXT_SCALE = 5.0  # as in Stable Diffusion XL's own pipeline
@@ -120,7 +123,7 @@ def _local(folder: Path, name: str, precision: str, draft: LatentSpace | None) -
 
 def _assemble(
     name: str,
-    network: nn.Module,
+    network: UNet2DModel | UNet2DConditionModel,
     schedule: dict[str, Any],
     latents: nn.Module | None,
     reader: PromptReader | None,

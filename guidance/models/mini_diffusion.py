@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from guidance.clip.model import ClipModel
 from guidance.clip.registry import load_clip
 from guidance.conventions import check_images, derive_seed, make_generator
+from guidance.errors import InputError
 from guidance.models.conditions import Condition, TextReader
 from guidance.models.denoiser import Denoiser
 from guidance.models.denoiser_space import LatentSpace
@@ -40,7 +41,6 @@ class ClipReader(TextReader):
         super().__init__()
         self.clip = clip
         self.embedding = network
-        self.device = torch.device("cpu")
 
     @torch.no_grad()
     def read(self, texts: Sequence[str]) -> list[Condition]:
@@ -63,10 +63,12 @@ class ClipReader(TextReader):
 class MiniDenoiser(Denoiser):
     """The mini diffusion model, which images condition as well as texts."""
 
-    reader: ClipReader
+    sees = True
 
     def image_condition(self, images: Tensor) -> list[Condition]:
         """Return the condition of each of ``images [N, 3, H, W]`` in [0, 1], of one row."""
+        if not isinstance(self.reader, ClipReader):
+            raise InputError(f"the reader of {self.name} sees no images")
         return self.reader.look(images)
 
 
@@ -137,7 +139,8 @@ def load_mini(device: torch.device | str, precision: str = "fp32") -> MiniDenois
     model.noise_aware = clip.eval().to(device)
     network, schedule = _network(UPSAMPLER)
     model.upsampler = Upsampler(network.to(device), latents, schedule)
-    return model.place(device, precision)
+    model.place(device, precision)
+    return model
 
 
 def _network(name: str) -> tuple[LatentUNet, dict]:

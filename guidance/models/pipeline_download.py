@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from guidance.models.folder import CONFIG, INDEX, Fetch, InHub
+from guidance.models.folder import CONFIG, INDEX, InHub
 from guidance.models.pipeline_config import Part, Plan, read_plan
 from guidance.models.pipeline_parts import TOKENIZER_FILES, weights_of
 
@@ -33,17 +33,17 @@ def download(name: str, *, half: bool, check: Callable[[Plan], None]) -> Path:
         found = [fetch(f"{part.folder}/{file}") for file in TOKENIZER_FILES]  # all there are
         if not any(found):
             fetch.raise_if_offline()
-    index = fetch(INDEX) or fetch(CONFIG)
+    index = fetch(INDEX) or fetch.get(CONFIG)
     return index.parent
 
 
-def _fetch_weights(fetch: Fetch, part: Part, half: bool) -> bool:
+def _fetch_weights(fetch: InHub, part: Part, half: bool) -> bool:
     """Download the weights of a part; return whether there are any."""
     weights = weights_of(fetch, part, half)
     if weights is None:
         return False
     if weights[0].endswith(".json"):  # a list of several files
-        listed = fetch(weights[0])
+        listed = fetch.get(weights[0])
         files = json.loads(listed.read_text(encoding="utf-8"))["weight_map"].values()
         for file in sorted(set(files)):
             fetch(f"{part.folder}/{file}" if part.folder else file)

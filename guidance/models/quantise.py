@@ -164,8 +164,8 @@ class _Replace(torch.autograd.Function):
         return value.view_as(value)
 
     @staticmethod
-    def backward(ctx, gradient):
-        return None, gradient
+    def backward(ctx, *gradients):
+        return None, *gradients
 
 
 class _ClampInward(torch.autograd.Function):
@@ -176,7 +176,8 @@ class _ClampInward(torch.autograd.Function):
         return x.clamp(low, high)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx, *gradients):
+        (gradient,) = gradients
         (x,) = ctx.saved_tensors
         low, high = ctx.limits
         stuck = ((x > high) & (gradient < 0)) | ((x < low) & (gradient > 0))

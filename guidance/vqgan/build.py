@@ -35,7 +35,7 @@ def build(options: VqganOptions, device: torch.device) -> Painting:
     if options.mask is not None:
         # half a cell: the ramp is narrower than what one code paints
         mask = load_mask(options.mask, size, feather=latents.factor // 2)
-        still = Still(mask, load_picture(options.init, size))
+        still = Still(mask, load_picture(options.needed_init(), size))
     painting = Painting(
         latents,
         _start(options, latents),
@@ -56,7 +56,7 @@ def regularisers(options: VqganOptions, device: torch.device) -> Objective | Non
     parts: list[tuple[float, Objective]] = []
     if options.init_weight:
         mask = None if options.mask is None else load_mask(options.mask, size).to(device)
-        target = load_picture(options.init, size).to(device)
+        target = load_picture(options.needed_init(), size).to(device)
         parts.append((options.init_weight, Likeness(target, mask)))
     if options.video_in is not None:
         frames = Reader(options.film(), size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -100,7 +100,7 @@ def _film_facts(source: Source, modified: int, size: int) -> Facts:
     return Facts(taken, found.size, found.fps / source.stride if found.fps else None)
 
 
-def _images(folder: Path) -> Iterator[Path]:
+def _images(folder: Path) -> Generator[Path]:
     """Yield the images in a folder, ``frame2`` before ``frame10``."""
 
     def order(path: Path) -> list[tuple[int, str]]:

@@ -124,7 +124,8 @@ class Painting(Generator):
         self.register_buffer("total", torch.zeros_like(self.z.data) if ema else None)
         self.register_buffer("weight", torch.zeros_like(self.z.data[0, 0, 0, 0]) if ema else None)
         self._index = 0
-        group = {"name": "z", "params": [self.z, *self.moves], "lr": descent.lr}
+        params = [self.z, *self.moves]
+        group: dict[str, object] = {"name": "z", "params": params, "lr": descent.lr}
         self.optimizer = make_optimizer(descent.optimizer, group)
 
     @property
@@ -153,7 +154,7 @@ class Painting(Generator):
         self.z.copy_(clamp_channels(self._moved(), self.latents.low, self.latents.high))
         for move in self.moves:
             move.zero_()
-        if self.ema:
+        if self.total is not None and self.weight is not None:
             self.total.mul_(self.ema).add_(self.z, alpha=1 - self.ema)
             self.weight.mul_(self.ema).add_(1 - self.ema)
 
@@ -167,14 +168,14 @@ class Painting(Generator):
         check_shape("image", image, [1, 3, *self.size])
         self.z.copy_(self.latents.encode(image))
         self.z.copy_(clamp_channels(self.z, self.latents.low, self.latents.high))
-        if self.ema:
+        if self.total is not None and self.weight is not None:
             self.total.zero_()
             self.weight.zero_()
 
     @torch.no_grad()
     def average(self) -> Tensor:
         """Return the average of the latents, or the latents themselves if none is kept."""
-        if not self.ema or self.weight == 0:
+        if self.total is None or self.weight is None or self.weight == 0:
             return self.z.detach()
         return self.total / self.weight
 
@@ -200,7 +201,7 @@ class Painting(Generator):
         self, z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
     ) -> Tensor:
         picture = self.latents.decode(z, temperature, generator)
-        if self.mask is None:
+        if self.mask is None or self.original is None:
             return picture
         return self.mask * picture + (1 - self.mask) * self.original
 

@@ -144,7 +144,7 @@ class VqganOptions(MotionOptions, GuidedOptions):
         size = self.canvas()
         check_multiple(self.vqgan, latents_factor(self.vqgan, self.vqgan_config), size)
         if self.mask is not None:
-            check_mask(self.mask, self.init, size)
+            check_mask(self.mask, self.needed_init(), size)
 
     def _check_start(self) -> None:
         if self.mask is not None and (self.zoom or self.video_in is not None):
@@ -159,6 +159,12 @@ class VqganOptions(MotionOptions, GuidedOptions):
             raise InputError("--mask needs --init IMAGE, which stays where nothing is painted")
         if self.init_weight and self.init is None:
             raise InputError("--init-weight needs --init IMAGE to pull back to")
+
+    def needed_init(self) -> str:
+        """Return the init image, without which --mask and --init-weight mean nothing."""
+        if self.init is None:
+            raise InputError("--mask and --init-weight need --init IMAGE")
+        return self.init
 
     def prompts(self) -> tuple[ParsedPrompt, ...]:
         """Return the parsed prompts of all prompt options."""
@@ -175,7 +181,7 @@ class VqganOptions(MotionOptions, GuidedOptions):
 
     def cutouts(self) -> CutoutOptions:
         """Return how the picture is cut; `augment` counts where it differs from its default."""
-        options = super().cutouts()
+        options = self.even_cutouts()
         shows, augment = CUT_METHODS[self.cut_method]
         if self.augment != AUGMENT:
             augment = options.augment
@@ -195,9 +201,9 @@ class VqganOptions(MotionOptions, GuidedOptions):
     def notes(self) -> list[str]:
         """Return a line about what is cut of the picture or film, if anything."""
         shape = self._shape()
-        if shape is None:
-            return []
         option, path = ("video-in", self.video_in) if self.init is None else ("init", self.init)
+        if shape is None or path is None:
+            return []
         return tell_crop(f"--{option}", path, shape, self.canvas())
 
     def _shape(self) -> Size | None:
