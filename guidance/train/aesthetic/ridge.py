@@ -116,6 +116,8 @@ def fit_ridge(vectors: Tensor, ratings: Tensor) -> Fit:
         error = float(((left / (1 - hat).clamp(min=1e-9)) ** 2).mean())
         if best is None or error < best[0]:
             best = error, penalty
+    if best is None:
+        raise ValueError("no penalty to try")
     error, penalty = best
     weight = v.T @ (s / (s**2 + penalty) * along)
     return Fit(weight, float(middle - mean @ weight), penalty, math.sqrt(error))

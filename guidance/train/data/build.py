@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -29,7 +30,7 @@ INK = "quickdraw"  # source of line drawings that come as pictures of black on w
 
 def _render(job: sources.Job) -> tuple[bytes, np.ndarray] | None:
     image = sources.render_svg(job.svg)
-    return image and (encode(image)[0], duplicates.difference_hash(image))
+    return None if image is None else (encode(image)[0], duplicates.difference_hash(image))
 
 
 class Builder:
@@ -156,7 +157,10 @@ class Builder:
     def summary(self) -> None:
         """Write and print what was built."""
         options = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.options).items()}
-        content = {"options": options, "near-duplicates of test pictures left out": self.dropped}
+        content: dict[str, Any] = {
+            "options": options,
+            "near-duplicates of test pictures left out": self.dropped,
+        }
         content["pictures"] = {n: dict(c.most_common()) for n, c in self.counts.items()}
         write(self.options.out / "summary.json", json.dumps(content, indent=2) + "\n")
         for name, count in self.counts.items():

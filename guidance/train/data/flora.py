@@ -7,6 +7,7 @@ simple enough to draw from its rays, disc and colours, in grass or before a blur
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,8 +87,9 @@ def _petal(length: float, breadth: float, angle: float, tilt: np.ndarray) -> np.
     return outline * length @ turn @ tilt
 
 
-def _shade(colour: Colour, amount: float) -> Colour:
-    return tuple(int(min(255, max(0, c * amount))) for c in colour)
+def _shade(colour: Iterable[float], amount: float) -> Colour:
+    red, green, blue = (int(min(255, max(0, c * amount))) for c in colour)
+    return red, green, blue
 
 
 def head(
@@ -147,7 +149,7 @@ def ground(side: int, rng: np.random.Generator) -> Image.Image:
         for _ in range(int(rng.integers(120, 500))):
             x, y = rng.random(2) * side
             dx, dy = rng.normal(0, side * 0.04), -side * rng.uniform(0.05, 0.22)
-            fill = _shade(tuple(base), rng.uniform(0.5, 1.5))
+            fill = _shade([float(c) for c in base], rng.uniform(0.5, 1.5))
             draw.line([x, y, x + dx, y + dy], fill=fill, width=int(rng.integers(1, 3 * SCALE)))
     return image.filter(ImageFilter.GaussianBlur(float(rng.choice([0, 1, 3, 6])) * SCALE / 2))
 

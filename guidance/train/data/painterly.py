@@ -18,7 +18,9 @@ def paint(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if style == "strokes":
         image = strokes(image, rng)
     elif style == "posterise":
-        image = ImageOps.posterize(image.filter(ImageFilter.MedianFilter(5)), rng.integers(2, 4))
+        image = ImageOps.posterize(
+            image.filter(ImageFilter.MedianFilter(5)), int(rng.integers(2, 4))
+        )
     elif style == "median":
         image = image.filter(ImageFilter.ModeFilter(int(rng.choice([5, 7, 9]))))
     else:
@@ -35,9 +37,10 @@ def strokes(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     canvas = Image.new("RGB", image.size, mean if rng.random() < 0.5 else (255, 255, 255))
     draw = ImageDraw.Draw(canvas, "RGBA")
     for fraction, count in ((0.12, 90), (0.06, 300), (0.03, 900)):
-        smooth = image.filter(ImageFilter.GaussianBlur(fraction * side / 4)).load()
+        smooth = image.filter(ImageFilter.GaussianBlur(fraction * side / 4))
+        pixels = np.asarray(smooth)
         for x, y in rng.random((count, 2)) * side:
-            colour = smooth[int(x), int(y)]
+            colour = pixels[int(y), int(x)].tolist()
             alpha = int(rng.integers(140, 256))
             path = bezier(np.array([x, y]), fraction * side * 1.4, rng)
             draw.line(path, fill=(*colour, alpha), width=max(1, round(fraction * side)))

@@ -44,13 +44,13 @@ class Trainer(trainer.Trainer[DiffusionTraining, Views]):
         if self.chunks.pool:
             # what is left to this thread are small operations, where threads wait for each other
             torch.set_num_threads(1)
-        self.network = LatentUNet(self.config["unet"])
+        self.network = self.unet = LatentUNet(self.config["unet"])
         views = self.data.batch(MEASURED, (given.seed, 2**32))
         for side, values in (
             ("latent", views.latents), ("text", views.texts), ("image", views.images)
         ):  # fmt: skip
-            self.network.measure(side, values)
-        self.network.to(self.device, memory_format=torch.channels_last)
+            self.unet.measure(side, values)
+        self.network.to(self.device).to(memory_format=torch.channels_last)
         self.alpha, self.sigma = (x.to(self.device) for x in levels(self.config["scheduler"]))
         self.optimisers = [
             torch.optim.AdamW(
@@ -88,24 +88,26 @@ class Trainer(trainer.Trainer[DiffusionTraining, Views]):
         parts = list(zip(*(x.split(share) for x in whole), strict=True))
         lows = [None] * len(parts) if views.low is None else views.low.split(share)
         shares = self.chunks.map(
-            lambda job: self.part(*job[0], job[1], total=size), zip(parts, lows, strict=True)
+            lambda job: self.part(*job, total=size), zip(parts, lows, strict=True)
         )
         return {"loss": sum(shares)}
 
     def doubt(self, shape: torch.Size, rng: torch.Generator) -> Tensor:
         """Return noise for image embeddings ``[N, D]``, of another strength for each."""
         strength = self.options.blur * torch.rand(shape[0], 1, generator=rng)
-        return strength * torch.randn(shape, generator=rng) * self.network.image_std.cpu()
+        spread = self.unet.get_buffer("image_std").cpu()
+        return strength * torch.randn(shape, generator=rng) * spread
 
-    def part(
-        self, z: Tensor, noise: Tensor, t: Tensor, texts: Tensor, images: Tensor, kinds: Tensor,
-        low: Tensor | None, *, total: int,
-    ) -> float:  # fmt: skip
-        """Send the gradient of a part of the batch back; return its share of the loss."""
-        z, noise, t, texts, images, kinds = (
-            x.to(self.device) for x in (z, noise, t, texts, images, kinds)
-        )
-        network, options = self.network, self.options
+    def part(self, rows: tuple[Tensor, ...], low: Tensor | None, *, total: int) -> float:
+        """Send the gradient of a part of the batch back; return its share of the loss.
+
+        Args:
+            rows: Latents, noise, time steps, texts, images, and the kinds of conditions.
+            low: Latents of the smaller pictures, for an upsampler.
+            total: Rows of the whole batch.
+        """
+        z, noise, t, texts, images, kinds = (x.to(self.device) for x in rows)
+        network, options = self.unet, self.options
         x0 = network.normalise(z)
         alpha, sigma = (x[t].view(-1, 1, 1, 1) for x in (self.alpha, self.sigma))
         given = None if low is None else network.normalise(low.to(self.device))
@@ -123,7 +125,7 @@ class Trainer(trainer.Trainer[DiffusionTraining, Views]):
         drop, half = self.options.drop, self.options.drop + self.options.single / 2
         texts = (kinds >= drop) & ~((kinds >= half) & (kinds < drop + self.options.single))
         images = kinds >= half
-        return torch.stack([texts, images], 1).float().repeat_interleave(self.network.dim, 1)
+        return torch.stack([texts, images], 1).float().repeat_interleave(self.unet.dim, 1)
 
 
 def save_weights(state: dict[str, Tensor], path: Path) -> None:

@@ -20,7 +20,7 @@ class _Depthwise(torch.autograd.Function):
         return F.conv2d(x, weight, None, stride, padding, 1, x.shape[1])
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx, grad: Tensor):  # type: ignore[bad-override]
         x, weight = ctx.saved_tensors
         wide = torch.float64 if x.dtype == torch.float64 else torch.float32
         dx, dw, _ = torch.ops.aten.convolution_backward(

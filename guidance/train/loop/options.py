@@ -32,13 +32,33 @@ class Run(Protocol):
     def precision(self) -> str:
         """Arithmetic, bf16 or fp32."""
 
-    seed: int
-    device: str
-    threads: int
-    resume: bool
-    log_every: int
-    log_dir: Path | None
-    save_every: float
+    @property
+    def seed(self) -> int:
+        """Seed of everything random."""
+
+    @property
+    def device(self) -> str:
+        """Where it runs."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads."""
+
+    @property
+    def resume(self) -> bool:
+        """Whether to go on with the checkpoint."""
+
+    @property
+    def log_every(self) -> int:
+        """Steps between log lines."""
+
+    @property
+    def log_dir(self) -> Path | None:
+        """Folder of TensorBoard logs."""
+
+    @property
+    def save_every(self) -> float:
+        """Minutes between checkpoints."""
 
     def check(self) -> None:
         """Raise `InputError` for what is not allowed; load nothing."""

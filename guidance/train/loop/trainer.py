@@ -89,11 +89,11 @@ class Trainer(Generic[Options, Batch]):
         """
         raise NotImplementedError
 
-    def loss(self, batch: Batch, done: float) -> Tensor:
+    def loss(self, batch: Batch, done: float, /) -> Tensor:
         """Return the loss of a batch, a scalar, at fraction `done` of the run."""
         raise NotImplementedError
 
-    def gradients(self, batch: Batch, done: float) -> dict[str, float]:
+    def gradients(self, batch: Batch, done: float, /) -> dict[str, float]:
         """Add the gradients of a batch to the parameters; return what the log shows."""
         loss = self.loss(batch, done)
         loss.backward()

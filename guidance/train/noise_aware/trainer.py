@@ -39,7 +39,7 @@ class Trainer(trainer.Trainer[NoiseAwareTraining, Views]):
             self.body = LatentUNet(self.config["unet"])
         self.body.load_state_dict(self.weights)
         self.body.requires_grad_(False).eval().to(self.device)
-        self.network = NoiseAware(self.body).to(self.device)
+        self.network = self.head = NoiseAware(self.body).to(self.device)
         self.clip_norm = math.inf
         self.alphas, self.sigmas = (x.to(self.device) for x in levels(self.config["scheduler"]))
         self.optimisers = [torch.optim.AdamW(self.network.parameters(), weight_decay=0.01)]
@@ -62,9 +62,9 @@ class Trainer(trainer.Trainer[NoiseAwareTraining, Views]):
         alpha, sigma = (x[t].view(-1, 1, 1, 1) for x in (self.alphas, self.sigmas))
         vectors = self.body.vector(views.texts.to(self.device), views.images.to(self.device))
         with torch.no_grad(), self.mixed():
-            features = self.network.features(alpha * x0 + sigma * noise, t)
-        said = F.normalize(self.network.head(features.float()), dim=-1)
-        scale = self.network.log_scale.exp()
+            features = self.head.features(alpha * x0 + sigma * noise, t)
+        said = F.normalize(self.head.head(features.float()), dim=-1)
+        scale = self.head.log_scale.exp()
         return losses.paired(said, F.normalize(vectors, dim=-1), scale)
 
     def export(self) -> None:

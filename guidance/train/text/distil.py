@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,7 @@ UNSEEN = 2000  # texts that are left out, to measure on
 
 
 @torch.no_grad()
-def start_tokens(text: torch.nn.Module, bpe, minilm: Path) -> None:
+def start_tokens(text: Any, bpe, minilm: Path) -> None:
     """Start the BPE token embedding ``[V, width]`` from MiniLM's word pieces.
 
     Each BPE token is cut into word pieces; the mean of their vectors is projected on the main
@@ -58,7 +59,9 @@ class Trainer(trainer.Trainer[DistilOptions, Tensor]):
         """Build the tower; some of the texts stay unseen."""
         given, texts = self.options, self.table.texts
         torch.backends.cuda.enable_flash_sdp(False)  # on CPU, too: its bfloat16 backward is slow
-        tokenizer, self.network = model.tokenizer(self.config), model.build(self.config).text
+        tokenizer = model.tokenizer(self.config)
+        clip: Any = model.build(self.config)  # open_clip's, whose towers have no types
+        self.network = clip.text
         if given.init:
             self.network.load_state_dict(model.load_state(given.init))
         else:

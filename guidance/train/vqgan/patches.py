@@ -63,8 +63,8 @@ class PatchLoader:
         side = self.side / zoom
         left, top = (rng.uniform(0, max(0.0, n - side)) for n in image.size)
         image = _flat(image, rng)
-        size, box = (self.side, self.side), (left, top, left + side, top + side)
-        box = tuple(min(b, n) for b, n in zip(box, (*image.size, *image.size), strict=True))
+        size, (width, height) = (self.side, self.side), image.size
+        box = min(left, width), min(top, height), min(left + side, width), min(top + side, height)
         pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC, box=box))
         return pixels[:, ::-1].copy() if rng.random() < 0.5 else pixels
 

@@ -43,15 +43,15 @@ class Trainer(trainer.Trainer[VqganTraining, Tensor]):
         """Build the networks, and what of earlier steps the codebook starts from."""
         given = self.options
         self.loader = PatchLoader(self.data, given.weights, given.side, given.batch, given.seed)
-        self.network = VQModel.from_config(self.config)
+        self.network = self.autoencoder = VQModel.from_config(self.config)
         self.judge = PatchJudge()
         teacher = image_classifier(given.classifier)
         if self.device.type == "cpu" and given.precision == "bf16":
             fast_depthwise(teacher)
         self.perceptual = Perceptual(teacher)
         for part in (self.network, self.judge, self.perceptual):
-            part.to(self.device, memory_format=torch.channels_last)
-        codes = self.network.config
+            part.to(self.device).to(memory_format=torch.channels_last)
+        codes = self.autoencoder.config
         self.codebook = Codebook(codes.num_vq_embeddings, codes.vq_embed_dim).to(self.device)
         learning = [p for n, p in self.network.named_parameters() if not n.startswith("quantize")]
         self.optimisers = [
@@ -113,7 +113,7 @@ class Trainer(trainer.Trainer[VqganTraining, Tensor]):
         if heard > 0:
             pairs = [(part, m[0]) for part, m in zip(parts, made, strict=True)]
             values["judge"] = sum(
-                self.chunks.map(lambda p: self.teach_judge(*p, len(images)), pairs)
+                self.chunks.map(lambda p: self.teach_judge(p[0], p[1], len(images)), pairs)
             )
         vectors = torch.cat([m[1] for m in made])
         self.kept = [*self.kept[-KEPT + 1 :], vectors]
@@ -134,7 +134,7 @@ class Trainer(trainer.Trainer[VqganTraining, Tensor]):
         """
         share, options = len(images) / total, self.options
         with self.mixed():
-            z = self.network.encode(images * 2 - 1).latents.float()
+            z = self.autoencoder.encode(images * 2 - 1).latents.float()
         numbers = torch.zeros(z.shape[:1] + z.shape[2:], dtype=torch.long, device=z.device)
         latents, commitment = z, z.new_zeros(())
         if self.codebook.started:
@@ -143,7 +143,7 @@ class Trainer(trainer.Trainer[VqganTraining, Tensor]):
             commitment = F.mse_loss(z, codes)
             latents = z + (codes - z).detach()
         with self.mixed():
-            made = self.network.decode(latents, force_not_quantize=True).sample.float()
+            made = self.autoencoder.decode(latents, force_not_quantize=True).sample.float()
         picture = made.detach().requires_grad_()
         error = (picture - (images * 2 - 1)).abs().mean()
         small = [F.avg_pool2d(x, 8, ceil_mode=True) for x in (picture, images * 2 - 1)]
@@ -175,7 +175,7 @@ class Trainer(trainer.Trainer[VqganTraining, Tensor]):
         Equation 7 of Esser et al. Lengths in the picture would not do: the judge pushes all pixels
         alike, while the other gradients mostly cancel where the weights sum them up.
         """
-        last = self.network.decoder.conv_out.weight
+        last = self.autoencoder.decoder.conv_out.weight
         lengths = [
             torch.autograd.grad(made, last, g, retain_graph=True)[0].norm() for g in (grad, push)
         ]

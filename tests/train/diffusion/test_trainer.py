@@ -117,12 +117,12 @@ def test_the_loss_of_a_perfect_network_is_nought(place, monkeypatch):
     alpha, sigma = (x[t].view(-1, 1, 1, 1) for x in (trainer.alpha, trainer.sigma))
     right = (alpha * noise - sigma * x0).requires_grad_()
     monkeypatch.setattr(trainer.network, "forward", lambda x, *_: right)
-    args = (views.latents, noise, t, views.texts, views.images, torch.rand(8), None)
-    assert trainer.part(*args, total=8) == pytest.approx(0, abs=1e-9)
+    rows = (views.latents, noise, t, views.texts, views.images, torch.rand(8))
+    assert trainer.part(rows, None, total=8) == pytest.approx(0, abs=1e-9)
     monkeypatch.setattr(trainer.network, "forward", lambda x, *_: right + 1)
     snr = (alpha / sigma).flatten() ** 2
     weights = snr.clamp(1, 5) / (snr + 1)
-    assert trainer.part(*args, total=8) == pytest.approx(float(weights.mean()), rel=1e-4)
+    assert trainer.part(rows, None, total=8) == pytest.approx(float(weights.mean()), rel=1e-4)
 
 
 def test_files_are_joined_with_their_own_captions(place):
