@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from systems import PATIENCE
 
 from guidance.clipdraw.technique import CLIPDRAW
 from guidance.command.options import from_table
@@ -22,7 +23,7 @@ from guidance.step import checkpoint
 from guidance.step.generator import Generator
 from guidance.step.loop import run
 
-SECONDS = 2.0  # of CPU time to refuse one
+SECONDS = 2.0 * PATIENCE  # of CPU time to refuse one
 CHECKPOINTS, DEEP = 120, 100_000
 
 

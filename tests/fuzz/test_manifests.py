@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from systems import posix
+from systems import PATIENCE, posix
 
 from guidance.clipdraw.technique import CLIPDRAW
 from guidance.command.runner import command
 
 MANIFESTS = 120
-SECONDS = 2.0  # of CPU time to refuse one
+SECONDS = 2.0 * PATIENCE  # of CPU time to refuse one
 # whatever else a manifest says, a run it starts is small
 SMALL = ["--steps", "1", "--strokes", "2", "--size", "16", "--render-size", "16",
          "--cuts", "1", "--video", "none", "--segments", "1", "1",

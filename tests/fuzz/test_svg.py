@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import resvg_py
 from PIL import Image
+from systems import PATIENCE
 
 from guidance.errors import GuidanceError
 from guidance.vector.raster import render
@@ -19,7 +20,7 @@ from guidance.vector.svg.reader import from_svg
 PLAIN = 150  # drawings that resvg knows wholly, too
 ODD = 350
 SIZE = 64
-CPU_SECONDS = 2.0
+CPU_SECONDS = 2.0 * PATIENCE
 NEAR = 0.01  # mean difference of two pictures; ours have round caps and joins
 
 

@@ -6,13 +6,8 @@ import kornia
 import pytest
 import torch
 
-from guidance.objective.augmentations import (
-    ALIASES,
-    AUGMENTATIONS,
-    affine,
-    colour_matrices,
-    perspective,
-)
+from guidance.objective.augmentations import affine, colour_matrices, perspective
+from guidance.objective.cutout_options import ALIASES, AUGMENTATIONS
 from guidance.objective.cutouts import CutoutOptions, apply_cuts, sample_cuts
 
 
