@@ -14,20 +14,28 @@ from __future__ import annotations
 import cmath
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from guidance.conventions import check_count, check_range
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from guidance.vqgan.generator import Painting
+
+class Filmed(Protocol):
+    """What a camera needs of a painting."""
+
+    def picture(self) -> Tensor:
+        """Return the picture as it is now, ``[1, 3, H, W]`` in [0, 1]."""
+
+    def take(self, image: Tensor) -> None:
+        """Go on from another picture."""
 
 
 class Camera:
     """Moves what is painted between steps, e.g. zooms into it; this one stands still."""
 
-    def before(self, painting: Painting, index: int) -> None:
+    def before(self, painting: Filmed, index: int) -> None:
         """Change `painting` before step `index`; depends on both only, so that resume is exact."""
 
     def view(self, image: Tensor) -> Tensor:
@@ -120,7 +128,7 @@ class Zoom(Camera):
         frame = self._frame((index - self.start) % self.every)
         return (frame if ahead else frame + 1 - self.smooth) / self.smooth
 
-    def before(self, painting: Painting, index: int) -> None:
+    def before(self, painting: Filmed, index: int) -> None:
         """Move the picture if it is time to."""
         self._index = index
         if self.due(index):

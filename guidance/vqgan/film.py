@@ -16,9 +16,8 @@ from guidance.conventions import check_count, check_range
 from guidance.errors import FileError, InputError
 from guidance.images.canvas import load_picture
 from guidance.objective.prompted import Evaluation, Objective
-from guidance.vqgan.camera import Camera
+from guidance.vqgan.camera import Camera, Filmed
 from guidance.vqgan.film_source import Source
-from guidance.vqgan.generator import Painting
 
 
 class Reader:
@@ -69,7 +68,7 @@ class Film(Camera):
         check_range("frame_blend", blend, 0, 1)
         self.reader, self.steps, self.blend = reader, steps, blend
 
-    def before(self, painting: Painting, index: int) -> None:
+    def before(self, painting: Filmed, index: int) -> None:
         """Go on to the next frame if it is time to."""
         if index % self.steps:
             return

@@ -8,21 +8,13 @@ import re
 import time
 
 import pytest
-from PIL import Image
 
 from guidance.errors import PromptError
 from guidance.prompts.grammar import Prompt, format_prompts, parse_prompts
 
+pytestmark = pytest.mark.usefixtures("picture_folder")
+
 INF = -math.inf
-
-
-@pytest.fixture(autouse=True)
-def _folder(tmp_path, monkeypatch):
-    """A working folder with a few image files."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("photo.png", "artist signature.png", "a[1].png", "PIC.JPG", "b|c.png", "plain"):
-        Image.new("RGB", (8, 8)).save(tmp_path / name, "PNG")
-    (tmp_path / "folder.png").mkdir()
 
 
 # weighted towards what the parser could trip over
