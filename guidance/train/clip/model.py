@@ -68,7 +68,7 @@ def activations(network: nn.Module) -> str:
     return ", ".join(sorted(n for n in names if "GELU" in n)) or "none of its own"
 
 
-def text_tower(network: nn.Module) -> nn.Module:
+def text_tower(network: Any) -> nn.Module:
     """Return the module whose parameters are those of the text tower alone."""
     return network.text if hasattr(network, "text") else network.transformer
 

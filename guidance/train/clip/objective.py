@@ -16,26 +16,39 @@ from guidance.train.clip.student import Student
 
 
 @dataclass(frozen=True)
+class Classified:
+    """What a classifier says of pictures of one batch.
+
+    Attributes:
+        rows: Pictures that it saw, int64 ``[M]``.
+        logits: Its class logits ``[M, C]``.
+        classes: Text embeddings of the classes, by the student's own text tower ``[C, D]``; before
+            the student's map.
+        features: Its pooled features of those that are no sketches, which come first ``[m, K]``;
+            None if there are no hints.
+    """
+
+    rows: Tensor
+    logits: Tensor
+    classes: Tensor
+    features: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Lessons:
     """What the teachers say of one batch; None where there is no such teacher.
 
     Attributes:
-        rows: Pictures that the classifier saw, int64 ``[M]``.
-        logits: Its class logits ``[M, C]``.
-        features: Its pooled features of those that are no sketches, which come first ``[m, K]``.
-        classes: Text embeddings of the classes, by the student's own text tower ``[C, D]``.
+        classified: What the classifier says of some of the pictures.
         clip: Image and text embeddings of a CLIP teacher, and its scale.
         anchors: Its image embeddings, where the student's should stay near them ``[n, D]``.
         sentences: Sentence embeddings of the captions and the extra texts ``[n + E, D]``.
         meaning: Unit embeddings of all captions ``[T, D]``, to tell which mean the same.
         texts: More texts that match none of the pictures, or only by chance; before the student's
-            map, like `classes`.
+            map.
     """
 
-    rows: Tensor | None = None
-    logits: Tensor | None = None
-    features: Tensor | None = None
-    classes: Tensor | None = None
+    classified: Classified | None = None
     clip: tuple[Tensor, Tensor, float] | None = None
     anchors: Tensor | None = None
     sentences: Tensor | None = None
@@ -84,14 +97,14 @@ class Objective:
         }
         total = (parts["to text"] + parts["to image"]) / 2
         extra: dict[str, tuple[float, Tensor]] = {}
-        if lessons.logits is not None:
-            classes = student.place(lessons.classes)
-            logits = student.class_scale.exp() * images[lessons.rows] @ classes.T
-            extra["knowledge"] = weight.knowledge, losses.knowledge(logits, lessons.logits)
-        if lessons.features is not None and weight.hint:
-            plain = lessons.rows[: len(lessons.features)]
-            pooled = student.hint(seen[plain, student.dim :])
-            extra["hint"] = weight.hint, losses.relative(pooled, lessons.features)
+        if (told := lessons.classified) is not None:
+            classes = student.place(told.classes)
+            logits = student.class_scale.exp() * images[told.rows] @ classes.T
+            extra["knowledge"] = weight.knowledge, losses.knowledge(logits, told.logits)
+            if told.features is not None and weight.hint:
+                plain = told.rows[: len(told.features)]
+                pooled = student.hint_map(seen[plain, student.dim :])
+                extra["hint"] = weight.hint, losses.relative(pooled, told.features)
         if lessons.clip is not None:
             pair = self.distil(own.features, texts.features, scale, *lessons.clip)
             extra["distil"] = weight.distil, pair[1]

@@ -55,7 +55,8 @@ class Passes:
         side = sampling.side or self.size
         self.loader = Loader(samples, sampling, side, options.seed, chunks, device, self.part)
         self.tokens = tokenize_all(model.tokenizer(config), self.loader.texts)
-        self.student = start.build(options, config).to(device, memory_format=torch.channels_last)
+        self.student = start.build(options, config).to(device)
+        self.student.to(memory_format=torch.channels_last)
         if cpu and options.precision == "bf16":
             fast_depthwise(self.student.network.visual)
         self.student.tune(options.model)
@@ -98,8 +99,12 @@ class Passes:
         tokens = tokens if extra is None else torch.cat([tokens, extra])
         frozen = self.teachers.table
         with cut(self.student.network, tokens) as short:
-            written = self.read(short) if frozen is None else None
-            features = written.features if written else self.student.place(frozen[batch.captions])
+            written = None
+            if frozen is None:
+                written = self.read(short)
+                features = written.features
+            else:
+                features = self.student.place(frozen[batch.captions])
             loss, parts = self.objective(self.student, seen.features, features, batch, lessons)
             (weight * loss).backward()
             seen.backward()

@@ -97,9 +97,10 @@ class Sketch:
     def of(cls, state: dict[str, Tensor], side: int) -> Sketch:
         """Return the drawing of a `state`, on a canvas of `side` pixels."""
         age, life, number = (int(state[name]) for name in ("age", "life", "class"))
-        strokes = (state[name].cpu() for name in (*PARTS, "counts"))
+        points, widths, colors, counts = (state[name].cpu() for name in (*PARTS, "counts"))
+        closed = torch.zeros(len(counts), dtype=torch.bool)
         sketch = cls(
-            drawing_of(Scene(*strokes, torch.zeros(len(state["counts"]), dtype=torch.bool)), side),
+            drawing_of(Scene(points, widths, colors, counts, closed), side),
             life, number, state["image"].cpu(), state["text"].cpu(), age,
         )  # fmt: skip
         if age:
@@ -174,9 +175,10 @@ class Sketches:
         seeds = torch.randint(2**62, (len(groups), MOVES), generator=rng, device=rng.device)
 
         def work(pair: tuple[list[Sketch], list[int]]) -> tuple[Tensor, Tensor]:
-            for seed in pair[1]:
-                views = self.move(pair[0], seed, look, subjects)
-            return views
+            *before, last = pair[1]
+            for seed in before:
+                self.move(pair[0], seed, look, subjects)
+            return self.move(pair[0], last, look, subjects)
 
         made = chunks.map(work, zip(groups, seeds.tolist(), strict=True))
         clean, seen = (torch.cat(views).to(batch.images) for views in zip(*made, strict=True))

@@ -26,7 +26,7 @@ def build(options: ClipOptions, config: dict[str, Any]) -> Student:
     if given.text_init:
         model.load_text(network, given.text_init)
     if given.image_init:
-        start_image(student, config, given)
+        start_image(student, config, given, given.image_init)
     if given.init:
         start_from(student, given)
         if given.text_init:  # stays what was asked for, whatever --init brought
@@ -38,13 +38,13 @@ def build(options: ClipOptions, config: dict[str, Any]) -> Student:
     return student
 
 
-def start_image(student: Student, config: dict, given: ModelOptions) -> None:
-    """Start the trunk from an ImageNet classifier, and the head so that cosines follow it."""
+def start_image(student: Student, config: dict, given: ModelOptions, path: Path) -> None:
+    """Start the trunk from the classifier of `path`, and the head so that cosines follow it."""
     trunk = getattr(student.network.visual, "trunk", None)
     if trunk is None:
         raise InputError(f"image_init: {given.architecture} has no timm image tower")
     name = config["model_cfg"]["vision_cfg"]["timm_model_name"]
-    classifier = image_classifier(given.image_init, name)
+    classifier: Any = image_classifier(path, name)
     state = {k: v for k, v in classifier.state_dict().items() if k in trunk.state_dict()}
     trunk.load_state_dict(state)
     head = getattr(student.network.visual.head, "proj", None)
@@ -106,7 +106,7 @@ def freeze_stages(student: Student, count: int) -> None:
     """Keep the stem and the first `count` stages of a timm tower as they are."""
     trunk = getattr(student.network.visual, "trunk", None)
     blocks = getattr(trunk, "blocks", None) or getattr(trunk, "stages", None)
-    if blocks is None or count > len(blocks):
+    if trunk is None or blocks is None or count > len(blocks):
         raise InputError(f"frozen_stages: the image tower has no {count} stages to freeze")
     learning = {id(p) for m in [*blocks[count:]] for p in m.parameters()}
     later = False

@@ -22,8 +22,12 @@ class Student(nn.Module):
     like `class_scale` it serves the training only.
     """
 
+    network: Any  # the classes that open_clip builds share no type
+    mean: Tensor
+    std: Tensor
+
     def __init__(
-        self, network: nn.Module, config: dict[str, Any], scale: float, *, text_map: bool = False
+        self, network: Any, config: dict[str, Any], scale: float, *, text_map: bool = False
     ) -> None:
         super().__init__()
         self.network = network
@@ -42,13 +46,24 @@ class Student(nn.Module):
         self.class_scale = nn.Parameter(torch.tensor(math.log(40.0)))
         self.dim = config["model_cfg"]["embed_dim"]
         self.map = nn.Linear(self.dim, self.dim, bias=False) if text_map else None
-        if text_map:
+        if self.map is not None:
             nn.init.eye_(self.map.weight)
 
     @property
     def scale(self) -> Tensor:
         """The learned scale of the cosines, at most 100."""
         return self.network.logit_scale.clamp(max=math.log(100)).exp()
+
+    @property
+    def hint_map(self) -> nn.Linear:
+        """The map `hint`.
+
+        Raises:
+            ValueError: the image tower has no pooled features to map.
+        """
+        if self.hint is None:
+            raise ValueError("this image tower has no pooled features of a timm trunk")
+        return self.hint
 
     def normalised(self, images: Tensor) -> Tensor:
         """Return `images` in [0, 1] as the tower's input."""

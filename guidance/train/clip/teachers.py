@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from guidance.clip.classifier import image_classifier
+from guidance.clip.model import ClipModel
 from guidance.clip.registry import load_clip
 from guidance.errors import InputError
 from guidance.images.resize import resize
 from guidance.train import losses
 from guidance.train.clip import model
 from guidance.train.clip.loader import Batch
-from guidance.train.clip.objective import Lessons
+from guidance.train.clip.objective import Classified, Lessons
 from guidance.train.clip.options import ClipOptions
 from guidance.train.clip.sentences import SentenceTable
 from guidance.train.clip.student import Student, class_texts, read_all
@@ -27,7 +30,8 @@ EXTRA = 0.5  # texts without pictures, per picture, for a text tower that learns
 class Teacher:
     """An ImageNet classifier that sees pictures as they are, or enlarged to `side` pixels."""
 
-    def __init__(self, network: nn.Module, device: torch.device, side: int = 0) -> None:
+    def __init__(self, network: Any, device: torch.device, side: int = 0) -> None:
+        # Any: a model of timm, whose classes share no type
         self.side = side
         self.network = network.to(device, memory_format=torch.channels_last).requires_grad_(False)
         mean, std = (network.default_cfg[k] for k in ("mean", "std"))
@@ -64,7 +68,11 @@ class Teachers:
         self.learns = "text" not in options.model.freeze
         self.tokens = tokens
         self.table = None if self.learns else read_all(student, tokens, self.device)
-        self.classifier = self.examiner = self.clip = self.sentences = self.classes = None
+        self.classifier: Teacher | None = None
+        self.examiner: Teacher | None = None
+        self.clip: ClipModel | None = None
+        self.sentences: SentenceTable | None = None
+        self.classes: Tensor | None = None
         self.hints = bool(given.classifier and given.hint)
         tokenize = model.tokenizer(model.read_config(options.model.architecture))
         if given.classifier:
@@ -94,8 +102,8 @@ class Teachers:
                     f"sentence: embeddings of {width} numbers cannot teach one of {student.dim}"
                 )
             self.rows = self.sentences.rows(texts)
-            self.extra = given.sentence > 0 and self.learns
-            self.extra_tokens = tokenize_all(tokenize, self.sentences.texts) if self.extra else None
+            extra = given.sentence > 0 and self.learns
+            self.extra_tokens = tokenize_all(tokenize, self.sentences.texts) if extra else None
         self.bank, self.groups = options.loss.bank, groups
         self.meaning = self.table
         if self.meaning is None and self.sentences:
@@ -115,30 +123,29 @@ class Teachers:
         """Return the lessons on `batch`, and the tokens of extra texts ``[E, L]`` or None."""
         lessons, extra = self.words(batch, rng)
         if self.classifier:
-            lessons |= self.classify(batch, rng)
-            lessons["classes"] = self.class_embeddings(step)
+            lessons["classified"] = self.classify(self.classifier, batch, step, rng)
         if self.clip:
-            lessons |= self.compare(batch)
+            lessons |= self.compare(self.clip, batch)
         return Lessons(**lessons), extra
 
-    def compare(self, batch: Batch) -> dict:
-        """Return what the CLIP teacher makes of the pairs."""
+    def compare(self, clip: ClipModel, batch: Batch) -> dict:
+        """Return what the teacher `clip` makes of the pairs, as fields of `Lessons`."""
 
         def encode(part: Tensor) -> Tensor:
             # in here, since threads do not inherit it
             with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
-                return self.clip.encode_image(part).float()
+                return clip.encode_image(part).float()
 
         parts = batch.clean[: len(batch.captions)].split(self.part)
         images, lessons = torch.cat(self.chunks.map(encode, parts)), {}
         if self.anchors:
             lessons["anchors"] = images
         if self.distils:
-            texts = self.clip.encode_text([self.clip_texts[i] for i in batch.captions.tolist()])
-            lessons["clip"] = images, texts, self.clip.logit_scale
+            texts = clip.encode_text([self.clip_texts[i] for i in batch.captions.tolist()])
+            lessons["clip"] = images, texts, clip.logit_scale
         return lessons
 
-    def classify(self, batch: Batch, rng: Generator) -> dict:
+    def classify(self, classifier: Teacher, batch: Batch, step: int, rng: Generator) -> Classified:
         """Return what the classifiers say of a part of the pictures and of all sketches.
 
         Sketches are the examiner's, if there is one: the tower began as the classifier and has
@@ -148,18 +155,19 @@ class Teachers:
         count = round(TAUGHT * plain)
         order = torch.randperm(plain, generator=rng, device=self.device)
         own = torch.arange(plain, len(batch.clean), device=self.device)
-        seen = [(self.classifier, order[:count].sort()[0], self.part)]
+        seen = [(classifier, order[:count].sort()[0], self.part)]
         if batch.sketches:
-            seen.append((self.examiner or self.classifier, own, self.part // 2))
+            seen.append((self.examiner or classifier, own, self.part // 2))
         said = []
         for network, rows, size in seen:
             parts = self.chunks.map(network, batch.clean[rows].split(size))
             said.append(torch.cat(parts))
-        return {
-            "rows": torch.cat([rows for _, rows, _ in seen]),
-            "logits": torch.cat([part[:, :1000] for part in said]),
-            "features": said[0][:, 1000:] if self.hints else None,
-        }
+        return Classified(
+            rows=torch.cat([rows for _, rows, _ in seen]),
+            logits=torch.cat([part[:, :1000] for part in said]),
+            classes=self.class_embeddings(step),
+            features=said[0][:, 1000:] if self.hints else None,
+        )
 
     def class_embeddings(self, step: int) -> Tensor:
         """Return the unit embeddings of the class names ``[C, D]``, of late."""
@@ -181,7 +189,7 @@ class Teachers:
         extra = None
         if self.sentences:
             rows = self.rows[batch.captions.cpu()]
-            if self.extra:
+            if self.extra_tokens is not None:
                 count = round(EXTRA * len(batch.images))
                 more = torch.randint(
                     len(self.sentences.texts), (count,), generator=rng, device=self.device

@@ -80,12 +80,12 @@ class Trainer(trainer.Trainer[ClipOptions, Batch]):
         weight = 0.5 if eps else 1.0
         seen, views = passes.look(batch.images, watch=bool(eps))
         parts = passes.learn(batch, seen, weight, lessons, extra)
-        if self.sketches.count:
-            plain = lessons.rows < len(batch.images) - batch.sketches
-            images = F.normalize(seen.features[lessons.rows[plain], : self.student.dim], dim=-1)
-            self.moments.add(images, lessons.logits[plain])
+        if self.sketches.count and (told := lessons.classified):
+            plain = told.rows < len(batch.images) - batch.sketches
+            images = F.normalize(seen.features[told.rows[plain], : self.student.dim], dim=-1)
+            self.moments.add(images, told.logits[plain])
         if eps:
-            grad = torch.cat([v.grad for v in views])
+            grad = torch.cat([v.grad for v in views if v.grad is not None])
             length = eps * batch.images.shape[-1] / passes.size  # per pixel, whatever the side
             moved = attack(batch.images, grad, length, self.step, rng)
             self.fooling.keep(moved, batch)

@@ -12,6 +12,7 @@ import contextlib
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from guidance.errors import InputError
 from guidance.train.clip.loader import Batch, Plan
-from guidance.train.clip.objective import Lessons
+from guidance.train.clip.objective import Classified, Lessons
 from guidance.train.clip.optimiser import adamw
 from guidance.train.clip.passes import Passes
 from guidance.train.loop.log import shown
@@ -34,7 +35,7 @@ def check(passes: Passes) -> None:
     """Raise `InputError` unless the run has a tower that can be divided."""
     trunk = getattr(passes.student.network.visual, "trunk", None)
     stages = passes.options.head.head_stages
-    if passes.student.hint is None:
+    if trunk is None or passes.student.hint is None:
         raise InputError("head_views: this image tower has no timm trunk with a head")
     if stages and not (hasattr(trunk, "conv_stem") and hasattr(trunk, "bn2")):
         raise InputError("head_stages: the image tower is no EfficientNet of timm")
@@ -42,7 +43,7 @@ def check(passes: Passes) -> None:
         raise InputError(f"head_stages: the image tower has {len(trunk.blocks)} stages")
 
 
-def divide(trunk: nn.Module, stages: int) -> tuple[Callable, Callable]:
+def divide(trunk: Any, stages: int) -> tuple[Callable, Callable]:
     """Return what a timm `trunk` does before its last `stages`, and from there to the pooling."""
     if not stages:
         return trunk, lambda pooled: pooled
@@ -68,12 +69,12 @@ class Cache:
     Attributes:
         inputs: Activations, float16 ``[V, N, ...]``.
         taught: Which pictures the classifier saw, bool ``[N]``; None without a classifier.
-        pooled: Its pooled features of those, float16 ``[V, N, K]``.
+        pooled: Its pooled features of those, float16 ``[V, N, K]``; empty if it saw none.
     """
 
     inputs: Tensor
     taught: Tensor | None
-    pooled: Tensor | None
+    pooled: Tensor
 
 
 @torch.no_grad()
@@ -83,7 +84,7 @@ def fill(passes: Passes, early: Callable) -> Cache:
     classifier, count = passes.teachers.classifier, len(loader.samples)
     rng = np.random.default_rng(passes.options.seed)
     taught = torch.from_numpy(rng.random(count) < given.head_taught) if classifier else None
-    inputs = pooled = None
+    inputs, pooled = torch.empty(0), torch.empty(0)  # until their shapes are known
     begin, size = time.perf_counter(), loader.options.batch
     for view in range(given.head_views):
         for start in range(0, count, size):
@@ -92,14 +93,14 @@ def fill(passes: Passes, early: Callable) -> Cache:
             parts = batch.images.split(passes.part)
             seen = passes.forward(lambda x: early(student.normalised(x)), parts, learn=False)
             seen = seen.features.half()
-            if inputs is None:
+            if not len(inputs):
                 inputs = seen.new_empty((given.head_views, count, *seen.shape[1:]), device="cpu")
             inputs[view, rows] = seen.cpu()
-            if classifier and taught[rows].any():
+            if classifier and taught is not None and taught[rows].any():
                 clean = batch.clean[taught[rows].to(batch.clean.device)]
                 looked = passes.chunks.map(classifier, clean.split(passes.part))
                 looked = torch.cat(looked)[:, 1000:].half().cpu()
-                if pooled is None:
+                if not len(pooled):
                     pooled = looked.new_zeros(given.head_views, count, looked.shape[1])
                 pooled[view, rows][taught[rows]] = looked
             if start // size % 50 == 49:
@@ -111,11 +112,11 @@ def fill(passes: Passes, early: Callable) -> Cache:
 def draw(passes: Passes, view: int, rows: slice) -> Batch:
     """Return one augmented view of the pictures `rows`, in their order."""
     loader = passes.loader
-    rows = np.arange(rows.start, rows.stop)
-    seed = int(np.random.default_rng([passes.options.seed, view, rows[0]]).integers(2**62))
+    numbers = np.arange(rows.start, rows.stop)
+    seed = int(np.random.default_rng([passes.options.seed, view, rows.start]).integers(2**62))
     none = np.zeros(0, int)
-    plan = Plan(rows, none, none, seed)
-    pictures = loader.pool.map(lambda i: loader.decode(plan, i), range(len(rows)))
+    plan = Plan(numbers, none, none, seed)
+    pictures = loader.pool.map(lambda i: loader.decode(plan, i), range(len(numbers)))
     return loader.render(plan, list(pictures))
 
 
@@ -133,19 +134,23 @@ def dropping(head: nn.Module, share: float) -> Generator[None]:
             drop.p = p
 
 
-def lessons_of(passes: Passes, cache: Cache, view: Tensor, rows: Tensor, step: int) -> dict:
-    """Return what the classifier said of these views, as fields of `Lessons`."""
+def classified(
+    passes: Passes, cache: Cache, view: Tensor, rows: Tensor, step: int
+) -> Classified | None:
+    """Return what the classifier said of these views, None if it saw none of them."""
     teachers, known = passes.teachers, cache.taught
-    if known is None or not known[rows].any():
-        return {}
+    if teachers.classifier is None or known is None or not known[rows].any():
+        return None
     device, which = passes.device, known[rows].nonzero()[:, 0]
     pooled = cache.pooled[view[which], rows[which]].to(device).float()
     with torch.no_grad():
         logits = teachers.classifier.network.get_classifier()(pooled)
-    return {
-        "rows": which.to(device), "logits": logits, "classes": teachers.class_embeddings(step),
-        "features": pooled if teachers.hints else None,
-    }  # fmt: skip
+    return Classified(
+        which.to(device),
+        logits,
+        teachers.class_embeddings(step),
+        pooled if teachers.hints else None,
+    )
 
 
 def train_head(passes: Passes, trainer: Trainer) -> None:
@@ -186,7 +191,7 @@ def take_steps(passes: Passes, trainer: Trainer, cache: Cache, late: Callable) -
         batch = Batch(inputs, inputs, captions, groups)
         passes.rng.manual_seed(plan.seed)
         words, extra = passes.teachers.words(batch, passes.rng)
-        lessons = Lessons(**words, **lessons_of(passes, cache, view, rows, step))
+        lessons = Lessons(**words, classified=classified(passes, cache, view, rows, step))
         seen = passes.forward(see, inputs.float().split(4 * passes.part))
         parts = passes.learn(batch, seen, 1.0, lessons, extra)
         trainer.update(step / steps)
@@ -205,15 +210,21 @@ def fit_hint(passes: Passes) -> None:
     """Fit the map of hints to a tower that came without it, by least squares on a few batches.
 
     Otherwise the first steps would bend the tower to a map that knows nothing yet.
+
+    Raises:
+        ValueError: there is no such map, or no classifier to fit it to.
     """
-    student, teachers, dim = passes.student, passes.teachers, passes.student.dim
-    gram = cross = 0.0
+    student, classifier, dim = passes.student, passes.teachers.classifier, passes.student.dim
+    if classifier is None:
+        raise ValueError("there is no classifier to fit the map of hints to")
+    weight = student.hint_map.weight
+    gram, cross = torch.zeros_like(weight), torch.zeros_like(weight)
     for number, batch in enumerate(passes.loader.batches(2_000_000_000)):
         if number == HINT_BATCHES:
             break
         parts = batch.images.split(passes.part)
         own = passes.forward(student.look, parts, learn=False).features[:, dim:]
-        looked = passes.chunks.map(teachers.classifier, batch.clean.split(passes.part))
+        looked = passes.chunks.map(classifier, batch.clean.split(passes.part))
         gram, cross = gram + own.T @ own, cross + own.T @ torch.cat(looked)[:, 1000:]
     ridge = HINT_RIDGE * gram.diagonal().mean() * torch.eye(len(gram), device=gram.device)
-    student.hint.weight.copy_(torch.linalg.solve(gram + ridge, cross).T)
+    weight.copy_(torch.linalg.solve(gram + ridge, cross).T)

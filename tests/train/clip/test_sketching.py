@@ -13,7 +13,7 @@ from guidance.train import losses
 from guidance.train.clip import model as models
 from guidance.train.clip import sketches, student, warm
 from guidance.train.clip.loader import Batch
-from guidance.train.clip.objective import Lessons, Objective
+from guidance.train.clip.objective import Classified, Lessons, Objective
 from guidance.train.clip.options import ClipOptions
 from guidance.train.clip.presets import read_config
 from guidance.train.clip.sections import LossOptions, TeacherOptions
@@ -43,10 +43,11 @@ def test_sketches_have_no_caption_and_no_hint_but_are_classified():
     mixed = Batch(images, images, numbers, torch.full((3,), -1), sketches=2)  # one of nothing
     wide = own.dim + own.hint.in_features
     seen, read = torch.randn(6, wide), F.normalize(torch.randn(3, own.dim), dim=-1)
-    lessons = Lessons(
+    told = Classified(
         rows=torch.tensor([1, 4, 5]), logits=torch.randn(3, 7), classes=torch.randn(7, own.dim),
         features=torch.randn(1, own.hint.out_features),
     )  # fmt: skip
+    lessons = Lessons(classified=told)
     before = Objective(options)(own, seen, read, mixed, lessons)[1]
     seen = torch.cat([seen[:4], torch.randn(2, wide)])
     after = Objective(options)(own, seen, read, mixed, lessons)[1]
@@ -110,18 +111,18 @@ def test_the_examiner_looks_at_sketches_and_the_classifier_at_the_rest(
     trainer = Trainer(options(shards, classifiers, tmp_path))
     teachers, mixed = trainer.passes.teachers, dataclasses.replace(batch(6, 64), sketches=2)
     teachers.hints = True
-    said = teachers.classify(mixed, torch.Generator().manual_seed(0))
-    assert said["rows"][2:].tolist() == [4, 5]  # all of them, and half of the rest
-    own = teachers.classifier(mixed.clean[said["rows"]])
+    said = teachers.classify(teachers.classifier, mixed, 0, torch.Generator().manual_seed(0))
+    assert said.rows[2:].tolist() == [4, 5]  # all of them, and half of the rest
+    own = teachers.classifier(mixed.clean[said.rows])
     close = {"rtol": 0.02, "atol": 0.02}  # bfloat16
-    torch.testing.assert_close(said["logits"][:2], own[:2, :1000], **close)
-    torch.testing.assert_close(said["features"], own[:2, 1000:], **close)
+    torch.testing.assert_close(said.logits[:2], own[:2, :1000], **close)
+    torch.testing.assert_close(said.features, own[:2, 1000:], **close)
     large = F.interpolate(mixed.clean[4:], (48, 48), mode="bicubic")
     other = Teacher(teachers.examiner.network, torch.device("cpu"))(large)[:, :1000]
-    torch.testing.assert_close(said["logits"][2:], other, **close)
+    torch.testing.assert_close(said.logits[2:], other, **close)
     teachers.examiner = None
-    said = teachers.classify(mixed, torch.Generator().manual_seed(0))
-    torch.testing.assert_close(said["logits"], own[:, :1000], **close)
+    said = teachers.classify(teachers.classifier, mixed, 0, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(said.logits, own[:, :1000], **close)
 
 
 def test_hint_is_fitted_to_a_tower_that_came_without(shards, classifiers, tmp_path, monkeypatch):

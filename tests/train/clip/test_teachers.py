@@ -83,7 +83,7 @@ def test_anchors_are_the_teachers_embeddings_of_clean_pictures(shards, teacher, 
     teachers = {"teacher": str(teacher), "distil": 0.0, "anchor": 1.0}
     trainer = Trainer(options(shards, tmp_path, teachers))
     batch = next(trainer.passes.loader.batches(0))
-    lessons = trainer.passes.teachers.compare(batch)
+    lessons = trainer.passes.teachers.compare(trainer.passes.teachers.clip, batch)
     assert set(lessons) == {"anchors"}  # no texts are read for nothing
     expected = trainer.passes.teachers.clip.encode_image(batch.clean)
     assert F.cosine_similarity(lessons["anchors"], expected).min() > 0.999  # bfloat16
