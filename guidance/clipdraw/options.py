@@ -28,7 +28,8 @@ class ClipDrawOptions(GuidedOptions):
     "--from FOLDER" starts from the options of an earlier run, "--resume FOLDER" continues one.
     """
 
-    EARLIER: ClassVar = {"color_lr": "colour_lr"}  # as manifests before 0.2.0 have it
+    # as manifests before 0.2.0 have it
+    EARLIER: ClassVar[dict[str, str]] = {"color_lr": "colour_lr"}
 
     strokes: Annotated[int, alias("--num-paths")] = 256
     """Number of strokes or shapes."""

@@ -21,10 +21,10 @@ class Index:
     """
 
     def __init__(self) -> None:
-        self.keys = np.empty(0, KEYS)
+        self.keys: np.ndarray = np.empty(0, KEYS)
         self.names: list[str] = []
-        self._files = np.empty(0, np.int32)  # [N], numbers of names
-        self._rows = np.empty(0, np.int32)  # [N]
+        self._files: np.ndarray = np.empty(0, np.int32)  # [N], numbers of names
+        self._rows: np.ndarray = np.empty(0, np.int32)  # [N]
 
     def __len__(self) -> int:
         return len(self.keys)

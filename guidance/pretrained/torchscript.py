@@ -83,7 +83,7 @@ def _view(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> _View:
 class _Unpickler(pickle._Unpickler):
     """Python's own unpickler in Python: the one in C can be led to allocate gigabytes."""
 
-    dispatch: ClassVar = {
+    dispatch: ClassVar[dict[int, Any]] = {
         k: v for k, v in pickle._Unpickler.dispatch.items() if k != pickle.BYTEARRAY8[0]
     }
 

@@ -87,12 +87,26 @@ def test_transparency_is_kept_if_asked_for():
     assert load_image(png(COLOURS), alpha=True).mode == "RGB"
 
 
+def pillow_reads(data: bytes) -> bool:
+    """Return whether Pillow reads what it wrote: 12.3 does not in one case."""
+    try:
+        return bool(Image.open(io.BytesIO(data)).tobytes())
+    except OSError:
+        return False
+
+
+YCBCR = file(Image.fromarray(COLOURS).convert("YCbCr"), "TIFF")
+
+
 @pytest.mark.parametrize(
     "data",
     [
         file(Image.fromarray(COLOURS).convert("CMYK"), "JPEG", quality=98),
         file(Image.fromarray(COLOURS).convert("CMYK"), "TIFF"),
-        file(Image.fromarray(COLOURS).convert("YCbCr"), "TIFF"),
+        pytest.param(
+            YCBCR,
+            marks=pytest.mark.skipif(not pillow_reads(YCBCR), reason="Pillow does not read it"),
+        ),
         file(Image.fromarray(COLOURS).convert("RGBA"), "WEBP", lossless=True),
         file(Image.fromarray(COLOURS), "JPEG2000"),
         file(Image.fromarray(COLOURS), "BMP"),
