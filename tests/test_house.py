@@ -1,4 +1,4 @@
-"""How large files and functions may be, what a folder says of itself, and no circles of files."""
+"""How large files and functions may be, and what a folder says of itself."""
 
 from __future__ import annotations
 
@@ -85,43 +85,3 @@ def test_a_folder_says_in_a_sentence_what_it_holds(path):
 def test_every_folder_is_a_package():
     folders = {path.parent for path in OURS}
     assert folders == {path.parent for path in FOLDERS}
-
-
-def imported(path: Path) -> set[Path]:
-    """Return the files of ours that a file imports at any place, but for types alone."""
-    found: set[Path] = set()
-    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            waiting += node.orelse
-            continue
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        found |= {file for name in names if (file := _file(name))}
-        waiting += ast.iter_child_nodes(node)
-    return found - {path}
-
-
-def _file(name: str) -> Path | None:
-    """Return the file of a module, or of the module that a name is in."""
-    if name.split(".")[0] != "guidance":
-        return None
-    place = ROOT.joinpath(*name.split("."))
-    for file in (place.with_suffix(".py"), place / "__init__.py"):
-        if file.is_file():
-            return file
-    return _file(name.rpartition(".")[0])
-
-
-def test_no_files_import_each_other():
-    graph = {path: imported(path) for path in OURS}
-    while graph:  # take away what imports nothing that is left, and what nothing left imports
-        needed = {file for needs in graph.values() for file in needs}
-        free = [p for p, needs in graph.items() if not needs & graph.keys() or p not in needed]
-        assert free, f"these import each other in a circle: {sorted(map(name_of, graph))}"
-        for path in free:
-            del graph[path]
