@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ from PIL import Image, ImageOps
 from guidance.data import Sample, Samples, shards
 from guidance.data.shards import ShardWriter, encode
 from guidance.files.writing import make_folder, write
-from guidance.train.data import duplicates, flora, names, painterly, scenes, sources
+from guidance.train.data import duplicates, emoji, flora, names, painterly, public, scenes, sources
 from guidance.train.data.options import DataOptions
 from guidance.train.data.prompts import made_up
 from guidance.train.data.sources import SIDE
+from guidance.train.data.wordnet import WordNet
 
 # Bits of 256 in which a training picture may differ from a test picture and still count as a
 # copy. Simple drawings of one thing look alike whoever drew them, so they get less.
 PHOTO_DISTANCE, DRAWING_DISTANCE = 24, 8
 HELD_OUT = {"flickr8k": "test_flickr", "imagenet-sample": "test_imagenet"}
+PART = 1024  # pictures compared at a time
 INK = "quickdraw"  # source of line drawings that come as pictures of black on white
 
 
@@ -41,6 +44,7 @@ class Builder:
         self.files = names.nouns(options.wordnet)
         self.counts: dict[str, Counter] = {}
         self.dropped = 0
+        self.known: list[np.ndarray] = []  # hashes of photos, and of what is held out
 
     def writer(self, name: str) -> ShardWriter:
         """Return a writer of shards called `name`."""
@@ -67,6 +71,9 @@ class Builder:
                 for i in test:
                     self.add(writer, _unique(given[i], i), *given.raw(i))
         outside = set().union(*held.values())
+        self.known = list(hashes.values())
+        # small sets cut pictures to squares
+        self.known += [duplicates.difference_hash(_cut(given.image(i))) for i in sorted(outside)]
         train = [i for i in rows if i not in outside]
         copies = self._copies(
             [hashes[i] for i in train], [hashes[i] for i in outside], PHOTO_DISTANCE
@@ -79,6 +86,17 @@ class Builder:
             for i in inked:
                 sample = replace(_unique(given[i], i), group=given[i].captions[0])
                 self.add(writer, sample, *encode(sources.ink(given.image(i))))
+
+    def named(self) -> None:
+        """Write pictures of classes from public repositories; those known already are dropped."""
+        found = public.pictures(self.options.snapshots, WordNet(self.options.wordnet))
+        with self.writer("named") as writer:
+            while part := list(islice(found, PART)):
+                hashes = [duplicates.difference_hash(image) for _, image in part]
+                copies = self._copies(hashes, self.known, PHOTO_DISTANCE)
+                for (sample, image), copy in zip(part, copies, strict=True):
+                    if not copy:
+                        self.add(writer, sample, *encode(image))
 
     def drawings(self) -> None:
         """Render icons and clip art; those like a test drawing are dropped."""
@@ -106,6 +124,10 @@ class Builder:
                     self.add(writer, sample, png, "png")
             if self.options.stamps:
                 for image, sample in sources.stamps(self.options.stamps, self.files):
+                    self.add(writer, sample, *encode(image))
+            if self.options.emoji_3d and self.options.iconify:
+                given = self.options.emoji_3d, self.options.iconify
+                for image, sample in emoji.emoji_3d(*given, self.files):
                     self.add(writer, sample, *encode(image))
 
     def _copies(self, hashes: list, tests: list, distance: int) -> np.ndarray:
@@ -168,6 +190,12 @@ class Builder:
         print(f"near-duplicates of test pictures left out: {self.dropped}")
 
 
+def _cut(image: Image.Image) -> Image.Image:
+    """Return the square in the middle of a picture."""
+    side = min(image.size)
+    return ImageOps.fit(image, (side, side))
+
+
 def _unique(sample: Sample, row: int) -> Sample:
     """Give a photo a key of its own among all sources; a class it is named by is its group."""
     few = len(sample.captions) <= 3
@@ -205,6 +233,8 @@ def build(options: DataOptions) -> None:
     builder = Builder(options)
     if options.photos:
         builder.photos()
+    if options.snapshots:
+        builder.named()
     builder.drawings()
     photos, drawings = (_built(options.out, name) for name in ("photos", "drawings"))
     builder.derived(photos, drawings)

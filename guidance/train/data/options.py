@@ -23,6 +23,11 @@ class DataOptions:
     """The ``svg`` folder of Open Clip Art (Debian: /usr/share/openclipart/svg)."""
     stamps: Path | None = None
     """The Tux Paint stamps (Debian: /usr/share/tuxpaint/stamps)."""
+    emoji_3d: Path | None = None
+    """Unpacked npm package ``@lobehub/fluent-emoji-3d``; needs --iconify, which names them."""
+    snapshots: Path | None = None
+    """Folder of git snapshots of public repositories, OWNER+NAME each, with pictures of classes
+    (guidance/train/data/public.py lists them); one that is missing is left out."""
     photos: Several[tuple[str, ...]] = ()
     """Captioned photos: a pattern of WebDataset tar files or a folder; may be repeated."""
     wordnet: Path = Path("/usr/share/wordnet")
@@ -48,12 +53,18 @@ class DataOptions:
 
     def check(self) -> None:
         """Raise `InputError` or `FileError` for what is missing, before any work."""
-        if not (self.iconify or self.clip_art or self.stamps or self.photos):
-            raise InputError("name a source: --iconify, --clip-art, --stamps or --photos")
+        if not (self.iconify or self.clip_art or self.stamps or self.snapshots or self.photos):
+            raise InputError(
+                "name a source: --iconify, --clip-art, --stamps, --snapshots or --photos"
+            )
+        if self.emoji_3d and not self.iconify:
+            raise InputError("--emoji-3d: the emoji are named by --iconify, which is missing")
         wanted = {
             "--iconify": self.iconify and self.iconify / "json" / f"{TEST_SET}.json",
             "--clip-art": self.clip_art,
             "--stamps": self.stamps,
+            "--emoji-3d": self.emoji_3d and self.emoji_3d / "assets",
+            "--snapshots": self.snapshots,
             "--wordnet": self.wordnet / "data.noun",
         }
         for option, path in wanted.items():

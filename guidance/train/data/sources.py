@@ -46,6 +46,14 @@ ICON_SETS = {
     "meteocons": ("MIT", 0.3),
     "marketeq": ("MIT", 0.3),
     "icon-park": ("Apache-2.0", 0.3),
+    "fluent-color": ("MIT", 0.3),
+    "flat-ui": ("MIT", 0.4),
+    "streamline-color": ("CC-BY-4.0", 0.25),
+    "streamline-flex-color": ("CC-BY-4.0", 0.25),
+    "streamline-sharp-color": ("CC-BY-4.0", 0.25),
+    "game-icons": ("CC-BY-3.0", 0.3),
+    "emojione-monotone": ("CC-BY-4.0", 0.4),
+    "fluent-emoji-high-contrast": ("MIT", 0.4),
 }
 # Emoji with text, people and flags are many and say little about what things look like.
 _RARE = re.compile(
