@@ -117,7 +117,8 @@ def test_pictures_of_classes_become_captioned_samples(tmp_path, wordnet):
 
 def test_transparent_pictures_lie_on_white_and_tiny_ones_are_left_out():
     image = public.shrunk(picture((0, 0, 0, 0), mode="RGBA"))
-    assert image is not None and image.getpixel((39, 0)) == (255, 255, 255)
+    assert image is not None
+    assert image.getpixel((39, 0)) == (255, 255, 255)
     assert public.shrunk(picture("red", (40, 20))) is None
     assert public.shrunk(None) is None
 
