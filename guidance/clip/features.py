@@ -41,10 +41,7 @@ def features(model: ClipModel, images: Tensor) -> Tensor:
         ``[N, F]`` float32, not of unit length.
     """
     check_images("images", images)
-    x = model.preprocess(images.to(model.device)).to(model.dtype)
-    if model._channels_last:
-        x = x.contiguous(memory_format=torch.channels_last)
-    return _split(model.network).body(x).float()
+    return _split(model.network).body(model.prepared(images)).float()
 
 
 @torch.no_grad()

@@ -121,11 +121,13 @@ class ClipModel(nn.Module):
             ``[N, D]`` float32, unit length, differentiable in `images`.
         """
         check_images("images", images)
-        x = self.preprocess(images.to(self.device)).to(self.dtype)
-        if self._channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
-        features = self.network.encode_image(x)
+        features = self.network.encode_image(self.prepared(images))
         return F.normalize(features.float(), dim=-1)
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """Return images in [0, 1] as the image tower takes them: size, scale, type and layout."""
+        x = self.preprocess(images.to(self.device)).to(self.dtype)
+        return x.contiguous(memory_format=torch.channels_last) if self._channels_last else x
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from guidance.clip.names import parse_spec
 from guidance.command.cli import Several
 from guidance.conventions import check_range
 from guidance.errors import InputError
@@ -37,6 +38,8 @@ class VqganTraining(RunOptions):
     """Learning rate at its highest; it rises for the first hundredth and falls as a cosine."""
     colour: float = 2.0
     """Weight of the absolute error of pictures shrunk to an eighth; the error as it is has 1."""
+    squared: float = 0.0
+    """Weight of the squared error, with pictures in [-1, 1]: for PSNR; 0 leaves it out."""
     perceptual: float = 1.0
     """Weight of the perceptual loss."""
     commitment: float = 0.25
@@ -44,9 +47,17 @@ class VqganTraining(RunOptions):
     codes_from: float = 0.02
     """Part of the run at which the codebook begins; until then nothing is quantised."""
     judge: float = 0.3
-    """Length of the judge's gradient, relative to that of the other losses (their λ)."""
+    """Length of the patch judge's gradient, relative to that of the losses without critics (their
+    λ); 0 does without the judge."""
     judge_from: float = 0.4
     """Part of the run at which the judge begins to be heard; a tenth later it is heard fully."""
+    critic: str | None = None
+    """A CLIP as a critic beside the judge, as for --clip of the techniques: heads on its frozen
+    features learn to tell real from made."""
+    critic_weight: float = 0.3
+    """Length of the critic's gradient, as for --judge."""
+    critic_from: float = 0.4
+    """Part of the run at which the critic begins to be heard, as for --judge-from."""
     log_every: int = 20
     """Steps between log lines."""
 
@@ -58,8 +69,10 @@ class VqganTraining(RunOptions):
                 raise InputError(f"--{name}: {path} does not exist")
         check_range("side", self.side, 16, 1024)
         check_range("batch", self.batch, 1, 65536)
-        check_range("judge_from", self.judge_from, 0, 1)
-        check_range("codes_from", self.codes_from, 0, 1)
-        for name in ("colour", "perceptual", "commitment", "judge"):
+        for name in ("judge_from", "critic_from", "codes_from"):
+            check_range(name, getattr(self, name), 0, 1)
+        for name in ("colour", "squared", "perceptual", "commitment", "judge", "critic_weight"):
             check_range(name, getattr(self, name), 0, 1000)
+        if self.critic is not None:
+            parse_spec(self.critic)
         super().check()

@@ -1,18 +1,20 @@
-"""One run of `guidance.train.vqgan`: patches, autoencoder, codebook and judge."""
+"""One run of `guidance.train.vqgan`: patches, autoencoder, codebook and critics."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from diffusers import VQModel
-from torch import Tensor
+from torch import Generator, Tensor
 
 from guidance.clip.classifier import image_classifier
+from guidance.clip.depths import Depths
+from guidance.clip.registry import load_clip
 from guidance.conventions import derive_seed, make_generator
 from guidance.data import shards
 from guidance.evaluate.perceptual import Perceptual
@@ -20,8 +22,9 @@ from guidance.files.writing import atomic, make_folder, write
 from guidance.models.folder import read_json
 from guidance.train.loop import checkpoint, trainer
 from guidance.train.loop.depthwise import fast_depthwise
-from guidance.train.losses import hinge
+from guidance.train.vqgan.clip_critic import ClipCritic
 from guidance.train.vqgan.codebook import Codebook, perplexity
+from guidance.train.vqgan.critic import Critic, Voice
 from guidance.train.vqgan.judge import PatchJudge
 from guidance.train.vqgan.options import VqganTraining
 from guidance.train.vqgan.patches import PatchLoader
@@ -29,8 +32,29 @@ from guidance.train.vqgan.patches import PatchLoader
 KEPT = 8  # steps whose vectors the codebook starts from
 
 
+class Part(NamedTuple):
+    """A thread's part of a batch: its number, pictures ``[n, 3, s, s]`` in [-1, 1], its share."""
+
+    number: int
+    images: Tensor
+    share: float
+
+
+class Made(NamedTuple):
+    """What became of a part.
+
+    The pictures in [-1, 1]; the vectors before quantisation ``[P, C]`` and the codes that they
+    chose ``[P]``; and the parts of the loss, as their share of the batch's mean.
+    """
+
+    images: Tensor
+    vectors: Tensor
+    numbers: Tensor
+    values: dict[str, float]
+
+
 class Trainer(trainer.Trainer[VqganTraining, Tensor]):
-    """The training of a VQGAN: patches, autoencoder, codebook and judge."""
+    """The training of a VQGAN: patches, autoencoder, codebook and critics."""
 
     def read(self) -> None:
         """Open the data and the architecture's configuration."""
@@ -44,24 +68,38 @@ class Trainer(trainer.Trainer[VqganTraining, Tensor]):
         given = self.options
         self.loader = PatchLoader(self.data, given.weights, given.side, given.batch, given.seed)
         self.network = self.autoencoder = VQModel.from_config(self.config)
-        self.judge = PatchJudge()
+        self.voices = self.critics()
         teacher = image_classifier(given.classifier)
         if self.device.type == "cpu" and given.precision == "bf16":
             fast_depthwise(teacher)
         self.perceptual = Perceptual(teacher)
-        for part in (self.network, self.judge, self.perceptual):
+        critics = [v.critic for v in self.voices]
+        for part in (self.network, *critics, self.perceptual):
             part.to(self.device).to(memory_format=torch.channels_last)
         codes = self.autoencoder.config
         self.codebook = Codebook(codes.num_vq_embeddings, codes.vq_embed_dim).to(self.device)
         learning = [p for n, p in self.network.named_parameters() if not n.startswith("quantize")]
         self.optimisers = [
             torch.optim.Adam(p, lr=given.rate, betas=(0.5, 0.95), fused=True)
-            for p in (learning, self.judge.parameters())
+            for p in (learning, *(c.parameters() for c in critics))
         ]
         self.kept: list[Tensor] = []
         if given.init and not given.resume:
             failure = "init: {} does not fit the architecture"
             checkpoint.restore(given.init, self.device, self.start, failure)
+
+    def critics(self) -> list[Voice]:
+        """Return the critics that the options give weight to."""
+        given, voices = self.options, []
+        if given.judge > 0:
+            voices.append(Voice(PatchJudge(), given.judge, given.judge_from))
+        if given.critic and given.critic_weight > 0:
+            clip = load_clip(given.critic, device=self.device, precision=given.precision)
+            if self.device.type == "cpu" and given.precision == "bf16":
+                fast_depthwise(clip.network.visual)
+            critic = ClipCritic(Depths(clip))
+            voices.append(Voice(critic, given.critic_weight, given.critic_from))
+        return voices
 
     def start(self, state: dict[str, Any]) -> None:
         """Take the averaged weights and the codebook of another run."""
@@ -78,15 +116,27 @@ class Trainer(trainer.Trainer[VqganTraining, Tensor]):
 
     def parts(self) -> dict[str, trainer.Stateful]:
         """Return the networks and the codebook."""
-        return {"network": self.network, "judge": self.judge, "codebook": self.codebook}
+        critics = {v.critic.name: v.critic for v in self.voices}
+        return {"network": self.network, "codebook": self.codebook, **critics}
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
-        return super().state() | {"kept": self.kept}
+        critics = [v.critic.name for v in self.voices]
+        return super().state() | {"kept": self.kept, "critics": critics}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from what a checkpoint holds."""
-        super().load(state)
+        """Go on from what a checkpoint holds; a critic that it does not know starts afresh."""
+        fresh = {
+            v.critic.name: (v.critic.state_dict(), optimiser.state_dict())
+            for v, optimiser in zip(self.voices, self.optimisers[1:], strict=True)
+        }
+        own, *others = state["optimisers"]
+        names = state.get("critics", ["judge"])  # of 0.1
+        held = {n: (state[n], o) for n, o in zip(names, others, strict=True)}
+        critics = {name: held.get(name, new) for name, new in fresh.items()}
+        optimisers = [own, *(optimiser for _, optimiser in critics.values())]
+        networks = {name: network for name, (network, _) in critics.items()}
+        super().load(state | networks | {"optimisers": optimisers})
         self.kept = state["kept"]
 
     def export(self) -> None:
@@ -98,43 +148,40 @@ class Trainer(trainer.Trainer[VqganTraining, Tensor]):
         return self.average.state | {"quantize.embedding.weight": self.codebook.codes.clone()}
 
     def gradients(self, images: Tensor, done: float) -> dict[str, float]:
-        """Learn from patches ``[N, 3, s, s]`` in [0, 1]; the judge learns once it is heard."""
+        """Learn from patches ``[N, 3, s, s]`` in [0, 1]; a critic learns once it is heard."""
         rng = make_generator(derive_seed(self.options.seed, "codes", self.step), self.device)
-        heard = self.options.judge * min(1.0, max(0.0, done - self.options.judge_from) / 0.1)
+        heard = [(v.critic, v.heard(done)) for v in self.voices if v.heard(done) > 0]
         images = images.to(self.device, memory_format=torch.channels_last)
-        parts = images.split(self.share(len(images)))
+        pieces = images.split(self.share(len(images)))
+        parts = [Part(i, piece * 2 - 1, len(piece) / len(images)) for i, piece in enumerate(pieces)]
         if not self.codebook.started and done >= self.options.codes_from and self.kept:
             self.codebook.start(torch.cat(self.kept), rng)
-        self.judge.requires_grad_(False)
-        made = self.chunks.map(lambda part: self.rebuild(part, len(images), heard), parts)
-        self.judge.requires_grad_(True)
-        said = [m[3] for m in made]
-        values = {k: sum(s[k] for s in said) for k in said[0]}
-        if heard > 0:
-            pairs = [(part, m[0]) for part, m in zip(parts, made, strict=True)]
-            values["judge"] = sum(
-                self.chunks.map(lambda p: self.teach_judge(p[0], p[1], len(images)), pairs)
-            )
-        vectors = torch.cat([m[1] for m in made])
+        for critic, _ in heard:
+            critic.eval().requires_grad_(False)
+        made = self.chunks.map(lambda part: self.rebuild(part, heard), parts)
+        values = summed([m.values for m in made])
+        for critic, _ in heard:
+            critic.train().requires_grad_(True)
+        if heard:
+            critics, pairs = [c for c, _ in heard], zip(parts, made, strict=True)
+            losses = self.chunks.map(lambda p: self.teach(critics, p[0], p[1].images), pairs)
+            values |= summed(losses)
+        vectors = torch.cat([m.vectors for m in made])
         self.kept = [*self.kept[-KEPT + 1 :], vectors]
         if self.codebook.started:
-            numbers = torch.cat([m[2] for m in made])
+            numbers = torch.cat([m.numbers for m in made])
             values["moved"] = self.codebook.update(vectors, numbers, rng)
             values["codes in use"] = perplexity(numbers, len(self.codebook.codes))
         return values
 
-    def rebuild(
-        self, images: Tensor, total: int, heard: float
-    ) -> tuple[Tensor, Tensor, Tensor, dict[str, float]]:
+    def rebuild(self, part: Part, heard: Sequence[tuple[Critic, float]]) -> Made:
         """Encode, quantise and decode a part of the batch and send the gradient back.
 
-        Returns:
-            The pictures made, in [-1, 1]; the vectors before quantisation ``[P, C]``; the codes
-            they chose ``[P]``; and the parts of the loss, as their share of the batch's mean.
+        `heard` are the critics and the lengths of their gradients, relative to the other losses'.
         """
-        share, options = len(images) / total, self.options
+        share, options = part.share, self.options
         with self.mixed():
-            z = self.autoencoder.encode(images * 2 - 1).latents.float()
+            z = self.autoencoder.encode(part.images).latents.float()
         numbers = torch.zeros(z.shape[:1] + z.shape[2:], dtype=torch.long, device=z.device)
         latents, commitment = z, z.new_zeros(())
         if self.codebook.started:
@@ -145,29 +192,37 @@ class Trainer(trainer.Trainer[VqganTraining, Tensor]):
         with self.mixed():
             made = self.autoencoder.decode(latents, force_not_quantize=True).sample.float()
         picture = made.detach().requires_grad_()
-        error = (picture - (images * 2 - 1)).abs().mean()
-        small = [F.avg_pool2d(x, 8, ceil_mode=True) for x in (picture, images * 2 - 1)]
-        colour = (small[0] - small[1]).abs().mean()
-        with self.mixed():
-            look = self.perceptual((picture + 1) / 2, images).mean()
-        loss = error + options.colour * colour + options.perceptual * look
-        (grad,) = torch.autograd.grad(loss, picture)
-        parts = {"error": error, "colour": colour, "look": look}
-        values = {k: float(v.detach()) * share for k, v in parts.items()}
-        if heard > 0:
+        loss, values = self.errors(picture, part.images)
+        (own,) = torch.autograd.grad(loss, picture)
+        grad = own
+        for critic, weight in heard:
             with self.mixed():
-                fooled = -self.judge(picture).float().mean()
+                fooled = critic.fooled(picture, self.views(critic, part, "fooled"))
             (push,) = torch.autograd.grad(fooled, picture)
-            grad = grad + heard * self.balance(made, grad, push) * push
-            values["fooled"] = float(fooled.detach()) * share
-        values["commitment"] = float(commitment.detach()) * share
+            grad = grad + weight * self.balance(made, own, push) * push
+            values[f"{critic.name} fooled"] = fooled
+        values["commitment"] = commitment
         outputs, grads = [made], [share * grad]
         if self.codebook.started:
             outputs.append(options.commitment * share * commitment)
             grads.append(None)
         torch.autograd.backward(outputs, grads)
         vectors = z.detach().movedim(1, -1).reshape(-1, z.shape[1])
-        return made.detach(), vectors, numbers.flatten(), values
+        said = {name: float(value.detach()) * share for name, value in values.items()}
+        return Made(made.detach(), vectors, numbers.flatten(), said)
+
+    def errors(self, made: Tensor, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of made pictures beside real ones, in [-1, 1], and its parts by name."""
+        options, apart = self.options, made - images
+        small = F.avg_pool2d(apart, 8, ceil_mode=True)  # the mean of differences is that of means
+        with self.mixed():
+            look = self.perceptual((made + 1) / 2, (images + 1) / 2).mean()
+        parts = {"error": apart.abs().mean(), "colour": small.abs().mean(), "look": look}
+        loss = parts["error"] + options.colour * parts["colour"] + options.perceptual * look
+        if options.squared > 0:
+            parts["squared"] = apart.square().mean()
+            loss = loss + options.squared * parts["squared"]
+        return loss, parts
 
     def balance(self, made: Tensor, grad: Tensor, push: Tensor) -> Tensor:
         """Return how many times longer `grad` is than `push` in the last layer's weights.
@@ -181,13 +236,26 @@ class Trainer(trainer.Trainer[VqganTraining, Tensor]):
         ]
         return (lengths[0] / (lengths[1] + 1e-6)).clamp(max=1e4)
 
-    def teach_judge(self, images: Tensor, made: Tensor, total: int) -> float:
-        """Send the judge's own gradient back; return its loss as a share of the batch's mean."""
-        with self.mixed():
-            said = self.judge(torch.cat([images * 2 - 1, made])).float()
-        loss = hinge(*said.split(len(images))) * (len(images) / total)
-        loss.backward()
-        return float(loss.detach())
+    def teach(self, critics: Sequence[Critic], part: Part, made: Tensor) -> dict[str, float]:
+        """Send the critics' own gradients back; return their losses as shares of the means."""
+        said = {}
+        for critic in critics:
+            with self.mixed():
+                loss = critic.loss(part.images, made, self.views(critic, part, "taught"))
+            loss = loss * part.share
+            loss.backward()
+            said[critic.name] = float(loss.detach())
+        return said
+
+    def views(self, critic: Critic, part: Part, purpose: str) -> Generator:
+        """Return what decides how a critic looks at a part of the batch in this step."""
+        seed = derive_seed(self.options.seed, critic.name, purpose, self.step, part.number)
+        return make_generator(seed)
+
+
+def summed(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the sums of values that all parts have."""
+    return {name: sum(part[name] for part in parts) for name in parts[0]}
 
 
 def save_folder(config: dict[str, Any], state: dict[str, Tensor], folder: Path) -> None:

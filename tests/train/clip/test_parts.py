@@ -15,20 +15,24 @@ from guidance.train.loop.chunks import Chunks
 
 
 @pytest.mark.parametrize(("kernel", "stride", "side"), [(3, 1, 8), (5, 1, 7), (3, 2, 8), (5, 2, 9)])
-def test_depthwise_equals_timm(kernel, stride, side):
+@pytest.mark.parametrize("padding", ["same", ""])  # TensorFlow's, and as much on both sides
+@pytest.mark.parametrize("bias", [False, True])
+def test_depthwise_equals_timm(kernel, stride, side, padding, bias):
     from timm.layers import create_conv2d
 
     torch.manual_seed(0)
-    slow = create_conv2d(4, 4, kernel, stride=stride, padding="same", depthwise=True).double()
+    given = {"stride": stride, "padding": padding, "depthwise": True, "bias": bias}
+    slow = create_conv2d(4, 4, kernel, **given).double()
     fast = depthwise.DepthwiseConv(slow)
     results = []
     for conv in (slow, fast):
         x = torch.linspace(-1, 1, 2 * 4 * side**2, dtype=torch.float64).view(2, 4, side, side)
         x.requires_grad_()
-        slow.weight.grad = None
+        slow.zero_grad()
         y = conv(x)
         y.square().sum().backward()
-        results.append((y.detach(), x.grad, slow.weight.grad.clone()))
+        grads = [p.grad.clone() for p in slow.parameters()]
+        results.append((y.detach(), x.grad, *grads))
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b)
 

@@ -8,6 +8,7 @@ import timm
 import torch
 from emoji import COLOURS, SHAPES, emoji
 from PIL import Image
+from tiny_clip import build_tiny
 
 from guidance.command.cli import main
 from guidance.data import shards
@@ -85,7 +86,7 @@ def test_it_learns(place, tmp_path):
         trainer.train_step(images, step / 60)
         for step, images in zip(range(60), trainer.loader.batches(0), strict=False)
     ]
-    assert set(said[-1]) >= {"error", "look", "fooled", "judge", "commitment", "codes in use"}
+    assert set(said[-1]) >= {"error", "look", "judge fooled", "judge", "commitment", "codes in use"}
     first, last = (sum(s["error"] for s in part) / 10 for part in (said[:10], said[30:40]))
     assert last < 0.7 * first
     assert said[-1]["codes in use"] > 3
@@ -102,19 +103,67 @@ def test_pictures_need_no_captions(place, tmp_path):
     assert next(trainer.loader.batches(0)).shape == (4, 3, 32, 32)
 
 
-def test_resume_continues_the_run(place, tmp_path, capsys):
-    train(options(place, tmp_path / "whole"))
-    trainer = Trainer(options(place, tmp_path / "parts"))
-    for step, images in zip(range(4), trainer.loader.batches(0), strict=False):
+def part_of(given: VqganTraining, steps: int) -> Trainer:
+    """Return the trainer of a run of 6 steps after the first, with its checkpoint written."""
+    trainer = Trainer(given)
+    for step, images in zip(range(steps), trainer.loader.batches(0), strict=False):
         trainer.train_step(images, step / 6)
     trainer.save()
-    train(options(place, tmp_path / "parts", resume=True))
+    return trainer
+
+
+@pytest.mark.parametrize("critics", [{}, {"critic": "clip", "critic_from": 0.3}, {"judge": 0.0}])
+def test_resume_continues_the_run(place, tmp_path, critics, capsys):
+    if "critic" in critics:
+        critics = critics | {"critic": str(build_tiny(tmp_path / "clip"))}
+    train(options(place, tmp_path / "whole", **critics))
+    part_of(options(place, tmp_path / "parts", **critics), 4)
+    train(options(place, tmp_path / "parts", resume=True, **critics))
     whole, parts = (
         torch.load(tmp_path / name / "state.pt", weights_only=True)["averaged"]
         for name in ("whole", "parts")
     )
     for name, value in whole.items():
         torch.testing.assert_close(value, parts[name], msg=name)
+
+
+def test_critics_may_change_when_a_run_goes_on(place, tmp_path):
+    """A checkpoint of 0.1 does not name its critics and has a judge."""
+    held = part_of(options(place, tmp_path / "run"), 5).state()
+    assert held.pop("critics") == ["judge"]
+    torch.save(held, tmp_path / "run" / "state.pt")
+    same = Trainer(options(place, tmp_path / "run", resume=True))
+    torch.testing.assert_close(same.voices[0].critic.state_dict(), held["judge"])
+    assert same.state()["optimisers"][1]["state"].keys() == held["optimisers"][1]["state"].keys()
+    clip = str(build_tiny(tmp_path / "clip"))
+    other = Trainer(options(place, tmp_path / "run", resume=True, judge=0.0, critic=clip))
+    assert [v.critic.name for v in other.voices] == ["critic"]
+    said = other.train_step(next(other.loader.batches(5)), 5 / 6)
+    assert {"critic", "critic fooled"} <= said.keys()
+    assert not {"judge", "judge fooled"} & said.keys()
+    other.save()
+    both = Trainer(options(place, tmp_path / "run", resume=True, critic=clip))
+    critic = other.voices[0].critic.state_dict()
+    torch.testing.assert_close(both.voices[1].critic.state_dict(), critic)
+
+
+def test_without_critics_there_is_none(place, tmp_path):
+    given = options(place, tmp_path / "run", judge=0.0, critic="mini", critic_weight=0.0)
+    trainer = part_of(given, 6)
+    assert not trainer.voices
+    assert len(trainer.optimisers) == 1
+    assert not {"judge", "critic"} & trainer.state().keys()
+
+
+def test_the_squared_error_counts(place, tmp_path, generator):
+    trainer = Trainer(options(place, tmp_path / "run"))
+    images, made = torch.rand(2, 2, 3, 32, 32, generator=generator) * 2 - 1
+    loss, parts = trainer.errors(made, images)
+    assert "squared" not in parts
+    trainer.options = replace(trainer.options, squared=3.0)
+    more, parts = trainer.errors(made, images)
+    torch.testing.assert_close(parts["squared"], (made - images).square().mean())
+    torch.testing.assert_close(more, loss + 3 * parts["squared"])
 
 
 def test_the_judges_gradient_has_its_length_in_the_last_layer(place, tmp_path, generator):
@@ -167,6 +216,10 @@ def test_the_folder_is_a_vqgan(place, tmp_path, capsys):
         ({"rate": "0"}, "rate must be greater than 0"),
         ({"minutes": "0"}, "length"),
         ({"precision": "fp8"}, "bf16 or fp32"),
+        ({"critic": "minj"}, "unknown CLIP model 'minj'; did you mean mini"),
+        ({"critic-weight": "-1"}, "critic_weight must be at least 0"),
+        ({"critic-from": "1.5"}, "critic_from must be at least 0 and at most 1 but is 1.5"),
+        ({"squared": "-2"}, "squared must be at least 0"),
     ],
 )
 def test_bad_input(place, tmp_path, given, said, capsys):
