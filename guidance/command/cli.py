@@ -79,7 +79,7 @@ def main(
         warnings.filterwarnings("always", category=UserWarning, module=r"guidance\b|__main__")
         warnings.showwarning = lambda message, *_: _say(name, f"warning: {message}")  # type: ignore[bad-assignment]
         try:
-            parsed = _parse(options, prog, arguments, base(arguments), taken)
+            parsed = parse(options, prog, arguments, base(arguments), taken)
             if getattr(parsed, "quiet", False):
                 notes.setLevel(logging.WARNING)
             begin(parsed)
@@ -109,6 +109,42 @@ def main(
                 raise
             _say(name, f"error: out of memory{_memory_hint(options)}")
             return 1
+
+
+def parse(
+    options: type[T],
+    prog: str,
+    arguments: Sequence[str],
+    default: T | None = None,
+    taken: Sequence[str] = (),
+) -> T:
+    """Return the options that `arguments` stand for; with ``--help`` show it and end the program.
+
+    Args:
+        options: a frozen dataclass.
+        prog: shown in the usage line.
+        arguments: without the program's name.
+        default: the options where none are given.
+        taken: as `main` has it.
+
+    Raises:
+        InputError: they do not follow the options.
+    """
+    arguments = list(arguments)
+    if _prompt_is_positional(options):
+        arguments, taken = _prompt_flag(arguments, table(options)), (*taken, *PROMPTS)
+    check_arguments(arguments, options, given=default is not None, others=(*taken, *HELP))
+    extra: dict[str, Any] = {} if default is None else {"default": default}
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            return tyro.cli(
+                options, prog=prog, args=arguments, config=(tyro.conf.OmitArgPrefixes,), **extra
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise _refused(stop) or InputError(_one_line(told.getvalue())) from None
 
 
 def choose(commands: Iterable[str], prog: str, argv: Sequence[str]) -> str | int:
@@ -174,30 +210,6 @@ def _is(test: Callable[[Path], bool], path: Path | str) -> bool:
         return test(Path(path))
     except (OSError, ValueError):
         return False
-
-
-def _parse(
-    options: type[T], prog: str, arguments: list[str], default: T | None, taken: Sequence[str]
-) -> T:
-    """Return the options that `arguments` stand for.
-
-    Raises:
-        InputError: they do not follow the options.
-    """
-    if _prompt_is_positional(options):
-        arguments, taken = _prompt_flag(arguments, table(options)), (*taken, *PROMPTS)
-    check_arguments(arguments, options, given=default is not None, others=(*taken, *HELP))
-    extra: dict[str, Any] = {} if default is None else {"default": default}
-    told = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(told):
-            return tyro.cli(
-                options, prog=prog, args=arguments, config=(tyro.conf.OmitArgPrefixes,), **extra
-            )
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        raise _refused(stop) or InputError(_one_line(told.getvalue())) from None
 
 
 def _refused(stop: BaseException) -> GuidanceError | None:

@@ -1,0 +1,1 @@
+"""Naming pictures blind: a shuffled sheet with numbers and its key; answers against the key."""
