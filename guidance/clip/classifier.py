@@ -9,18 +9,26 @@ from torch import nn
 
 from guidance.errors import InputError, ModelError, unknown
 
+LITE = tuple(f"tf_efficientnet_lite{n}" for n in range(5))
 
-def image_classifier(path: Path, name: str = "tf_efficientnet_lite0") -> nn.Module:
+
+def image_classifier(path: Path, name: str = LITE[0]) -> nn.Module:
     """Return timm's model `name` with the ImageNet weights of `path`.
 
     Published EfficientNet-Lite checkpoints name their layers differently but list them in timm's
     order; the shapes are checked one by one.
+
+    Args:
+        name: "" for whichever EfficientNet-Lite the weights fit.
 
     Raises:
         InputError: timm has no such model.
         ModelError: the weights do not fit it.
     """
     import timm
+
+    if not name:
+        return _lite_classifier(path)
 
     if name not in timm.list_models():
         raise InputError(unknown("timm model", name, timm.list_models()))
@@ -35,3 +43,13 @@ def image_classifier(path: Path, name: str = "tf_efficientnet_lite0") -> nn.Modu
         raise ModelError(f"{path} does not hold the weights of {name}")
     model.load_state_dict(dict(zip(own, foreign.values(), strict=True)))
     return model.eval()
+
+
+def _lite_classifier(path: Path) -> nn.Module:
+    for name in LITE:
+        try:
+            return image_classifier(path, name)
+        except ModelError as error:
+            if "does not hold" not in str(error):
+                raise
+    raise ModelError(f"{path} does not hold the weights of an EfficientNet-Lite")

@@ -165,15 +165,21 @@ class TeacherOptions:
     """ImageNet weights of a timm model: an image teacher."""
     classifier_model: str = "tf_efficientnet_lite0"
     """Its timm name."""
+    taught: float = 0.5
+    """Share of a batch that the classifier looks at."""
+    assistant: Several[tuple[Path, ...]] = ()
+    """ImageNet weights of a further EfficientNet-Lite that looks at the same pictures as the
+    classifier: what they say is averaged (the mean of the log-probabilities); may be repeated."""
+    assistant_side: int = 0
+    """Pixels that pictures are enlarged to for the assistants; 0 leaves them as they are."""
     knowledge: float = 1.0
     """Weight of the KL divergence to the classifier, over the class names as texts."""
-    examiner: Path | None = None
-    """With --sketches: ImageNet weights of another timm model, which looks at these instead: one
-    that the tower did not start from is not taken in by what takes in the tower."""
-    examiner_model: str = "tf_efficientnet_lite2"
-    """Its timm name."""
+    examiner: Several[tuple[Path, ...]] = ()
+    """With --sketches: ImageNet weights of an EfficientNet-Lite that looks at these instead of the
+    classifier: one that the tower did not start from is not taken in by what takes in the tower.
+    May be repeated: what takes in one of several need not take in the others."""
     examiner_side: int = 192
-    """Pixels that sketches are enlarged to for it."""
+    """Pixels that sketches are enlarged to for the examiners."""
     hint: float = 0.0
     """Weight of the distance to its pooled features, if the tower has the same trunk."""
     teacher: str = ""
@@ -193,8 +199,14 @@ class TeacherOptions:
     def check(self) -> None:
         """Raise `InputError` for values that are not allowed; load nothing."""
         check_range("examiner_side", self.examiner_side, 32, 1024)
-        files = {"--classifier": self.classifier, "--sentences": self.sentences}
-        check_files(files | {"--examiner": self.examiner})
+        check_range("assistant_side", self.assistant_side, 0, 1024)
+        check_range("taught", self.taught, 0, 1)
+        check_files({"--classifier": self.classifier, "--sentences": self.sentences})
+        for name in ("assistant", "examiner"):
+            for file in getattr(self, name):
+                check_files({f"--{name}": file})
+        if self.assistant and self.classifier is None:
+            raise InputError("assistant: there is no classifier to assist (--classifier FILE)")
         if self.anchor and not self.teacher:
             raise InputError("anchor: needs the CLIP to stay near (--teacher)")
         if self.sentence and self.sentences is None:

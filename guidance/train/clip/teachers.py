@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +24,7 @@ from guidance.train.clip.sentences import SentenceTable
 from guidance.train.clip.student import Student, class_texts, read_all
 from guidance.train.loop.chunks import Chunks
 
-TAUGHT = 0.5  # share of a batch that the classifier looks at
+CLASSES = 1000  # of ImageNet
 REFRESH = 50  # steps between new embeddings of the class names, while the text tower learns
 EXTRA = 0.5  # texts without pictures, per picture, for a text tower that learns from sentences
 
@@ -50,6 +52,24 @@ class Teacher:
         return torch.cat([logits.float(), pooled.float()], 1)
 
 
+class Panel:
+    """Several classifiers, whose word is one: the mean of their log-probabilities.
+
+    A class must be likely to all of them to be likely to the panel. The features are the first's.
+    """
+
+    def __init__(self, members: Sequence[Teacher]) -> None:
+        self.members = members
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Class logits and the first's pooled features ``[N, C + K]`` of `images` in [0, 1]."""
+        first, *others = (member(images) for member in self.members)
+        if not others:
+            return first
+        said = [x[:, :CLASSES].log_softmax(-1) for x in (first, *others)]
+        return torch.cat([torch.stack(said).mean(0), first[:, CLASSES:]], 1)
+
+
 class Teachers:
     """The teachers of a run.
 
@@ -69,7 +89,9 @@ class Teachers:
         self.tokens = tokens
         self.table = None if self.learns else read_all(student, tokens, self.device)
         self.classifier: Teacher | None = None
-        self.examiner: Teacher | None = None
+        self.panel: Panel | None = None
+        self.examiners: Panel | None = None
+        self.taught = given.taught
         self.clip: ClipModel | None = None
         self.sentences: SentenceTable | None = None
         self.classes: Tensor | None = None
@@ -83,9 +105,10 @@ class Teachers:
             )
             if self.hints and student.hint is None:
                 raise InputError("hint: this image tower has no pooled features of a timm trunk")
+            more = self.read(given.assistant, given.assistant_side)
+            self.panel = Panel([self.classifier, *more])
         if given.examiner:
-            network = image_classifier(given.examiner, given.examiner_model)
-            self.examiner = Teacher(network, self.device, given.examiner_side)
+            self.examiners = Panel(self.read(given.examiner, given.examiner_side))
         if given.teacher:
             self.clip = load_clip(given.teacher, device=self.device)
             self.distils, self.anchors = given.distil > 0, given.anchor > 0
@@ -111,6 +134,10 @@ class Teachers:
             self.meaning = self.meaning.half().to(self.device)
         self.part = 16 if self.device.type == "cpu" else options.sampling.batch
 
+    def read(self, files: Sequence[Path], side: int) -> list[Teacher]:
+        """Return the classifiers with the weights `files`, which see `side` pixels."""
+        return [Teacher(image_classifier(file, ""), self.device, side) for file in files]
+
     def more(self, rng: Generator) -> losses.Keys | None:
         """Return random captions as more negatives, while the text tower is frozen."""
         if self.table is None or not self.bank:
@@ -122,8 +149,8 @@ class Teachers:
     def teach(self, batch: Batch, step: int, rng: Generator) -> tuple[Lessons, Tensor | None]:
         """Return the lessons on `batch`, and the tokens of extra texts ``[E, L]`` or None."""
         lessons, extra = self.words(batch, rng)
-        if self.classifier:
-            lessons["classified"] = self.classify(self.classifier, batch, step, rng)
+        if self.panel:
+            lessons["classified"] = self.classify(self.panel, batch, step, rng)
         if self.clip:
             lessons |= self.compare(self.clip, batch)
         return Lessons(**lessons), extra
@@ -145,28 +172,28 @@ class Teachers:
             lessons["clip"] = images, texts, clip.logit_scale
         return lessons
 
-    def classify(self, classifier: Teacher, batch: Batch, step: int, rng: Generator) -> Classified:
+    def classify(self, panel: Panel, batch: Batch, step: int, rng: Generator) -> Classified:
         """Return what the classifiers say of a part of the pictures and of all sketches.
 
-        Sketches are the examiner's, if there is one: the tower began as the classifier and has
+        Sketches are the examiners', if there are any: the tower began as the classifier and has
         more or less its weaknesses, so the classifier is taken in by many of them.
         """
         plain = len(batch.clean) - batch.sketches
-        count = round(TAUGHT * plain)
+        count = round(self.taught * plain)
         order = torch.randperm(plain, generator=rng, device=self.device)
         own = torch.arange(plain, len(batch.clean), device=self.device)
-        seen = [(classifier, order[:count].sort()[0], self.part)]
+        seen = [(panel, order[:count].sort()[0], self.part)]
         if batch.sketches:
-            seen.append((self.examiner or classifier, own, self.part // 2))
+            seen.append((self.examiners or panel, own, self.part // 2))
         said = []
         for network, rows, size in seen:
             parts = self.chunks.map(network, batch.clean[rows].split(size))
             said.append(torch.cat(parts))
         return Classified(
             rows=torch.cat([rows for _, rows, _ in seen]),
-            logits=torch.cat([part[:, :1000] for part in said]),
+            logits=torch.cat([part[:, :CLASSES] for part in said]),
             classes=self.class_embeddings(step),
-            features=said[0][:, 1000:] if self.hints else None,
+            features=said[0][:, CLASSES:] if self.hints else None,
         )
 
     def class_embeddings(self, step: int) -> Tensor:

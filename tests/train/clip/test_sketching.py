@@ -17,7 +17,7 @@ from guidance.train.clip.objective import Classified, Lessons, Objective
 from guidance.train.clip.options import ClipOptions
 from guidance.train.clip.presets import read_config
 from guidance.train.clip.sections import LossOptions, TeacherOptions
-from guidance.train.clip.teachers import Teacher
+from guidance.train.clip.teachers import Panel, Teacher
 from guidance.train.clip.trainer import Trainer
 
 NOTHING = torch.zeros(0, dtype=torch.int64)
@@ -80,7 +80,7 @@ def options(shards, classifiers, out, steps=4):
         sampling=dataclasses.replace(given.sampling, batch=6, workers=1),
         optimiser=dataclasses.replace(given.optimiser, steps=steps, precision="fp32"),
         teachers=TeacherOptions(
-            classifier=classifiers / "lite0", examiner=classifiers / "lite2", examiner_side=48
+            classifier=classifiers / "lite0", examiner=(classifiers / "lite2",), examiner_side=48
         ),
         loss=LossOptions(sketches=4, eps=0.5),
     )  # fmt: skip
@@ -111,18 +111,35 @@ def test_the_examiner_looks_at_sketches_and_the_classifier_at_the_rest(
     trainer = Trainer(options(shards, classifiers, tmp_path))
     teachers, mixed = trainer.passes.teachers, dataclasses.replace(batch(6, 64), sketches=2)
     teachers.hints = True
-    said = teachers.classify(teachers.classifier, mixed, 0, torch.Generator().manual_seed(0))
+    panel = teachers.panel
+    said = teachers.classify(panel, mixed, 0, torch.Generator().manual_seed(0))
     assert said.rows[2:].tolist() == [4, 5]  # all of them, and half of the rest
     own = teachers.classifier(mixed.clean[said.rows])
     close = {"rtol": 0.02, "atol": 0.02}  # bfloat16
     torch.testing.assert_close(said.logits[:2], own[:2, :1000], **close)
     torch.testing.assert_close(said.features, own[:2, 1000:], **close)
     large = F.interpolate(mixed.clean[4:], (48, 48), mode="bicubic")
-    other = Teacher(teachers.examiner.network, torch.device("cpu"))(large)[:, :1000]
+    (examiner,) = teachers.examiners.members
+    other = Teacher(examiner.network, torch.device("cpu"))(large)[:, :1000]
     torch.testing.assert_close(said.logits[2:], other, **close)
-    teachers.examiner = None
-    said = teachers.classify(teachers.classifier, mixed, 0, torch.Generator().manual_seed(0))
+    teachers.examiners = None
+    said = teachers.classify(panel, mixed, 0, torch.Generator().manual_seed(0))
     torch.testing.assert_close(said.logits, own[:, :1000], **close)
+
+
+def test_a_panel_says_what_all_its_members_find_likely(classifiers):
+    from guidance.clip.classifier import image_classifier
+
+    members = [
+        Teacher(image_classifier(classifiers / name, ""), torch.device("cpu"), side)
+        for name, side in (("lite0", 0), ("lite2", 48))
+    ]
+    images = batch(3, 40).clean
+    single, said = Panel(members[:1])(images), Panel(members)(images)
+    torch.testing.assert_close(single, members[0](images))
+    apart = torch.stack([m(images)[:, :1000].log_softmax(-1) for m in members]).mean(0)
+    torch.testing.assert_close(said[:, :1000], apart, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(said[:, 1000:], single[:, 1000:])  # the first's features
 
 
 def test_hint_is_fitted_to_a_tower_that_came_without(shards, classifiers, tmp_path, monkeypatch):
@@ -152,13 +169,21 @@ def test_hint_is_fitted_to_a_tower_that_came_without(shards, classifiers, tmp_pa
     [
         ({"sketches": 6}, {}, "multiple of 4 but is 6"),
         ({"sketches": 8}, {}, "a classifier must look at them"),
-        ({}, {"examiner": "here"}, "looks at sketches only"),
-        ({"sketches": 4}, {"classifier": "here", "examiner": "gone"}, "--examiner: .* not exist"),
+        ({}, {"examiner": ["here"]}, "looks at sketches only"),
+        (
+            {"sketches": 4},
+            {"classifier": "here", "examiner": ["here", "gone"]},
+            "--examiner: .*gone does not exist",
+        ),
+        ({}, {"assistant": ["here"]}, "there is no classifier to assist"),
     ],
 )
 def test_check(tmp_path, loss, teachers, message):
     (tmp_path / "here").touch()
-    teachers = {k: tmp_path / v for k, v in teachers.items()}
+    teachers = {
+        k: tuple(tmp_path / x for x in v) if isinstance(v, list) else tmp_path / v
+        for k, v in teachers.items()
+    }
     given = ClipOptions(data=("x",), loss=LossOptions(**loss), teachers=TeacherOptions(**teachers))
     with pytest.raises(InputError, match=message):
         given.check()
