@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from diffusers import VQModel
 from torch import Generator, Tensor
 
+from guidance.clip.attention import disable_inplace, fuse_batchnorm
 from guidance.clip.classifier import image_classifier
 from guidance.clip.depths import Depths
 from guidance.clip.registry import load_clip
@@ -22,6 +23,7 @@ from guidance.files.writing import atomic, make_folder, write
 from guidance.models.folder import read_json
 from guidance.train.loop import checkpoint, trainer
 from guidance.train.loop.depthwise import fast_depthwise
+from guidance.train.loop.group_norm import fast_group_norm
 from guidance.train.vqgan.clip_critic import ClipCritic
 from guidance.train.vqgan.codebook import Codebook, perplexity
 from guidance.train.vqgan.critic import Critic, Voice
@@ -70,8 +72,12 @@ class Trainer(trainer.Trainer[VqganTraining, Tensor]):
         self.network = self.autoencoder = VQModel.from_config(self.config)
         self.voices = self.critics()
         teacher = image_classifier(given.classifier)
-        if self.device.type == "cpu" and given.precision == "bf16":
-            fast_depthwise(teacher)
+        fuse_batchnorm(teacher)
+        disable_inplace(teacher)
+        if self.device.type == "cpu":
+            fast_group_norm(self.network)
+            if given.precision == "bf16":
+                fast_depthwise(teacher)
         self.perceptual = Perceptual(teacher)
         critics = [v.critic for v in self.voices]
         for part in (self.network, *critics, self.perceptual):
