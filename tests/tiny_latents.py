@@ -1,14 +1,16 @@
-"""Latents of two pictures, and a diffusion training small enough for a test."""
+"""Latents of two pictures, a diffusion training small enough for a test, and a sampler."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from tiny_clip import unit
 
+from guidance.models.latent_unet import LatentUNet
 from guidance.train.diffusion.options import DiffusionTraining
 
 TINY = {
@@ -24,6 +26,11 @@ TINY = {
                   "prediction_type": "v_prediction", "clip_sample": False},
 }  # fmt: skip
 DIM = 8
+
+
+def tiny_config(**unet: Any) -> dict[str, Any]:
+    """Return `TINY` with other values of the network's config."""
+    return {**TINY, "unet": TINY["unet"] | unet}
 
 
 def write_pairs(path: Path, *, low: bool = False, facts: str = "") -> None:
@@ -60,3 +67,21 @@ def diffusion_options(place: Path, out: str = "run", **more) -> DiffusionTrainin
         data=(place / "pairs.safetensors",), out=place / out, config=place / "tiny.json",
         **(given | more),
     )  # fmt: skip
+
+
+@torch.no_grad()
+def sample(
+    network: LatentUNet,
+    vector: torch.Tensor,
+    low: torch.Tensor | None = None,
+    sizes: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return restored latents for conditions ``[B, 2 D]``, by DDIM."""
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler.from_config(TINY["scheduler"], timestep_spacing="trailing")
+    scheduler.set_timesteps(20)
+    x = torch.randn(len(vector), 3, 4, 4, generator=torch.Generator().manual_seed(3))
+    for t in scheduler.timesteps:
+        x = scheduler.step(network(x, t, vector, low, sizes), t, x).prev_sample
+    return network.restore(x)

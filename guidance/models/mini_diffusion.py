@@ -20,7 +20,7 @@ from guidance.errors import InputError
 from guidance.models.conditions import Condition, TextReader
 from guidance.models.denoiser import Denoiser
 from guidance.models.denoiser_space import LatentSpace
-from guidance.models.latent_unet import LatentUNet, enlarge
+from guidance.models.latent_unet import LatentUNet, enlarge, labels
 from guidance.models.latents import Latents
 from guidance.models.load_latents import load_latents
 from guidance.models.noise_aware import NoiseAware
@@ -70,6 +70,11 @@ class MiniDenoiser(Denoiser):
         if not isinstance(self.reader, ClipReader):
             raise InputError(f"the reader of {self.name} sees no images")
         return self.reader.look(images)
+
+    def predict(self, x: Tensor, t: Tensor, tensors: dict[str, Tensor]) -> Tensor:
+        """Call the network, for sharp pictures."""
+        told = labels(self.network, tensors["class_labels"])
+        return super().predict(x, t, {**tensors, "class_labels": told})
 
 
 class Upsampler(nn.Module):
@@ -135,7 +140,7 @@ def load_mini(device: torch.device | str, precision: str = "fp32") -> MiniDenois
         cfg=CFG,
     )
     clip = NoiseAware(network)
-    clip.load_state_dict(_weights(NOISE_AWARE))
+    clip.load_state_dict(weights(NOISE_AWARE))
     model.noise_aware = clip.eval().to(device)
     network, schedule = _network(UPSAMPLER)
     model.upsampler = Upsampler(network.to(device), latents, schedule)
@@ -148,11 +153,16 @@ def _network(name: str) -> tuple[LatentUNet, dict]:
     with packaged(f"models/configs/{name}.json") as file:
         config = json.loads(file.read_text(encoding="utf-8"))
     network = LatentUNet(config["unet"])
-    network.load_state_dict(_weights(name))  # half precision is converted
+    network.load_state_dict(weights(name))  # half precision is converted
     return network.eval().requires_grad_(False), config["scheduler"]
 
 
-def _weights(name: str) -> dict[str, Tensor]:
+def weights(name: str) -> dict[str, Tensor]:
+    """Return the shipped weights of `BASE`, `UPSAMPLER` or `NOISE_AWARE`.
+
+    Raises:
+        ModelError: the file is missing or not the one that was shipped.
+    """
     from safetensors.torch import load_file
 
     with pretrained(f"{name}.safetensors") as path:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from guidance.models.latent_unet import LatentUNet
+from guidance.models.latent_unet import LatentUNet, labels
 
 HIDDEN = 384
 
@@ -45,9 +45,9 @@ class NoiseAware(nn.Module):
         """
         (network,) = self._body
         unet, x = network.unet, x.to(network.unet.dtype)
-        labels = x.new_zeros(len(x), 2 * network.dim)
+        told = labels(unet, x.new_zeros(len(x), 2 * network.dim))
         time = unet.time_embedding(unet.get_time_embed(x, t).to(x.dtype))
-        time = time + unet.get_class_embed(x, labels)
+        time = time + unet.get_class_embed(x, told)
         seen, x = [], unet.conv_in(x)
         for block in unet.down_blocks:
             x, states = block(hidden_states=x, temb=time)

@@ -24,14 +24,14 @@ SCHEDULE = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_predicti
             "clip_sample": False, "num_train_timesteps": 1000}  # fmt: skip
 
 
-def network(channels: int, clip_length: int = 32) -> LatentUNet:
+def network(channels: int, clip_length: int = 32, *, sized: bool = False) -> LatentUNet:
     """Return a tiny network; more than 4 input channels take a smaller picture."""
     config = {
         "sample_size": 8, "in_channels": channels, "out_channels": 4, "layers_per_block": 1,
         "block_out_channels": [8, 16], "norm_num_groups": 4, "mid_block_type": "UNetMidBlock2D",
         "down_block_types": ["DownBlock2D"] * 2, "up_block_types": ["UpBlock2D"] * 2,
         "class_embed_type": "projection", "attention_head_dim": 4,
-        "projection_class_embeddings_input_dim": 2 * clip_length,
+        "projection_class_embeddings_input_dim": 2 * clip_length + sized,
     }  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(channels)
@@ -39,8 +39,10 @@ def network(channels: int, clip_length: int = 32) -> LatentUNet:
 
 
 @pytest.fixture
-def mini(with_prior: ClipModel) -> MiniDenoiser:
-    base, larger = network(4), network(8)
+def mini(with_prior: ClipModel, request: pytest.FixtureRequest) -> MiniDenoiser:
+    """Return a tiny model; the parameter says if base and upsampler are told sizes."""
+    sized = getattr(request, "param", (False, False))
+    base, larger = network(4, sized=sized[0]), network(8, sized=sized[1])
     latents = wrap(tiny_vqgan.build("vq"), "tiny")
     model = MiniDenoiser(
         base.unet,
@@ -66,6 +68,24 @@ def test_finished_pictures_are_enlarged(mini):
     torch.testing.assert_close(large, want)
     assert torch.equal(generator.render(32, 32), generator.image())
     assert generator.render(48, 48).shape == (2, 3, 48, 48)
+
+
+@pytest.mark.parametrize(
+    ("mini", "told"),
+    [((False, False), (64, 64)), ((True, False), (65, 64)), ((True, True), (65, 65))],
+    indirect=["mini"],
+)
+def test_sharp_pictures_are_asked_for(mini, told):
+    seen: list[torch.Tensor] = []
+    for unet in (mini.network, mini.upsampler.network.unet):
+        unet.class_embedding.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    generator = make(mini)
+    finish(generator)
+    steps = len(seen)
+    generator.render(64, 64)
+    assert {t.shape[1] for t in seen[:steps]} == {told[0]}
+    assert {t.shape[1] for t in seen[steps:]} == {told[1]}
+    assert all(t[:, :64].any() and not t[:, 64:].any() for t in seen)
 
 
 def test_enlarging_can_be_switched_off(mini):

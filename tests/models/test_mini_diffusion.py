@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from guidance.errors import InputError
-from guidance.models.latent_unet import LatentUNet, enlarge
+from guidance.models.latent_unet import LatentUNet, enlarge, labels
 from guidance.models.load_latents import load_latents
 from guidance.models.mini_diffusion import ClipReader, Upsampler
 from guidance.models.noise_aware import NoiseAware
@@ -73,6 +73,26 @@ def test_conditions_change_what_the_network_says(with_prior, generator):
     assert not torch.allclose(made(x, t, vectors[0]), made(x, t, vectors[1]), atol=1e-6)
 
 
+def test_a_network_that_knows_no_sizes_is_asked_as_ever(generator):
+    made, t = network(), torch.tensor([10, 900])
+    x, vector = (torch.randn(2, *s, generator=generator) for s in ((8, 4, 4), (2 * DIM,)))
+    want = made.unet(x, t, encoder_hidden_states=None, class_labels=vector).sample
+    assert torch.equal(made(x, t, vector), want)
+    assert torch.equal(made(x, t, vector, None, torch.tensor([0.3, 1])), want)
+
+
+def test_the_logarithm_of_the_size_follows_the_condition(generator):
+    made, t = network(projection_class_embeddings_input_dim=2 * DIM + 1), torch.tensor(500)
+    assert made.dim == DIM
+    x, vector = (torch.randn(3, *s, generator=generator) for s in ((8, 4, 4), (2 * DIM,)))
+    told = labels(made.unet, vector, torch.tensor([1, 0.5, 0.25]))
+    assert torch.equal(told[:, :-1], vector)
+    assert told[:, -1].tolist() == [0, -1, -2]
+    sharp = made(x, t, vector)
+    assert torch.equal(made(x, t, vector, None, torch.ones(3)), sharp)
+    assert not torch.allclose(made(x, t, vector, None, torch.full((3,), 0.5)), sharp, atol=1e-3)
+
+
 class Oracle(nn.Module):
     """A network that says what leads to the latents of the small picture, whatever the noise."""
 
@@ -116,8 +136,12 @@ def test_the_seed_of_a_picture_decides_its_details(with_prior, generator):
     assert 0 <= float(alone.min()) <= float(alone.max()) <= 1
 
 
-def test_the_noise_aware_clip_reads_the_first_half_of_the_network(generator):
-    body = network(down_block_types=["AttnDownBlock2D", "DownBlock2D"], attention_head_dim=8)
+@pytest.mark.parametrize("told", [2 * DIM, 2 * DIM + 1])
+def test_the_noise_aware_clip_reads_the_first_half_of_the_network(generator, told):
+    body = network(
+        down_block_types=["AttnDownBlock2D", "DownBlock2D"], attention_head_dim=8,
+        projection_class_embeddings_input_dim=told,
+    )  # fmt: skip
     model = NoiseAware(body)
     x, t = torch.randn(3, 8, 4, 4, generator=generator), torch.tensor([10, 400, 900])
     seen: list[torch.Tensor] = []

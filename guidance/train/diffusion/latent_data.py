@@ -24,17 +24,19 @@ class Views:
         latents: ``[N, C, h, w]`` as the autoencoder gives them.
         images: unit CLIP embeddings of the views ``[N, D]``.
         texts: unit CLIP embeddings of one caption of each ``[N, D]``.
+        sizes: pixels that were there for each one that is shown, in (0, 1], ``[N]``.
         low: latents of the views at half the resolution ``[N, C, h, w]``, None if not prepared.
     """
 
     latents: Tensor
     images: Tensor
     texts: Tensor
+    sizes: Tensor
     low: Tensor | None = None
 
 
 class LatentData:
-    """What the files hold, in memory as float16.
+    """What the files hold, in memory as float16. Pictures of older files count as sharp.
 
     Args:
         paths: of `guidance.train.latents`, of one latent space and one CLIP.
@@ -51,6 +53,7 @@ class LatentData:
         lows = ["low" in part for part in parts]
         self.low = torch.cat([p["low"] for p in parts]) if all(lows) else None
         self.latents, self.images = (torch.cat([p[k] for p in parts]) for k in NAMES[:2])
+        self.sizes = torch.cat([p.get("sizes", torch.ones(len(p["rows"]))) for p in parts])
         self.texts = torch.cat([p["texts"] for p in parts])
         rows, captions = _joined(parts)
         self.captions = captions[rows]  # of every view
@@ -68,13 +71,14 @@ class LatentData:
         chosen = torch.from_numpy(rng.integers(self.captions.shape[1], size=size))
         texts = self.texts[self.captions[rows, chosen].long()]
         low = None if self.low is None else self.low[rows].float()
-        return Views(self.latents[rows].float(), self.images[rows].float(), texts.float(), low)
+        latents, images, sizes = self.latents[rows], self.images[rows], self.sizes[rows]
+        return Views(latents.float(), images.float(), texts.float(), sizes.float(), low)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], str]:
     try:
         with safe_open(path, "pt") as file:
-            names = [*NAMES, *({"low"} & set(file.keys()))]
+            names = [*NAMES, *({"low", "sizes"} & set(file.keys()))]
             content = {k: file.get_tensor(k) for k in names}
             return content, (file.metadata() or {}).get("guidance", "")
     except Exception as error:  # safetensors' errors share no base with Python's

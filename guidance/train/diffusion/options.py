@@ -11,6 +11,7 @@ from guidance.errors import InputError
 from guidance.train.loop.options import RunOptions
 
 CONFIGS = Path(__file__).parents[2] / "models" / "configs"
+SHIPPED = Path("mini")  # as --init: the weights inside the package
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +41,22 @@ class DiffusionTraining(RunOptions):
     blur: float = 0.6
     """Largest noise on the image embeddings, in deviations: those of a prior are not exact."""
     init: Path | None = None
-    """Start from the averaged weights of another run: its state.pt or diffusion.safetensors."""
+    """Start from averaged weights: state.pt or diffusion.safetensors of another run, or mini."""
+    init_partly: bool = False
+    """Take of --init what fits the architecture; what does not is new, and named."""
+    measure: bool = False
+    """Normalise as --data asks for rather than as --init did: it is of another VQGAN or CLIP."""
 
     def check(self) -> None:
         """Raise `InputError` or `FileError` for what is not allowed; load nothing."""
         named = [("data", path) for path in self.data]
-        for name, path in (*named, ("config", self.config), ("init", self.init)):
+        init = None if self.init == SHIPPED else self.init
+        for name, path in (*named, ("config", self.config), ("init", init)):
             if path is not None and not path.is_file():
-                raise InputError(f"--{name}: {path} does not exist")
+                more = ", and the only name is mini" if name == "init" else ""
+                raise InputError(f"--{name}: {path} does not exist{more}")
+        if self.init is None and (self.init_partly or self.measure):
+            raise InputError("--init-partly and --measure need --init")
         if not self.data:
             raise InputError("--data must name a file of guidance.train.latents")
         check_range("batch", self.batch, 1, 65536)

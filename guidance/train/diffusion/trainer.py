@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -19,7 +18,8 @@ from guidance.models.latent_unet import LatentUNet
 from guidance.train import losses
 from guidance.train.diffusion.latent_data import LatentData, Views
 from guidance.train.diffusion.options import DiffusionTraining
-from guidance.train.loop import checkpoint, trainer
+from guidance.train.diffusion.start import start
+from guidance.train.loop import trainer
 
 MEASURED = 8192  # views whose statistics normalise latents and embeddings
 
@@ -36,6 +36,13 @@ class Trainer(trainer.Trainer[DiffusionTraining, Views]):
         self.upsampler = channels["in_channels"] > channels["out_channels"]
         if self.upsampler and self.data.low is None:
             raise InputError("data: an upsampler needs latents prepared with --low")
+        wanted = channels["out_channels"], channels["projection_class_embeddings_input_dim"] // 2
+        held = self.data.latents.shape[1], self.data.images.shape[1]
+        if held != wanted:
+            raise InputError(
+                f"data: latents have {held[0]} channels and embeddings {held[1]} numbers, but "
+                f"--config is for {wanted[0]} and {wanted[1]}"
+            )
         self.result = given.out / "diffusion.safetensors"
 
     def build(self) -> None:
@@ -58,12 +65,7 @@ class Trainer(trainer.Trainer[DiffusionTraining, Views]):
             )
         ]
         if given.init and not given.resume:
-            failure = "init: {} does not fit the architecture"
-            checkpoint.restore(given.init, self.device, self.start, failure)
-
-    def start(self, state: dict[str, Any]) -> None:
-        """Take the averaged weights of another run."""
-        self.network.load_state_dict(state["averaged"])  # half precision is converted
+            start(self.unet, given, views.latents, upsampler=self.upsampler)
 
     def batches(self, start: int) -> Iterator[Views]:
         """Yield views of latents."""
@@ -84,7 +86,7 @@ class Trainer(trainer.Trainer[DiffusionTraining, Views]):
         images = views.images + self.doubt(views.images.shape, rng)
         kinds = torch.rand(size, generator=rng)
         share = self.share(size)
-        whole = (views.latents, noise, t, views.texts, images, kinds)
+        whole = (views.latents, noise, t, views.texts, images, kinds, views.sizes)
         parts = list(zip(*(x.split(share) for x in whole), strict=True))
         lows = [None] * len(parts) if views.low is None else views.low.split(share)
         shares = self.chunks.map(
@@ -102,18 +104,18 @@ class Trainer(trainer.Trainer[DiffusionTraining, Views]):
         """Send the gradient of a part of the batch back; return its share of the loss.
 
         Args:
-            rows: Latents, noise, time steps, texts, images, and the kinds of conditions.
+            rows: Latents, noise, time steps, texts, images, the kinds of conditions, sizes.
             low: Latents of the smaller pictures, for an upsampler.
             total: Rows of the whole batch.
         """
-        z, noise, t, texts, images, kinds = (x.to(self.device) for x in rows)
+        z, noise, t, texts, images, kinds, sizes = (x.to(self.device) for x in rows)
         network, options = self.unet, self.options
         x0 = network.normalise(z)
         alpha, sigma = (x[t].view(-1, 1, 1, 1) for x in (self.alpha, self.sigma))
         given = None if low is None else network.normalise(low.to(self.device))
         vector = network.vector(texts, images) * self.shown(kinds)
         with self.mixed():
-            said = network(alpha * x0 + sigma * noise, t, vector, given)
+            said = network(alpha * x0 + sigma * noise, t, vector, given, sizes)
         error = (said.float() - (alpha * noise - sigma * x0)).pow(2).mean((1, 2, 3))
         snr = (alpha / sigma).pow(2).flatten()
         loss = losses.min_snr(error, snr, options.floor, options.gamma).sum() / total

@@ -4,4 +4,6 @@
         --out runs/latents.safetensors
 
 Every picture is encoded once, as it is and mirrored, so that the training itself sees no pixels.
+How many pixels it had is kept. The work is done in pieces beside the file: the same command goes on
+where it was stopped.
 """

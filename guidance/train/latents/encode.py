@@ -3,113 +3,117 @@
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
 from torch import Tensor
 
+from guidance.clip.fingerprint import combine, tower_digest
 from guidance.clip.model import ClipModel
 from guidance.clip.registry import load_clip
 from guidance.conventions import resolve_device
 from guidance.data import Samples, read
-from guidance.errors import FileError, InputError, counted
+from guidance.errors import InputError, counted
 from guidance.files.writing import atomic, make_folder
 from guidance.models.latent_unet import enlarge
 from guidance.models.latents import Latents
 from guidance.models.load_latents import load_latents
 from guidance.train.latents.options import LatentsOptions
+from guidance.train.latents.pieces import Pieces
+from guidance.train.latents.views import views
 from guidance.train.loop.chunks import Chunks
 from guidance.train.samples import factor
 
 CAPTIONS = 5  # of each picture at most
-PART = 32  # pictures encoded at once by a thread
-# backgrounds of drawings; a vivid one says nothing of the text, and pictures made of it are garish
-PALE, WHITE = 224, (255, 255, 255)
+PIECE = 1024  # pictures that are lost when a preparation is stopped, at most
 KINDS = ("latents", "images", "low")
-ZOOM = 1.15  # the mirrored view is cut out of a picture so much larger
 
 
-def view(samples: Samples, row: int, mirrored: bool, options: LatentsOptions) -> np.ndarray | None:
-    """Return one square view of a picture, uint8 ``[side, side, 3]``; None if it is damaged.
+class Encoder:
+    """Pictures → tensors of their views.
 
-    Damage is told once, with the plain view. The plain view is the middle on white, the mirrored
-    one is cut elsewhere and, if transparent, lies on a pale colour.
+    Args:
+        samples: the pictures.
+        latents: makes the latents.
+        model: makes the embeddings.
+        options: of the preparation.
     """
-    rng = np.random.default_rng([options.seed, row, mirrored])
-    try:
-        image = samples.image(row)
-    except FileError as error:
-        if not mirrored:  # told once
-            warnings.warn(f"{error}; it is left out", stacklevel=2)
-        return None
-    centre, side = (0.5, 0.5), options.side
-    if mirrored:
-        centre = tuple(rng.random(2))
-        if image.mode == "RGB":  # drawings are framed already
-            side = round(side * rng.uniform(1, ZOOM))
-    image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC, centering=centre)
-    if image.mode == "RGBA":
-        colour = tuple(int(c) for c in rng.integers(PALE, 256, size=3)) if mirrored else WHITE
-        under = Image.new("RGBA", image.size, (*colour, 255))
-        image = Image.alpha_composite(under, image).convert("RGB")
-    left, top = (int(c * (side - options.side)) for c in centre)
-    pixels = np.asarray(image)[top : top + options.side, left : left + options.side]
-    return pixels[:, ::-1].copy() if mirrored else pixels
+
+    def __init__(
+        self, samples: Samples, latents: Latents, model: ClipModel, options: LatentsOptions
+    ):
+        self.samples, self.latents, self.model, self.options = samples, latents, model, options
+        self.chunks = Chunks(options.threads)
+        self.fast = latents.low.device.type == "cpu"
+
+    def identity(self) -> str:
+        """Return what tells this from the preparation of other pictures, or with other models."""
+        places = [(s.key, s.place[0].name, *s.place[1:3]) for s in self.samples]
+        models = self.model.fingerprint, tower_digest(self.latents.network)
+        given = self.options
+        return combine([*models, given.side, given.low, given.seed, PIECE, places])
+
+    def pieces(self, made: Pieces) -> Iterator[int]:
+        """Encode what is missing; yield after each piece how many pictures it has."""
+        for number in made.missing(self.count()):
+            rows = range(len(self.samples))[number * PIECE : (number + 1) * PIECE]
+            made.add(number, self.encode(rows))
+            yield len(rows)
+
+    def count(self) -> int:
+        """Return the number of pieces."""
+        return -(-len(self.samples) // PIECE)
+
+    def encode(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        """Return what is known of the views of some pictures.
+
+        That is ``latents [V, C, h, w]``, ``images [V, D]`` and ``sizes [V]``, all float16, and
+        ``rows [V]``; with `LatentsOptions.low` also ``low [V, C, h, w]``, see `coarse`. If no
+        picture can be read, there are but sizes and rows, of no length.
+        """
+        threads = self.options.threads
+        shown: list[int] = []
+        sizes: list[Tensor] = []
+        made: list[tuple[Tensor, ...]] = []
+        for part in views(self.samples, rows, self.options):
+            made += self.chunks.map(self._work, part.images.split(-(-len(part.rows) // threads)))
+            shown += part.rows
+            sizes.append(part.sizes)
+        content = {k: torch.cat(v) for k, v in zip(KINDS, zip(*made, strict=True), strict=False)}
+        content["sizes"] = torch.cat([torch.zeros(0), *sizes]).half()
+        return content | {"rows": torch.tensor(shown, dtype=torch.int32)}
+
+    @torch.no_grad()
+    def _work(self, images: Tensor) -> tuple[Tensor, ...]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.fast):
+            made = [self.latents.encode(images), self.model.encode_image(images)]
+            made += [coarse(images, self.latents)] if self.options.low else []
+            return tuple(m.half().cpu() for m in made)
 
 
-def views(samples: Samples, options: LatentsOptions) -> Iterator[tuple[list[tuple], Tensor]]:
-    """Yield (row, mirrored) of some views and the views themselves ``[n, 3, side, side]``."""
-    keys = [(row, mirrored) for row in range(len(samples)) for mirrored in (False, True)]
-    size = PART * options.threads
-    with ThreadPoolExecutor(2) as pool:
+def encoded(encoder: Encoder, pieces: Pieces) -> dict[str, Tensor]:
+    """Return what `Encoder.encode` says of all pictures; what was made already is kept.
 
-        def start(first: int) -> list:
-            part = keys[first : first + size]
-            return [(key, pool.submit(view, samples, *key, options)) for key in part]
-
-        jobs = start(0)
-        for first in range(0, len(keys), size):
-            done = [(key, job.result()) for key, job in jobs]
-            jobs = start(first + size)  # decoded while these are encoded
-            good = [(key, pixels) for key, pixels in done if pixels is not None]
-            if good:
-                stack = torch.from_numpy(np.stack([p for _, p in good]))
-                yield [key for key, _ in good], stack.permute(0, 3, 1, 2).float() / 255
-
-
-@torch.no_grad()
-def encode(
-    samples: Samples, latents: Latents, model: ClipModel, options: LatentsOptions
-) -> dict[str, Tensor]:
-    """Return ``latents [V, C, h, w]``, ``images [V, D]``, both float16, and ``rows [V]``.
-
-    With ``options.low`` also ``low [V, C, h, w]``, see `coarse`.
+    Raises:
+        InputError: no picture can be read.
+        FileError: a piece is damaged.
     """
     from tqdm import tqdm
 
-    chunks = Chunks(options.threads)
-    fast = latents.low.device.type == "cpu"
-
-    def work(images: Tensor) -> tuple[Tensor, ...]:
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=fast):
-            made = [latents.encode(images), model.encode_image(images)]
-            made += [coarse(images, latents)] if options.low else []
-            return tuple(m.half().cpu() for m in made)
-
-    rows: list[int] = []
-    made: list[tuple[Tensor, ...]] = []
-    with tqdm(total=2 * len(samples), unit="view", mininterval=10) as bar:
-        for keys, images in views(samples, options):
-            made += chunks.map(work, images.split(-(-len(images) // options.threads)))
-            rows += [row for row, _ in keys]
-            bar.update(len(keys))
-    content = {k: torch.cat(v) for k, v in zip(KINDS, zip(*made, strict=True), strict=False)}
-    return content | {"rows": torch.tensor(rows, dtype=torch.int32)}
+    count, total = encoder.count(), len(encoder.samples)
+    left = [range(total)[n * PIECE : (n + 1) * PIECE] for n in pieces.missing(count)]
+    known = total - sum(map(len, left))
+    if known:
+        print(f"{pieces.folder}: {counted(known, 'picture')} of {total:,} are done", flush=True)
+    with tqdm(total=total, initial=known, unit="picture", mininterval=10) as bar:
+        for number in encoder.pieces(pieces):
+            bar.update(number)
+    content = pieces.joined(count)
+    if not content:
+        raise InputError("data: no picture can be read")
+    return content
 
 
 def coarse(images: Tensor, latents: Latents) -> Tensor:
@@ -145,7 +149,9 @@ def prepare(options: LatentsOptions) -> None:
     device = resolve_device(options.device)
     model = load_clip(options.clip, device=device)
     latents = load_latents(options.vqgan, device=device)
-    content = encode(samples, latents, model, options)
+    encoder = Encoder(samples, latents, model, options)
+    pieces = Pieces(options.out, encoder.identity())
+    content = encoded(encoder, pieces)
     texts = list(dict.fromkeys(c for s in samples for c in s.captions[:CAPTIONS]))
     content["captions"] = caption_table(samples, {t: i for i, t in enumerate(texts)})
     content["texts"] = model.encode_text(texts).half().cpu()
@@ -154,4 +160,5 @@ def prepare(options: LatentsOptions) -> None:
     facts = {"clip": options.clip, "vqgan": options.vqgan, "side": options.side}
     with atomic(options.out) as path:
         save_file(content, path, {"guidance": json.dumps(facts)})
+    pieces.remove()
     print(f"{options.out}: {counted(len(samples), 'picture')}, {counted(len(texts), 'caption')}")

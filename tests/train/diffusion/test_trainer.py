@@ -4,10 +4,9 @@ import json
 
 import pytest
 import torch
-from diffusers import DDIMScheduler
 from safetensors.torch import load_file
 from tiny_clip import unit
-from tiny_latents import DIM, TINY, write_pairs
+from tiny_latents import DIM, TINY, sample, tiny_config, write_pairs
 from tiny_latents import diffusion_options as options
 
 from guidance.command.cli import main
@@ -16,17 +15,6 @@ from guidance.models.latent_unet import LatentUNet
 from guidance.train.diffusion.latent_data import LatentData
 from guidance.train.diffusion.options import DiffusionTraining
 from guidance.train.diffusion.trainer import Trainer, levels, train
-
-
-@torch.no_grad()
-def sample(network: LatentUNet, vector: torch.Tensor, low: torch.Tensor | None = None):
-    """Return restored latents for conditions ``[B, 2 D]``, by DDIM."""
-    scheduler = DDIMScheduler.from_config(TINY["scheduler"], timestep_spacing="trailing")
-    scheduler.set_timesteps(20)
-    x = torch.randn(len(vector), 3, 4, 4, generator=torch.Generator().manual_seed(3))
-    for t in scheduler.timesteps:
-        x = scheduler.step(network(x, t, vector, low), t, x).prev_sample
-    return network.restore(x)
 
 
 def test_text_or_image_or_both_decide_the_picture(place):
@@ -49,8 +37,7 @@ def test_text_or_image_or_both_decide_the_picture(place):
 
 def test_an_upsampler_follows_the_small_picture(place):
     write_pairs(place / "pairs.safetensors", low=True)
-    config = json.loads(json.dumps(TINY))
-    config["unet"] |= {"in_channels": 6}
+    config = tiny_config(in_channels=6)
     (place / "tiny.json").write_text(json.dumps(config))
     train(options(place, steps=150, batch=32, rate=3e-3, ema=0.98))
     network = LatentUNet(config["unet"])
@@ -62,8 +49,7 @@ def test_an_upsampler_follows_the_small_picture(place):
 
 
 def test_an_upsampler_needs_small_pictures(place):
-    config = json.loads(json.dumps(TINY))
-    config["unet"] |= {"in_channels": 6}
+    config = tiny_config(in_channels=6)
     (place / "tiny.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="--low"):
         Trainer(options(place))
@@ -89,7 +75,7 @@ def test_a_run_starts_from_another_ones_average(place):
         begun = Trainer(given).network.state_dict()
         assert all(torch.equal(begun[k], v) for k, v in wanted.items())
     (place / "bad.safetensors").write_bytes(b"nothing")
-    with pytest.raises(FileError, match="does not fit"):
+    with pytest.raises(FileError, match="holds no weights of a diffusion model"):
         Trainer(options(place, "other", init=place / "bad.safetensors"))
 
 
@@ -117,7 +103,7 @@ def test_the_loss_of_a_perfect_network_is_nought(place, monkeypatch):
     alpha, sigma = (x[t].view(-1, 1, 1, 1) for x in (trainer.alpha, trainer.sigma))
     right = (alpha * noise - sigma * x0).requires_grad_()
     monkeypatch.setattr(trainer.network, "forward", lambda x, *_: right)
-    rows = (views.latents, noise, t, views.texts, views.images, torch.rand(8))
+    rows = (views.latents, noise, t, views.texts, views.images, torch.rand(8), views.sizes)
     assert trainer.part(rows, None, total=8) == pytest.approx(0, abs=1e-9)
     monkeypatch.setattr(trainer.network, "forward", lambda x, *_: right + 1)
     snr = (alpha / sigma).flatten() ** 2
