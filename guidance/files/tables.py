@@ -8,8 +8,11 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from guidance.errors import FileError, InputError
+from guidance.files.text import decode
 from guidance.files.writing import write
 
 Figures = dict[str, dict[str, Any]]  # row → column → value
@@ -52,6 +55,42 @@ def write_csv(path: str | os.PathLike, rows: Iterable[Sequence[object]]) -> None
     """
     text = "".join(_line([_harmless(cell) for cell in row]) for row in rows)
     write(path, text.encode("utf-8", "surrogateescape"))
+
+
+def read_csv(path: str | os.PathLike, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Return the rows of a table that a person may have filled in and saved, with their lines.
+
+    Cells are divided by commas, semicolons or tabs; blank rows are left out.
+
+    Args:
+        columns: in small letters, that the heading must have, in any order and with others.
+
+    Raises:
+        FileError: it cannot be read, or is no text or table.
+        InputError: a column is missing.
+    """
+    try:
+        text = decode(Path(path).read_bytes())
+        first, _, rest = text.partition("\n")
+        text = rest if re.fullmatch(r"sep=.\r?", first) else text  # Excel's
+        readers = [csv.reader(io.StringIO(text, newline=""), delimiter=d) for d in ",;\t"]
+        heads = [[cell.strip().lower() for cell in next(reader, [])] for reader in readers]
+        best = max(range(len(heads)), key=lambda i: (len({*columns} & {*heads[i]}), len(heads[i])))
+        reader, head = readers[best], heads[best]
+        rows = [(reader.line_num, [*map(plain, cells)]) for cells in reader]
+    except (OSError, InputError, csv.Error) as error:
+        said = f"it {error}" if isinstance(error, InputError) else error
+        reason = getattr(error, "strerror", None) or said
+        raise FileError(f"cannot read the table {path}: {reason}") from error
+    if lost := [column for column in columns if column not in head]:
+        raise InputError(
+            f"{path} lacks the column {', '.join(lost)}; it has {', '.join(head) or 'none'}"
+        )
+    return [
+        (line, dict(zip(head, [*cells, *[""] * len(head)], strict=False)))
+        for line, cells in rows
+        if any(cell.strip() for cell in cells)
+    ]
 
 
 def plain(cell: str) -> str:

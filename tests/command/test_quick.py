@@ -45,8 +45,8 @@ for line in json.load(sys.stdin):
     print(json.dumps([line, code, len(out.getvalue()), err.getvalue()]))
 """
 GUIDED = ("clipdraw", "diffusion", "pixels", "vqgan")
-GROUPS = {"look": ("heat", "matrix", "video", "write"), "evaluate": ("clip", "diffusion", "vqgan"),
-          "train text": ("embed", "distil")}  # fmt: skip
+GROUPS = {"look": ("heat", "matrix", "video", "write"), "train text": ("embed", "distil"),
+          "evaluate": ("blind", "clip", "diffusion", "naming", "vqgan")}  # fmt: skip
 RECIPES = [f"recipes/{path.name}" for path in sorted((ROOT / "recipes").glob("*.py"))]
 
 
