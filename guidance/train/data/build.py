@@ -87,9 +87,9 @@ class Builder:
                 sample = replace(_unique(given[i], i), group=given[i].captions[0])
                 self.add(writer, sample, *encode(sources.ink(given.image(i))))
 
-    def named(self) -> None:
+    def named(self, snapshots: Path) -> None:
         """Write pictures of classes from public repositories; those known already are dropped."""
-        found = public.pictures(self.options.snapshots, WordNet(self.options.wordnet))
+        found = public.pictures(snapshots, WordNet(self.options.wordnet))
         with self.writer("named") as writer:
             while part := list(islice(found, PART)):
                 hashes = [duplicates.difference_hash(image) for _, image in part]
@@ -234,7 +234,7 @@ def build(options: DataOptions) -> None:
     if options.photos:
         builder.photos()
     if options.snapshots:
-        builder.named()
+        builder.named(options.snapshots)
     builder.drawings()
     photos, drawings = (_built(options.out, name) for name in ("photos", "drawings"))
     builder.derived(photos, drawings)
