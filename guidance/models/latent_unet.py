@@ -13,10 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from guidance.errors import InputError
 from guidance.images.resize import resize
+from guidance.models.measured import Measured
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SIDES = ("latent", "text", "image")
 
 
-class LatentUNet(nn.Module):
+class LatentUNet(Measured):
     """A diffusers ``UNet2DConditionModel`` and the statistics of what goes into it.
 
     Args:
@@ -40,31 +40,13 @@ class LatentUNet(nn.Module):
     unet: UNet2DConditionModel
     latent_mean: Tensor
     latent_std: Tensor
-    text_mean: Tensor
-    text_std: Tensor
-    image_mean: Tensor
-    image_std: Tensor
 
     def __init__(self, config: dict[str, Any]):
-        super().__init__()
         from diffusers import UNet2DConditionModel
 
-        self.unet = UNet2DConditionModel.from_config(config)
         dim = config["projection_class_embeddings_input_dim"] // 2
-        for side, length in zip(SIDES, (config["out_channels"], dim, dim), strict=True):
-            self.register_buffer(f"{side}_mean", torch.zeros(length))
-            self.register_buffer(f"{side}_std", torch.ones(length))
-
-    @property
-    def dim(self) -> int:
-        """Length of an embedding."""
-        return len(self.text_mean)
-
-    def measure(self, side: str, values: Tensor) -> None:
-        """Take mean and deviation of ``values [N, C, ...]`` for a side of `SIDES`."""
-        flat = values.float().movedim(1, -1).flatten(0, -2)
-        getattr(self, f"{side}_mean").copy_(flat.mean(0))
-        getattr(self, f"{side}_std").copy_(flat.std(0).clamp(min=1e-4))
+        super().__init__(dict(zip(SIDES, (config["out_channels"], dim, dim), strict=True)))
+        self.unet = UNet2DConditionModel.from_config(config)
 
     def normalise(self, z: Tensor) -> Tensor:
         """Latents of the autoencoder ``[B, C, h, w]`` → those of the UNet, of unit variance."""
@@ -73,19 +55,6 @@ class LatentUNet(nn.Module):
     def restore(self, x: Tensor) -> Tensor:
         """Undo `normalise`."""
         return x * self.latent_std.view(-1, 1, 1) + self.latent_mean.view(-1, 1, 1)
-
-    def vector(self, texts: Tensor | None, images: Tensor | None) -> Tensor:
-        """Return the condition ``[B, 2 D]`` of unit embeddings ``[B, D]``, either may be None."""
-        given = texts if texts is not None else images
-        if given is None:
-            raise InputError("a condition needs embeddings of texts or of images")
-        parts = []
-        for side, rows in (("text", texts), ("image", images)):
-            if rows is None:
-                parts.append(torch.zeros_like(given))
-            else:
-                parts.append((rows - getattr(self, f"{side}_mean")) / getattr(self, f"{side}_std"))
-        return torch.cat(parts, 1)
 
     def forward(
         self,

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from guidance.clip.model import ClipModel
 from guidance.clip.registry import load_clip
-from guidance.conventions import check_images, derive_seed, make_generator
+from guidance.conventions import derive_seed, make_generator
 from guidance.errors import InputError
-from guidance.models.conditions import Condition, TextReader
+from guidance.models.clip_reader import ClipReader
+from guidance.models.conditions import Condition
 from guidance.models.denoiser import Denoiser
 from guidance.models.denoiser_space import LatentSpace
 from guidance.models.latent_unet import LatentUNet, enlarge, labels
@@ -32,32 +32,6 @@ CLIP = "mini-guide"  # whose embeddings the networks have learned
 CFG = 2.5  # the usual scale of classifier-free guidance
 UPSAMPLING_STEPS = 14  # of a whole run, of which this share is made:
 UPSAMPLING_STRENGTH = 0.3
-
-
-class ClipReader(TextReader):
-    """Texts and pictures → conditions of a `LatentUNet`: ``class_labels [1, 2 D]``."""
-
-    def __init__(self, clip: ClipModel, network: LatentUNet):
-        super().__init__()
-        self.clip = clip
-        self.embedding = network
-
-    @torch.no_grad()
-    def read(self, texts: Sequence[str]) -> list[Condition]:
-        """Return the condition of each text: its embedding, and what the prior says of pictures."""
-        rows = self.embedding.vector(self.clip.encode_text(texts), self.clip.imagine(texts))
-        return [Condition({"class_labels": row[None]}) for row in rows]
-
-    @torch.no_grad()
-    def look(self, images: Tensor) -> list[Condition]:
-        """Return the condition of each of ``images [N, 3, H, W]``: their embeddings alone."""
-        check_images("images", images)
-        rows = self.embedding.vector(None, self.clip.encode_image(images))
-        return [Condition({"class_labels": row[None]}) for row in rows]
-
-    def empty(self) -> Condition:
-        """Return the condition of nothing: zeros."""
-        return Condition({"class_labels": torch.zeros(1, 2 * self.embedding.dim).to(self.device)})
 
 
 class MiniDenoiser(Denoiser):
