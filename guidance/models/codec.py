@@ -10,10 +10,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from guidance.conventions import check_shape
-from guidance.errors import InputError, ModelError
+from guidance.errors import ModelError
+from guidance.models.codec_names import check_codec, codec_kind
+from guidance.models.codes import check_codes
 from guidance.models.latents import Latents
-from guidance.models.latents_config import check_latents
 from guidance.models.load_latents import load_latents
 from guidance.models.quantise import nearest_codes
 
@@ -51,17 +51,6 @@ class Codec(Protocol):
             InputError: a shape that does not fit, or a code that there is none of.
         """
         ...
-
-
-def check_codes(codes: Tensor, count: int) -> None:
-    """Raise `InputError` unless `codes` is a batch of grids of whole numbers below `count`."""
-    check_shape("codes", codes, ["N", "h", "w"])
-    if codes.dtype != torch.int64:
-        raise InputError(f"codes must be int64 but are {codes.dtype}")
-    if codes.numel() and not (codes.min() >= 0 and codes.max() < count):
-        raise InputError(
-            f"codes must be from 0 to {count - 1} but are from {codes.min()} to {codes.max()}"
-        )
 
 
 class VqganCodec:
@@ -111,11 +100,21 @@ def load_codec(
     device: torch.device | str,
     precision: str = "fp32",
 ) -> Codec:
-    """Load a discrete autoencoder by the name of a latent space; see `load_latents`.
+    """Load a discrete autoencoder by name, see `guidance.models.codec_names`.
+
+    Args:
+        name: of a latent space with a codebook, or of a dVAE.
+        config: the .yaml of a taming-transformers checkpoint.
+        device: where it runs.
+        precision: arithmetic of a VQGAN's decoding, see `Latents.place`; a dVAE keeps float32.
 
     Raises:
         InputError, FileError: the name is none, or its files are not there.
         ModelError: the weights are damaged or incomplete, or it has no codebook.
     """
-    check_latents(name, config)
+    check_codec(name, config)
+    if codec_kind(name) == "dvae":
+        from guidance.models.load_dvae import load_dvae
+
+        return load_dvae(name).to(device).requires_grad_(False)
     return VqganCodec(load_latents(name, config, device=device, precision=precision))

@@ -48,7 +48,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise FileError(f"the checkpoint {path} does not exist")
-    head = _checked_head(path)
+    head = checked_head(path)
     if _is_safetensors(path, head):
         try:
             return load_file(path)
@@ -90,7 +90,7 @@ def _named_tensors(path: Path, content: Any) -> dict[str, Tensor]:
     return state
 
 
-def _checked_head(path: Path) -> bytes:
+def checked_head(path: Path) -> bytes:
     """Return how the file begins; the common accidents of a download are named."""
     with path.open("rb") as file:
         head = file.read(64)
@@ -122,13 +122,13 @@ def _unpickle(path: Path) -> Any:
             return torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:  # torch raises a dozen types for damaged files
         raise ModelError(
-            f"{path} cannot be read as weights ({_reason(error)}); if it is whole and you trust "
+            f"{path} cannot be read as weights ({reason(error)}); if it is whole and you trust "
             "it, save its weights alone: torch.save(torch.load(FILE, weights_only=False)"
             "['state_dict'], 'weights.pt')"
         ) from error
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Return the line of torch's long message that tells this file from others."""
     lines = [text for text in str(error).splitlines() if re.search("GLOBAL|Unpickler error", text)]
     return line(
