@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import warnings
 from collections import deque
@@ -39,6 +40,19 @@ class Lot:
         if not (shares > 0).any() or not np.isfinite(shares).all():
             raise InputError("weights: every picture has weight 0, or one has no finite weight")
         self.chances = np.cumsum(shares / shares.sum())
+
+    def some(self, rng: np.random.Generator, count: int) -> Lot:
+        """Return a lot of `count` rows alone, which are drawn by their weight without repetition.
+
+        Among themselves they keep their shares; there must be as many rows that can be drawn.
+        """
+        shares = np.diff(self.chances, prepend=0).clip(min=0)
+        kept = rng.choice(len(shares), count, replace=False, p=shares / shares.sum())
+        part = np.zeros_like(shares)
+        part[kept] = shares[kept]
+        lot = copy.copy(self)
+        lot.chances = np.cumsum(part / part.sum())
+        return lot
 
     def draw(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Return `size` rows, int64."""

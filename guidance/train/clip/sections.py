@@ -137,6 +137,8 @@ class HeadOptions:
     """Views of every picture; 0 leaves this out."""
     head_epochs: float = 20.0
     """Passes over all pictures."""
+    head_pictures: int = 0
+    """Pictures that take part, drawn by their weight; 0 takes all."""
     head_batch: int = 512
     """Pictures per step."""
     head_stages: int = 0
@@ -151,6 +153,7 @@ class HeadOptions:
         """Raise `InputError` for values that are not allowed; load nothing."""
         check_range("head_views", self.head_views, 0, 1000)
         check_range("head_epochs", self.head_epochs, 0.001, 10_000)
+        check_range("head_pictures", self.head_pictures, 0, 1_000_000_000)
         check_range("head_batch", self.head_batch, 2, 1_000_000)
         check_range("head_stages", self.head_stages, 0, 100)
         check_range("head_taught", self.head_taught, 0, 1)

@@ -25,6 +25,7 @@ from guidance.train.clip.loader import Batch, Plan
 from guidance.train.clip.objective import Classified, Lessons
 from guidance.train.clip.optimiser import adamw
 from guidance.train.clip.passes import Passes
+from guidance.train.clip.teachers import CLASSES
 from guidance.train.loop.log import shown
 from guidance.train.loop.trainer import Trainer
 
@@ -64,56 +65,72 @@ def divide(trunk: Any, stages: int) -> tuple[Callable, Callable]:
 
 @dataclass
 class Cache:
-    """Of some views of every picture.
+    """Of some views of the pictures that take part.
 
     Attributes:
-        inputs: Activations, float16 ``[V, N, ...]``.
-        taught: Which pictures the classifier saw, bool ``[N]``; None without a classifier.
-        pooled: Its pooled features of those, float16 ``[V, N, K]``; empty if it saw none.
+        place: Where a picture lies in the others, by its row; int64 ``[N]``, -1 for nowhere.
+        inputs: Activations, float16 ``[V, M, ...]``.
+        taught: Which pictures the classifiers saw, bool ``[M]``; None without a classifier.
+        said: Their class logits and, if there are hints, pooled features of those, float16
+            ``[V, M, C + K]``; empty if they saw none.
     """
 
+    place: Tensor
     inputs: Tensor
     taught: Tensor | None
-    pooled: Tensor
+    said: Tensor
+
+
+def chosen(passes: Passes) -> np.ndarray:
+    """Return the rows of the pictures that take part, in order: all, or some by their weight."""
+    loader, count = passes.loader, passes.options.head.head_pictures
+    able = int((np.diff(loader.lot.chances, prepend=0) > 0).sum())
+    if not count or count >= able:
+        return np.arange(len(loader.samples))
+    loader.lot = loader.lot.some(np.random.default_rng(passes.options.seed), count)
+    return np.flatnonzero(np.diff(loader.lot.chances, prepend=0))
 
 
 @torch.no_grad()
 def fill(passes: Passes, early: Callable) -> Cache:
-    """Run the early part of the tower, and the classifier, on the views of every picture."""
+    """Run the early part of the tower, and the classifiers, on the views of the pictures."""
     loader, student, given = passes.loader, passes.student, passes.options.head
-    classifier, count = passes.teachers.classifier, len(loader.samples)
+    panel, all_rows = passes.teachers.panel, chosen(passes)
+    count, known = len(all_rows), None if passes.teachers.hints else CLASSES
+    place = torch.full((len(loader.samples),), -1)
+    place[torch.from_numpy(all_rows)] = torch.arange(count)
     rng = np.random.default_rng(passes.options.seed)
-    taught = torch.from_numpy(rng.random(count) < given.head_taught) if classifier else None
-    inputs, pooled = torch.empty(0), torch.empty(0)  # until their shapes are known
+    taught = torch.from_numpy(rng.random(count) < given.head_taught) if panel else None
+    inputs, said = torch.empty(0), torch.empty(0)  # until their shapes are known
     begin, size = time.perf_counter(), loader.options.batch
     for view in range(given.head_views):
         for start in range(0, count, size):
             rows = slice(start, min(start + size, count))
-            batch = draw(passes, view, rows)
+            batch = draw(passes, view, all_rows[rows])
             parts = batch.images.split(passes.part)
             seen = passes.forward(lambda x: early(student.normalised(x)), parts, learn=False)
             seen = seen.features.half()
             if not len(inputs):
                 inputs = seen.new_empty((given.head_views, count, *seen.shape[1:]), device="cpu")
             inputs[view, rows] = seen.cpu()
-            if classifier and taught is not None and taught[rows].any():
+            if panel and taught is not None and taught[rows].any():
                 clean = batch.clean[taught[rows].to(batch.clean.device)]
-                looked = passes.chunks.map(classifier, clean.split(passes.part))
-                looked = torch.cat(looked)[:, 1000:].half().cpu()
-                if not len(pooled):
-                    pooled = looked.new_zeros(given.head_views, count, looked.shape[1])
-                pooled[view, rows][taught[rows]] = looked
+                told = torch.cat(passes.chunks.map(panel, clean.split(passes.part)))[:, :known]
+                if not len(said):
+                    said = told.new_zeros(
+                        (given.head_views, count, told.shape[1]), dtype=torch.half, device="cpu"
+                    )
+                said[view, rows][taught[rows]] = told.half().cpu()
             if start // size % 50 == 49:
                 speed = (view * count + start + size) / (time.perf_counter() - begin)
                 print(f"views {view + 1}: {rows.stop} of {count}, {speed:.0f}/s", flush=True)
-    return Cache(inputs, taught, pooled)
+    return Cache(place, inputs, taught, said)
 
 
-def draw(passes: Passes, view: int, rows: slice) -> Batch:
-    """Return one augmented view of the pictures `rows`, in their order."""
+def draw(passes: Passes, view: int, numbers: np.ndarray) -> Batch:
+    """Return one augmented view of the pictures `numbers`, in their order."""
     loader = passes.loader
-    numbers = np.arange(rows.start, rows.stop)
-    seed = int(np.random.default_rng([passes.options.seed, view, rows.start]).integers(2**62))
+    seed = int(np.random.default_rng([passes.options.seed, view, numbers[0]]).integers(2**62))
     none = np.zeros(0, int)
     plan = Plan(numbers, none, none, seed)
     pictures = loader.pool.map(lambda i: loader.decode(plan, i), range(len(numbers)))
@@ -137,19 +154,17 @@ def dropping(head: nn.Module, share: float) -> Generator[None]:
 def classified(
     passes: Passes, cache: Cache, view: Tensor, rows: Tensor, step: int
 ) -> Classified | None:
-    """Return what the classifier said of these views, None if it saw none of them."""
+    """Return what the classifiers said of these views of the cache's `rows`, None if nothing."""
     teachers, known = passes.teachers, cache.taught
-    if teachers.classifier is None or known is None or not known[rows].any():
+    if known is None or not known[rows].any():
         return None
-    device, which = passes.device, known[rows].nonzero()[:, 0]
-    pooled = cache.pooled[view[which], rows[which]].to(device).float()
-    with torch.no_grad():
-        logits = teachers.classifier.network.get_classifier()(pooled)
+    which = known[rows].nonzero()[:, 0]
+    said = cache.said[view[which], rows[which]].to(passes.device).float()
     return Classified(
-        which.to(device),
-        logits,
+        which.to(passes.device),
+        said[:, :CLASSES],
         teachers.class_embeddings(step),
-        pooled if teachers.hints else None,
+        said[:, CLASSES:] if teachers.hints else None,
     )
 
 
@@ -159,10 +174,12 @@ def train_head(passes: Passes, trainer: Trainer) -> None:
     given, student = passes.options.head, passes.student
     student.eval()
     early, late = divide(student.network.visual.trunk, given.head_stages)
+    lot = passes.loader.lot
     cache = fill(passes, early)
     student.tune(passes.options.model)
     with dropping(student.network.visual.head, given.head_drop):
         take_steps(passes, trainer, cache, late)
+    passes.loader.lot = lot
 
 
 def take_steps(passes: Passes, trainer: Trainer, cache: Cache, late: Callable) -> None:
@@ -174,7 +191,7 @@ def take_steps(passes: Passes, trainer: Trainer, cache: Cache, late: Callable) -
         head = student.network.visual.head
         return torch.cat([head(F.dropout(pooled, given.head_drop)), pooled], 1)
 
-    steps = max(1, round(given.head_epochs * len(loader.samples) / given.head_batch))
+    steps = max(1, round(given.head_epochs * cache.inputs.shape[1] / given.head_batch))
     before, loader.options = loader.options, replace(loader.options, batch=given.head_batch)
     factor = max(RATE / passes.options.rate, 1.0)
     trainer.restart([adamw(student, passes.options.optimiser, factor, factor)])
@@ -182,7 +199,7 @@ def take_steps(passes: Passes, trainer: Trainer, cache: Cache, late: Callable) -
     for step in range(steps):
         plan = loader.plan(step + 1_000_000_000)  # none of the training's own
         n = len(plan.captions)  # pictures without a caption stay away: the loss wants pairs only
-        rows = torch.from_numpy(plan.rows[:n])
+        rows = cache.place[torch.from_numpy(plan.rows[:n])]
         view = torch.from_numpy(np.random.default_rng(plan.seed).integers(given.head_views, size=n))
         inputs = cache.inputs[view, rows].to(passes.device)
         captions, groups = (

@@ -4,6 +4,7 @@ import json
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 from tiny_training import clip_options as options
@@ -67,3 +68,29 @@ def test_text_tower_and_last_stages_learn_on_cached_views(shards, tmp_path, caps
     wrong = Trainer(options(shards, tmp_path / "b", head=head | {"head_stages": 9}))
     with pytest.raises(InputError, match="head_stages: the image tower has 5 stages"):
         wrong.run()
+
+
+def test_some_pictures_take_part_by_their_weight(shards, tmp_path, monkeypatch):
+    """Half of the emoji, none of them of weight 0; the steps see no others."""
+    head = {"head_views": 2, "head_epochs": 2, "head_batch": 8, "head_pictures": 10}
+    trainer = Trainer(options(shards, tmp_path, head=head, optimiser={"epochs": 0, "steps": 0}))
+    loader, drawn = trainer.passes.loader, []
+    shares = np.ones(len(loader.samples))
+    shares[::2] = 0
+    loader.lot.chances = np.cumsum(shares / shares.sum())
+    plan, decode = loader.plan, loader.decode
+
+    def noted(step):
+        made = plan(step)
+        drawn.extend(made.rows.tolist())
+        return made
+
+    seen = set()
+    monkeypatch.setattr(loader, "plan", noted)
+    monkeypatch.setattr(loader, "decode", lambda p, i: (seen.add(int(p.rows[i])), decode(p, i))[1])
+    trainer.begin()
+    assert len(seen) == 10
+    assert all(row % 2 for row in seen)
+    assert set(drawn) <= seen
+    assert loader.lot.chances[-1] == pytest.approx(1)
+    assert (np.diff(loader.lot.chances, prepend=0) > 0).sum() == len(shares) // 2  # as before
