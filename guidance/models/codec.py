@@ -83,7 +83,8 @@ class VqganCodec:
         z = self.latents.encode(images)
         batch, channels, height, width = z.shape
         rows = z.movedim(1, -1).reshape(-1, channels)
-        return nearest_codes(rows, self._book).view(batch, height, width)
+        with torch.autocast(z.device.type, enabled=False):  # codes lie close together
+            return nearest_codes(rows.float(), self._book).view(batch, height, width)
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from guidance.errors import InputError
 from guidance.files.writing import atomic
 from guidance.models.folder import read_json
 from guidance.models.latent_unet import LatentUNet
-from guidance.train import losses
+from guidance.train import conditions, losses
 from guidance.train.diffusion.latent_data import LatentData, Views
 from guidance.train.diffusion.options import DiffusionTraining
 from guidance.train.diffusion.start import start
@@ -83,7 +83,8 @@ class Trainer(trainer.Trainer[DiffusionTraining, Views]):
         # stratified: every step sees all noise levels
         t = ((torch.arange(size) + torch.rand(size, generator=rng)) / size * len(self.alpha)).long()
         noise = torch.randn(views.latents.shape, generator=rng)
-        images = views.images + self.doubt(views.images.shape, rng)
+        spread = self.unet.get_buffer("image_std").cpu()
+        images = views.images + conditions.doubt(views.images, spread, self.options.blur, rng)
         kinds = torch.rand(size, generator=rng)
         share = self.share(size)
         whole = (views.latents, noise, t, views.texts, images, kinds, views.sizes)
@@ -93,12 +94,6 @@ class Trainer(trainer.Trainer[DiffusionTraining, Views]):
             lambda job: self.part(*job, total=size), zip(parts, lows, strict=True)
         )
         return {"loss": sum(shares)}
-
-    def doubt(self, shape: torch.Size, rng: torch.Generator) -> Tensor:
-        """Return noise for image embeddings ``[N, D]``, of another strength for each."""
-        strength = self.options.blur * torch.rand(shape[0], 1, generator=rng)
-        spread = self.unet.get_buffer("image_std").cpu()
-        return strength * torch.randn(shape, generator=rng) * spread
 
     def part(self, rows: tuple[Tensor, ...], low: Tensor | None, *, total: int) -> float:
         """Send the gradient of a part of the batch back; return its share of the loss.
@@ -124,10 +119,8 @@ class Trainer(trainer.Trainer[DiffusionTraining, Views]):
 
     def shown(self, kinds: Tensor) -> Tensor:
         """Return which halves of the conditions ``[N, 2 D]`` are shown, from uniform numbers."""
-        drop, half = self.options.drop, self.options.drop + self.options.single / 2
-        texts = (kinds >= drop) & ~((kinds >= half) & (kinds < drop + self.options.single))
-        images = kinds >= half
-        return torch.stack([texts, images], 1).float().repeat_interleave(self.unet.dim, 1)
+        halves = conditions.shown(kinds, self.options.drop, self.options.single)
+        return halves.float().repeat_interleave(self.unet.dim, 1)
 
 
 def save_weights(state: dict[str, Tensor], path: Path) -> None:

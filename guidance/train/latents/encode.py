@@ -17,6 +17,8 @@ from guidance.conventions import resolve_device
 from guidance.data import Samples, read
 from guidance.errors import InputError, counted
 from guidance.files.writing import atomic, make_folder
+from guidance.models.codec import VqganCodec
+from guidance.models.dalle.load import vqgan_digest
 from guidance.models.latent_unet import enlarge
 from guidance.models.latents import Latents
 from guidance.models.load_latents import load_latents
@@ -28,7 +30,6 @@ from guidance.train.samples import factor
 
 CAPTIONS = 5  # of each picture at most
 PIECE = 1024  # pictures that are lost when a preparation is stopped, at most
-KINDS = ("latents", "images", "low")
 
 
 class Encoder:
@@ -46,6 +47,8 @@ class Encoder:
     ):
         self.samples, self.latents, self.model, self.options = samples, latents, model, options
         self.chunks = Chunks(options.threads)
+        self.codec = VqganCodec(latents) if options.codes else None
+        self.kinds = "codes" if options.codes else "latents", "images", "low"
         self.fast = latents.low.device.type == "cpu"
 
     def identity(self) -> str:
@@ -53,7 +56,8 @@ class Encoder:
         places = [(s.key, s.place[0].name, *s.place[1:3]) for s in self.samples]
         models = self.model.fingerprint, tower_digest(self.latents.network)
         given = self.options
-        return combine([*models, given.side, given.low, given.seed, PIECE, places])
+        kind = ["codes"] if given.codes else []
+        return combine([*models, given.side, given.low, given.seed, PIECE, places, *kind])
 
     def pieces(self, made: Pieces) -> Iterator[int]:
         """Encode what is missing; yield after each piece how many pictures it has."""
@@ -70,7 +74,8 @@ class Encoder:
         """Return what is known of the views of some pictures.
 
         That is ``latents [V, C, h, w]``, ``images [V, D]`` and ``sizes [V]``, all float16, and
-        ``rows [V]``; with `LatentsOptions.low` also ``low [V, C, h, w]``, see `coarse`. If no
+        ``rows [V]``; with `LatentsOptions.low` also ``low [V, C, h, w]``, see `coarse`; with
+        `LatentsOptions.codes` whole numbers ``codes [V, h, w]`` in place of the latents. If no
         picture can be read, there are but sizes and rows, of no length.
         """
         threads = self.options.threads
@@ -81,16 +86,25 @@ class Encoder:
             made += self.chunks.map(self._work, part.images.split(-(-len(part.rows) // threads)))
             shown += part.rows
             sizes.append(part.sizes)
-        content = {k: torch.cat(v) for k, v in zip(KINDS, zip(*made, strict=True), strict=False)}
+        content = {
+            k: torch.cat(v) for k, v in zip(self.kinds, zip(*made, strict=True), strict=False)
+        }
         content["sizes"] = torch.cat([torch.zeros(0), *sizes]).half()
         return content | {"rows": torch.tensor(shown, dtype=torch.int32)}
 
     @torch.no_grad()
     def _work(self, images: Tensor) -> tuple[Tensor, ...]:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.fast):
-            made = [self.latents.encode(images), self.model.encode_image(images)]
+            made = [self.model.encode_image(images)]
             made += [coarse(images, self.latents)] if self.options.low else []
-            return tuple(m.half().cpu() for m in made)
+            held = (self.codec or self.latents).encode(images)
+            return self._small(held), *(m.half().cpu() for m in made)
+
+    def _small(self, held: Tensor) -> Tensor:
+        """Return latents or codes as they are stored."""
+        if self.codec is None:
+            return held.half().cpu()
+        return held.to(torch.int16 if self.codec.codes <= 2**15 else torch.int32).cpu()
 
 
 def encoded(encoder: Encoder, pieces: Pieces) -> dict[str, Tensor]:
@@ -158,6 +172,8 @@ def prepare(options: LatentsOptions) -> None:
     shares = [s.weight * factor(s, options.weights) for s in samples]
     content["weights"] = torch.tensor(shares, dtype=torch.float32)
     facts = {"clip": options.clip, "vqgan": options.vqgan, "side": options.side}
+    if options.codes:  # which mean nothing to another VQGAN of that name
+        facts["vqgan_digest"] = vqgan_digest(latents)
     with atomic(options.out) as path:
         save_file(content, path, {"guidance": json.dumps(facts)})
     pieces.remove()

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from guidance.command.cli import Several
 from guidance.conventions import check_device, check_range
+from guidance.errors import InputError
 from guidance.models.latents_config import check_latents
 
 
 @dataclass(frozen=True)
 class LatentsOptions:
-    """Encode captioned pictures for the training of a diffusion model."""
+    """Encode captioned pictures for the training of a diffusion model or a DALL·E."""
 
     data: Several[tuple[str, ...]]
     """Tar shards ("shards/*.tar") or folders of captioned pictures; may be repeated."""
@@ -26,6 +27,8 @@ class LatentsOptions:
     """Side of the pictures, pixels."""
     low: bool = False
     """Encode each picture also from half its resolution, as the upsampler sees it."""
+    codes: bool = False
+    """Keep the VQGAN's codes rather than latents, for guidance.train.dalle."""
     weights: dict[str, float] = field(default_factory=dict)
     """How often to show a source, group or tag, by pattern: --weights quickdraw 0.3 thing 2."""
     seed: int = 0
@@ -40,4 +43,6 @@ class LatentsOptions:
         check_range("side", self.side, 16, 1024)
         check_range("threads", self.threads, 1, 1024)
         check_latents(self.vqgan)
+        if self.codes and self.low:
+            raise InputError("--low is for upsamplers, not for --codes; leave one out")
         check_device(self.device)

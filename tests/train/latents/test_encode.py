@@ -169,3 +169,21 @@ def test_pictures_that_cannot_be_read_are_no_data(many):
         path.write_bytes(b"none")
     with pytest.raises(InputError, match="no picture can be read"):
         prepare(many)
+
+
+def test_codes_are_those_of_the_latents(shard, tmp_path, tiny_clip_path):
+    given = LatentsOptions(
+        data=(str(shard),), out=tmp_path / "latents.safetensors", clip=str(tiny_clip_path),
+        side=32, threads=1, device="cpu",
+    )  # fmt: skip
+    prepare(given)
+    prepare(replace(given, out=tmp_path / "codes.safetensors", codes=True))
+    latents = load_latents("mini", device="cpu")
+    whole, codes = (load_file(tmp_path / f"{n}.safetensors") for n in ("latents", "codes"))
+    assert codes.keys() - whole.keys() == {"codes"}
+    assert (codes["codes"].dtype, codes["codes"].shape) == (torch.int16, (4, 4, 4))
+    z = whole["latents"].float().movedim(1, -1)
+    near = torch.cdist(z.reshape(-1, 8), latents.codebook).argmin(1).view(4, 4, 4)
+    assert (near == codes["codes"]).float().mean() > 0.9, "latents are kept in half precision"
+    with pytest.raises(InputError, match="--low is for upsamplers, not for --codes"):
+        replace(given, codes=True, low=True).check()
