@@ -89,20 +89,29 @@ def load_taming(path: str | Path, config: str | Path | None = None) -> VQModel:
     with torch.device("meta"):  # neither memory nor random numbers for weights that are replaced
         network = build(architecture, config or path)
     names = taming_names(network, architecture)
-    if wrong := _faults(network, names, state):
+    if wrong := misfits(network, names, state):
         clashes = [
             f"{name} is {ours} but the weights have {theirs}"
             for name, ours, theirs in architecture.differences(found)
         ]
         where = f" {config} ({', '.join(clashes)})" if clashes else " its architecture"
         raise ModelError(f"{path} does not fit{where}: it {'; it '.join(wrong)}")
+    fill(network, names, state)
+    return network.eval()
+
+
+def fill(network: nn.Module, names: Mapping[str, str], state: Mapping[str, Tensor]) -> None:
+    """Give a network the tensors of `state`, in float32; they fit, see `misfits`.
+
+    Args:
+        names: name in the network → name in `state`.
+    """
     weights = network.state_dict()
     for ours, theirs in names.items():
         # copied, since the file is mapped; a linear layer is a 1x1 convolution there
         value = state[theirs].reshape(weights[ours].shape)
         weights[ours] = value.to(torch.float32, copy=True).contiguous()
     network.load_state_dict(weights, assign=True)
-    return network.eval()
 
 
 def describe(path: str | Path) -> Architecture:
@@ -212,7 +221,7 @@ def _is_continuous(state: Mapping[str, Tensor]) -> bool:
     return out.shape[0] == 2 * into.shape[1]
 
 
-def _faults(network: nn.Module, names: dict[str, str], state: Mapping[str, Tensor]) -> list[str]:
+def misfits(network: nn.Module, names: Mapping[str, str], state: Mapping[str, Tensor]) -> list[str]:
     """Return what keeps `state` from filling the network, in words, with the file's own names."""
     wanted = {}
     for ours, value in network.state_dict().items():
