@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import load_file
 
 from guidance.clip import sources
 from guidance.clip.build import Parts, assemble, load_local, weights_in
@@ -23,6 +22,7 @@ from guidance.clip.shipped import GUIDES, SHIPPED
 from guidance.conventions import check_precision
 from guidance.converting import shown
 from guidance.errors import InputError, ModelError
+from guidance.pretrained.eight_bit import load_weights
 from guidance.pretrained.hub import local, quiet
 from guidance.pretrained.packaged import packaged, pretrained
 
@@ -106,9 +106,11 @@ def load_shipped(name: str) -> Parts:
     with packaged(f"clip/configs/{files.config}") as config, pretrained(files.weights) as weights:
         if not files.image:
             return load_local(config, weights)
-        content, state = json.loads(config.read_text(encoding="utf-8")), load_file(weights)
+        content = json.loads(config.read_text(encoding="utf-8"))
+        state = load_weights(weights)
     with pretrained(files.image) as path:
-        state = {k: v for k, v in state.items() if not k.startswith("visual.")} | load_file(path)
+        tower = load_weights(path)
+    state = {k: v for k, v in state.items() if not k.startswith("visual.")} | tower
     return assemble(content, state, files.image)
 
 

@@ -25,6 +25,7 @@ from guidance.errors import ModelError, counted, line
 from guidance.models.folder import CONFIG, InHub, in_folder
 from guidance.models.latents import Latents, wrap
 from guidance.models.latents_config import LATENTS, check_latents, find_part
+from guidance.pretrained.eight_bit import load_weights
 from guidance.pretrained.packaged import packaged, pretrained
 
 if TYPE_CHECKING:
@@ -71,13 +72,12 @@ def _network(name: str, config: str | None) -> nn.Module:
 
 def _mini() -> nn.Module:
     from diffusers import VQModel
-    from safetensors.torch import load_file
 
     with (
         packaged("models/configs/mini-vqgan.json") as file,
         pretrained("mini-vqgan.safetensors") as weights,
     ):
-        content, state = json.loads(file.read_text(encoding="utf-8")), load_file(weights)
+        content, state = json.loads(file.read_text(encoding="utf-8")), load_weights(weights)
     network = VQModel.from_config(content)
     network.load_state_dict(state)  # half precision is converted
     return network

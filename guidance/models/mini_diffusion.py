@@ -25,6 +25,7 @@ from guidance.models.latents import Latents
 from guidance.models.load_latents import load_latents
 from guidance.models.noise_aware import NoiseAware
 from guidance.models.pipeline_config import shape
+from guidance.pretrained.eight_bit import load_weights
 from guidance.pretrained.packaged import packaged, pretrained
 
 BASE, UPSAMPLER, NOISE_AWARE = "mini-diffusion", "mini-upsampler", "mini-noise-aware"
@@ -137,7 +138,5 @@ def weights(name: str) -> dict[str, Tensor]:
     Raises:
         ModelError: the file is missing or not the one that was shipped.
     """
-    from safetensors.torch import load_file
-
     with pretrained(f"{name}.safetensors") as path:
-        return load_file(path)
+        return load_weights(path)

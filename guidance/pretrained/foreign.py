@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from guidance.errors import FileError, ModelError, line
+from guidance.pretrained.eight_bit import load_weights
 from guidance.pretrained.torchscript import is_archive, read_archive
 
 _ZIP = b"PK\x03\x04"
@@ -33,10 +33,10 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint by name, on the CPU.
 
     Args:
-        path: ``.safetensors``, or a file of `torch.save`: a state dict, or a pytorch-lightning
-            checkpoint with one under ``state_dict``. The callbacks and options that lightning
-            pickles beside it are passed over, so pytorch-lightning need not be installed. A
-            TorchScript archive is read without its program.
+        path: ``.safetensors`` (as for `load_weights`), or a file of `torch.save`: a state dict or
+            a pytorch-lightning checkpoint with one under ``state_dict``. The callbacks and options
+            that lightning pickles beside it are passed over, so pytorch-lightning need not be
+            installed. A TorchScript archive is read without its program.
 
     Returns:
         Tensors that may be mapped from the file: copy what is to be kept or changed.
@@ -50,10 +50,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         raise FileError(f"the checkpoint {path} does not exist")
     head = checked_head(path)
     if _is_safetensors(path, head):
-        try:
-            return load_file(path)
-        except Exception as error:  # safetensors' errors share no base with Python's
-            raise ModelError(f"{path} is not a readable checkpoint: {line(error)}") from error
+        return load_weights(path)
     if is_archive(path):
         try:
             return read_archive(path)

@@ -18,6 +18,14 @@ def test_every_listed_file_is_the_one_that_was_hashed():
             assert path.is_file()
 
 
+def test_all_weights_take_95_megabytes_at_most():
+    with packaged.packaged("pretrained") as folder:
+        sizes = {path.name: path.stat().st_size for path in folder.glob("*.safetensors")}
+    with packaged.packaged(f"pretrained/{packaged.HASHES}") as sums:
+        assert sizes.keys() == {line.split()[1] for line in sums.read_text().splitlines()}
+    assert sum(sizes.values()) <= 95_000_000, sizes
+
+
 def test_a_changed_or_missing_file_is_refused(tmp_path, monkeypatch):
     (tmp_path / "pretrained").mkdir()
     with packaged.packaged(f"pretrained/{packaged.HASHES}") as sums:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 from guidance.clip.fingerprint import tower_digest
 from guidance.clip.registry import load_clip
-from guidance.errors import ModelError, line
+from guidance.errors import ModelError
 from guidance.models.clip_reader import ClipReader
 from guidance.models.codec import Codec, VqganCodec
 from guidance.models.dalle.names import check_dalle, dalle_facts, dalle_file
@@ -20,6 +19,7 @@ from guidance.models.latents import Latents
 from guidance.models.load_latents import load_latents
 from guidance.models.weights_fit import faults
 from guidance.models.writer import Writer
+from guidance.pretrained.eight_bit import load_weights
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,7 @@ def vqgan_digest(latents: Latents) -> str:
 
 
 def _network(network: Transformer, path: Path, name: str) -> Transformer:
-    try:
-        state = load_file(path)
-    except Exception as error:  # safetensors' errors share no base with Python's
-        raise ModelError(f"the weights of {name} cannot be read: {line(error)}") from None
+    state = load_weights(path)
     wanted = {k: tuple(v.shape) for k, v in network.state_dict().items()}
     if failing := faults(wanted, state):
         raise ModelError(

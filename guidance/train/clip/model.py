@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from guidance.clip.build import build_network
@@ -17,6 +17,7 @@ from guidance.clip.tokenizers import build_tokenizer
 from guidance.errors import InputError, ModelError, unknown
 from guidance.files.writing import atomic, make_folder, write
 from guidance.models.folder import read_json
+from guidance.pretrained.eight_bit import load_weights
 
 CONFIGS = Path(__file__).parents[2] / "clip" / "configs"
 
@@ -102,10 +103,8 @@ def load_state(path: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: the file is damaged.
     """
-    try:
-        return {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
-    except Exception as error:  # safetensors has no common base class for its errors
-        raise ModelError(f"{path} is not a readable safetensors file: {error}") from None
+    state = load_weights(path)
+    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 
 def load_text(network: nn.Module, path: Path) -> None:

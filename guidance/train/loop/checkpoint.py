@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from guidance.errors import FileError, line
 from guidance.files.writing import atomic
+from guidance.pretrained.eight_bit import load_weights
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
@@ -20,9 +20,12 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def read(path: Path, device: torch.device) -> dict[str, Any]:
-    """Return what `path` holds: a checkpoint, or the weights of a ``.safetensors`` file alone."""
+    """Return what `path` holds: a checkpoint, or the weights of a ``.safetensors`` file alone.
+
+    Those are on the CPU, a checkpoint on `device`.
+    """
     if path.suffix == ".safetensors":
-        return {"averaged": load_file(path, str(device))}
+        return {"averaged": load_weights(path)}
     return torch.load(path, map_location=device, weights_only=True)
 
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor
 
 from guidance.conventions import derive_seed, make_generator
 from guidance.models.folder import read_json
 from guidance.models.latent_unet import LatentUNet
 from guidance.models.noise_aware import NoiseAware
+from guidance.pretrained.eight_bit import load_weights
 from guidance.train import losses
 from guidance.train.diffusion.latent_data import LatentData, Views
 from guidance.train.diffusion.trainer import levels, save_weights
@@ -30,7 +30,7 @@ class Trainer(trainer.Trainer[NoiseAwareTraining, Views]):
         given = self.options
         self.config = read_json(given.config, ("unet", "scheduler"))
         self.data = LatentData(given.data)
-        self.weights = load_file(given.diffusion / "diffusion.safetensors")
+        self.weights = load_weights(given.diffusion / "diffusion.safetensors")
         self.result = given.out / "diffusion.safetensors"
 
     def build(self) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ShipOptions:
-    """Write a trained CLIP, its image tower alone, a VQGAN or a diffusion model as float16."""
+    """Write a trained CLIP, its image tower alone, a VQGAN or a diffusion model in 8 bits."""
 
     out: Path
     """The weights file."""
@@ -21,3 +21,6 @@ class ShipOptions:
     """Folder of a run of guidance.train.diffusion."""
     part: Literal["all", "image"] = "all"
     """image writes the image tower alone, for the texts of another file."""
+    bits: Literal[8, 16] = 8
+    """8 keeps large weights as int8 with a scale for each output channel, all else as float16; 16
+    writes float16 alone, a plain state dict that any library reads."""

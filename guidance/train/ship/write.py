@@ -1,12 +1,18 @@
-"""A trained model → float16 weights and their hash."""
+"""A trained model → weights in 8 or 16 bits, and their hash."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from guidance.errors import InputError
+from guidance.files.tables import Figures, table
 from guidance.files.writing import write
+from guidance.pretrained.eight_bit import channels, pack, save_packed, unpack
 from guidance.pretrained.packaged import HASHES
 from guidance.train.clip import model
 from guidance.train.ship.options import ShipOptions
@@ -20,7 +26,7 @@ FILES = {
 
 
 def ship(options: ShipOptions) -> None:
-    """Write the file and its hash."""
+    """Write the file and its hash; print sizes, and what 8 bits cost the weights."""
     given = [(name, file) for name, file in FILES.items() if getattr(options, name) is not None]
     if len(given) != 1:
         raise InputError("give one of " + ", ".join(f"--{name} FOLDER" for name in FILES))
@@ -31,10 +37,47 @@ def ship(options: ShipOptions) -> None:
     state = model.load_state(source)
     if options.part == "image":
         state = {k: v for k, v in state.items() if k.startswith("visual.")}
-    model.save_state(state, options.out)
+    if options.bits == 8:
+        packed = pack(state)
+        save_packed(packed, options.out)
+        print(table("in 8 bits", losses(state, packed)))
+    else:
+        model.save_state(state, options.out)
     list_hash(options.out)
+    half = sum(v.numel() * min(2, v.element_size()) for v in state.values() if v.dim()) / 1e6
     size = options.out.stat().st_size / 1e6
-    print(f"{options.out}: {len(state)} tensors, {size:.1f} MB")
+    print(f"{options.out}: {len(state)} tensors, {size:.1f} MB ({half:.1f} MB in 16 bits)")
+
+
+def losses(state: Mapping[str, Tensor], packed: Mapping[str, Tensor]) -> Figures:
+    """Return how far off the weights in 8 bits are, by kind of layer.
+
+    A channel's error is the length of the difference over that of the channel, in per cent.
+    """
+    whole, found = unpack(packed), {}
+    for name, value in state.items():
+        if packed[name].dtype != torch.int8:
+            continue
+        rest = [d for d in range(value.dim()) if d != channels(name, state)]
+        length, off = (x.pow(2).sum(rest).sqrt() for x in (value, whole[name] - value))
+        errors = 100 * off / length.clamp(min=torch.finfo(length.dtype).tiny)
+        found.setdefault(kind(name, value), []).append((value.numel(), errors))
+    return {
+        name: {
+            "tensors": len(rows),
+            "numbers": sum(count for count, _ in rows),
+            "mean error, %": float(torch.cat([errors for _, errors in rows]).mean()),
+            "worst, %": max(float(errors.max()) for _, errors in rows),
+        }
+        for name, rows in sorted(found.items())
+    }
+
+
+def kind(name: str, value: Tensor) -> str:
+    """Return what kind of layer a weight is of, as far as its name and shape say so."""
+    if value.dim() > 2:
+        return "depthwise" if value.shape[1] == 1 else "convolution"
+    return "table" if name.endswith(("embedding.weight", "embedding")) else "linear"
 
 
 def list_hash(path: Path) -> None:
