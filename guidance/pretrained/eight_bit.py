@@ -101,12 +101,19 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
         raise ModelError(f"{path} is not a readable checkpoint: {line(error)}") from error
 
 
-def save_packed(state: Mapping[str, Tensor], path: str | Path) -> None:
-    """Write what `pack` returned as a file for `load_weights`, in one move."""
+def save_packed(
+    state: Mapping[str, Tensor], path: str | Path, facts: Mapping[str, str] | None = None
+) -> None:
+    """Write what `pack` returned as a file for `load_weights`, in one move.
+
+    Args:
+        facts: what else the file's header says.
+    """
     from safetensors.torch import save_file
 
     with atomic(path) as temporary:
-        save_file({k: v.cpu().contiguous() for k, v in state.items()}, temporary, HEADER)
+        header = {**(facts or {}), **HEADER}
+        save_file({k: v.cpu().contiguous() for k, v in state.items()}, temporary, header)
 
 
 def channels(name: str, state: Mapping[str, Tensor]) -> int:

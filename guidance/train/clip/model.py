@@ -80,14 +80,23 @@ def image_size(config: dict[str, Any]) -> int:
     return size if isinstance(size, int) else size[0]
 
 
-def save_state(state: dict[str, Tensor], path: Path, dtype: torch.dtype = torch.float16) -> None:
-    """Write a state dict to `path`, floating-point entries as `dtype`, in one move."""
+def save_state(
+    state: dict[str, Tensor],
+    path: Path,
+    dtype: torch.dtype = torch.float16,
+    facts: dict[str, str] | None = None,
+) -> None:
+    """Write a state dict to `path`, floating-point entries as `dtype`, in one move.
+
+    Args:
+        facts: what the file's header says.
+    """
     state = {
         k: (v.to(dtype) if v.is_floating_point() else v).contiguous().cpu()
         for k, v in state.items()
     }
     with atomic(path) as temporary:
-        save_file(state, temporary)
+        save_file(state, temporary, facts)
 
 
 def save_folder(config: dict[str, Any], state: dict[str, Tensor], folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ShipOptions:
-    """Write a trained CLIP, its image tower alone, a VQGAN or a diffusion model in 8 bits."""
+    """Write a trained CLIP, its image tower alone, a VQGAN, diffusion model or DALL·E in 8 bits."""
 
     out: Path
     """The weights file."""
@@ -19,6 +19,8 @@ class ShipOptions:
     """Folder ``vqgan`` of a run of guidance.train.vqgan."""
     diffusion: Path | None = None
     """Folder of a run of guidance.train.diffusion."""
+    dalle: Path | None = None
+    """Folder of a run of guidance.train.dalle."""
     part: Literal["all", "image"] = "all"
     """image writes the image tower alone, for the texts of another file."""
     bits: Literal[8, 16] = 8

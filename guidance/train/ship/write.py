@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from guidance.errors import InputError
 from guidance.files.tables import Figures, table
 from guidance.files.writing import write
-from guidance.pretrained.eight_bit import channels, pack, save_packed, unpack
+from guidance.pretrained.eight_bit import HEADER, channels, pack, save_packed, unpack
 from guidance.pretrained.packaged import HASHES
 from guidance.train.clip import model
 from guidance.train.ship.options import ShipOptions
@@ -22,6 +23,7 @@ FILES = {
     "clip": "open_clip_model.safetensors",
     "vqgan": "diffusion_pytorch_model.safetensors",
     "diffusion": "diffusion.safetensors",
+    "dalle": "dalle.safetensors",
 }
 
 
@@ -34,19 +36,25 @@ def ship(options: ShipOptions) -> None:
     source = getattr(options, name) / file
     if not source.is_file():
         raise InputError(f"--{name}: {source} does not exist")
-    state = model.load_state(source)
+    state, facts = model.load_state(source), facts_of(source)
     if options.part == "image":
         state = {k: v for k, v in state.items() if k.startswith("visual.")}
     if options.bits == 8:
         packed = pack(state)
-        save_packed(packed, options.out)
+        save_packed(packed, options.out, facts)
         print(table("in 8 bits", losses(state, packed)))
     else:
-        model.save_state(state, options.out)
+        model.save_state(state, options.out, facts=facts)
     list_hash(options.out)
     half = sum(v.numel() * min(2, v.element_size()) for v in state.values() if v.dim()) / 1e6
     size = options.out.stat().st_size / 1e6
     print(f"{options.out}: {len(state)} tensors, {size:.1f} MB ({half:.1f} MB in 16 bits)")
+
+
+def facts_of(path: Path) -> dict[str, str]:
+    """Return what a file says of its network; how its numbers are written is no part of that."""
+    with safe_open(path, "np") as file:
+        return {k: v for k, v in (file.metadata() or {}).items() if k not in HEADER}
 
 
 def losses(state: Mapping[str, Tensor], packed: Mapping[str, Tensor]) -> Figures:
@@ -77,7 +85,7 @@ def kind(name: str, value: Tensor) -> str:
     """Return what kind of layer a weight is of, as far as its name and shape say so."""
     if value.dim() > 2:
         return "depthwise" if value.shape[1] == 1 else "convolution"
-    return "table" if name.endswith(("embedding.weight", "embedding")) else "linear"
+    return "table" if name.endswith(("embedding.weight", "embedding", "table")) else "linear"
 
 
 def list_hash(path: Path) -> None:

@@ -5,12 +5,15 @@ import json
 import re
 
 import pytest
+import tiny_dalle
 import torch
 from safetensors.torch import load_file
 from tiny_latents import TINY, diffusion_options
 
 from guidance.command.cli import main
 from guidance.errors import InputError
+from guidance.models.dalle.load import load_dalle
+from guidance.models.dalle.names import read_facts
 from guidance.models.latent_unet import LatentUNet
 from guidance.pretrained.eight_bit import load_weights
 from guidance.train.clip import model
@@ -95,6 +98,26 @@ def test_the_error_that_is_told_is_that_of_the_worst_channel():
         assert figures["mean error, %"] == pytest.approx(figures["worst, %"] / 256, rel=1e-4)
     assert ship.kind("a", torch.ones(64, 1, 3, 3)) == "depthwise"
     assert ship.kind("a", torch.ones(64, 2, 3, 3)) == "convolution"
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_dalle_keeps_what_its_file_says(tiny_clip_path, tmp_path, bits):
+    """Without its config and the names of its CLIP and VQGAN it could not be loaded."""
+    tiny_dalle.write_model(tmp_path, tiny_clip_path, code_width=64, codes=32, width=128)
+    out = tmp_path / "shipped.safetensors"
+    ship.ship(ship.ShipOptions(out, dalle=tmp_path, bits=bits))
+    assert read_facts(out) == read_facts(tmp_path / "dalle.safetensors")
+    want, network = load_weights(out), load_dalle(str(out), device="cpu").writer.network
+    assert (torch.int8 in {v.dtype for v in load_file(out).values()}) == (bits == 8)
+    assert all(torch.equal(v.to(want[k]), want[k]) for k, v in network.state_dict().items())
+    for again in (8, 16):  # a shipped file is a source as well
+        (tmp_path / "again").mkdir(exist_ok=True)
+        source = tmp_path / f"again/{ship.FILES['dalle']}"
+        source.write_bytes(out.read_bytes())
+        ship.ship(ship.ShipOptions(tmp_path / "b.safetensors", dalle=source.parent, bits=again))
+        back = load_weights(tmp_path / "b.safetensors")
+        assert all(torch.allclose(back[k].float(), v.float(), rtol=1e-2, atol=1e-2)
+                   for k, v in want.items())  # fmt: skip
 
 
 def test_trainings_go_on_from_a_shipped_diffusion_model(place):
