@@ -21,7 +21,7 @@ FRAME = re.compile(r"(\d{6,9})\.jpg")
 
 
 class Frames:
-    """The folder that keeps a run's frames until the video is made.
+    """A folder that keeps pictures of a run until they are put together: to a video, or a sheet.
 
     Args:
         path: made with the first frame.
@@ -45,6 +45,10 @@ class Frames:
         self._path.mkdir(exist_ok=True)
         with atomic(self._path / f"{index:06d}.jpg") as temporary:
             to_pil(image).save(temporary, quality=95, subsampling=0)
+
+    def pictures(self) -> list[tuple[int, Image.Image]]:
+        """Return what there is, each with its index."""
+        return [(index, load_image(path)) for index, path in self._files()]
 
     def cut(self, done: int) -> None:
         """Remove the frames from step `done` on, and what a killed process left half-written."""

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from guidance.artefacts.frames import Frames
 from guidance.artefacts.lock import FolderLock
+from guidance.artefacts.picture import save_picture
 from guidance.artefacts.rows import StepRows
 from guidance.artefacts.sheet import contact_sheet
 from guidance.errors import FileError
@@ -24,8 +25,9 @@ from guidance.files.writing import atomic, make_folder, remove_leftovers, write
 from guidance.images import to_pil
 
 MAIN = ("image.png", "steps.csv", "checkpoint.safetensors")  # what every run leaves
-SOME = ("drawing.svg", "progress.mp4", "progress.gif", "sheet.png")  # what some leave
+SOME = ("drawing.svg", "progress.mp4", "progress.gif", "sheet.png", "tries.png")  # what some leave
 SHEET_SIDE = 4096  # pixels, about, of a contact sheet of very many pictures
+TRY_SIDE = 256  # of a rough picture
 
 
 class RunFolder:
@@ -37,6 +39,7 @@ class RunFolder:
     Attributes:
         rows: of ``steps.csv``.
         frames: of the video to be.
+        tries: rough pictures, of the sheet to be.
 
     Raises:
         FileError: it cannot be created or written.
@@ -47,6 +50,7 @@ class RunFolder:
         self.path = make_folder(path)
         self.rows = StepRows(self.path / "steps.csv")
         self.frames = Frames(self.path / ".frames")
+        self.tries = Frames(self.path / ".tries")
         self._made = made
         self._fresh = False
         self._lock = FolderLock(self.path)
@@ -86,6 +90,7 @@ class RunFolder:
                     "name another folder"
                 )
             self.frames.check()
+            self.tries.check()
             for name in (self.manifest.name, *MAIN):
                 if (self.path / name).is_dir():
                     raise FileError(f"{self.path / name} is a folder where a run keeps a file")
@@ -140,10 +145,19 @@ class RunFolder:
         path = self.path / "sheet.png"
         # small pictures are not enlarged, and thousands not laid out at full size
         tile = max(96, min(256, max(images.shape[-2:]), SHEET_SIDE // round(len(images) ** 0.5)))
-        sheet = contact_sheet([to_pil(image) for image in images], labels, tile=tile)
-        with atomic(path) as temporary:
-            sheet.save(temporary)
+        save_picture(path, contact_sheet([to_pil(image) for image in images], labels, tile=tile))
         return path
+
+    def save_tries(self, labels: Sequence[str]) -> None:
+        """Put the rough pictures side by side as ``tries.png``, with the labels of their numbers.
+
+        Without any, of a run that has done so before, leave what there is.
+        """
+        if found := self.tries.pictures():
+            pictures, numbers = [picture for _, picture in found], [number for number, _ in found]
+            sheet = contact_sheet(pictures, [labels[number] for number in numbers], tile=TRY_SIDE)
+            save_picture(self.path / "tries.png", sheet)
+        self.tries.remove()
 
     def save_extras(self, extras: Mapping[str, str | bytes]) -> None:
         """Save the files of `Generator.artefacts`."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from guidance.command.cli import Several, alias
-from guidance.command.options import GuidedOptions, check_files
+from guidance.command.options import check_files
+from guidance.command.tries_options import TriesOptions
 from guidance.conventions import check_range, check_size
 from guidance.errors import InputError
 from guidance.images.fitting import Size, canvas_of, cropped, final_size, shape_of, tell_crop
@@ -21,7 +22,7 @@ MAX_STROKES = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipDrawOptions(GuidedOptions):
+class ClipDrawOptions(TriesOptions):
     """Draw a prompt with Bézier strokes (CLIPDraw, Frans et al. 2021, arXiv:2106.14843).
 
     Leaves image.png, drawing.svg and a progress video in a folder under outputs/.

@@ -22,7 +22,8 @@ def draw(prompt: str, **options: object) -> Iterator[Step]:
 
     Returns:
         An iterator of `Step`; ``step.image`` is ``[1, 3, H, W]`` in [0, 1], ``step.generator``
-        gives any size (``.render(1024, 1024)``) and the SVG (``.artefacts()["drawing.svg"]``).
+        gives any size (``.render(1024, 1024)``) and the SVG (``.artefacts()["drawing.svg"]``). Of
+        several `tries` it has the steps of the one that is kept, once all are made.
 
     Raises:
         InputError: an option is unknown or not allowed; before anything is loaded.

@@ -29,7 +29,7 @@ from guidance.prompts.wish import Wish
 
 MAX_NAME = 255  # characters of a file's name
 NAMES = frozenset(
-    ("clip", "decoder", "device", "init", "mask", "model", "output", "video_in", "vqgan",
+    ("clip", "decoder", "device", "init", "judge", "mask", "model", "output", "video_in", "vqgan",
      "vqgan_config")
 )  # fmt: skip
 

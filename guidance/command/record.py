@@ -54,7 +54,11 @@ class Record:
         self._table["versions"] = versions(technique.package)
 
     def save(
-        self, status: str, done: int = 0, facts: Mapping[str, Sequence[Any]] | None = None
+        self,
+        status: str,
+        done: int = 0,
+        facts: Mapping[str, Sequence[Any]] | None = None,
+        tries: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the manifest.
 
@@ -63,6 +67,7 @@ class Record:
                 ``"failed"``.
             done: number of steps made.
             facts: lists with an entry a picture, of `guidance.command.technique.Arrangement`.
+            tries: what is known of them, of a run that has any.
         """
         seconds = self._before + time.monotonic() - self._started
         result: dict[str, Any] = {"status": status, "seconds": round(seconds, 1)}
@@ -72,7 +77,8 @@ class Record:
             if last.get("step") == done - 1:
                 result |= {"loss": last.get("loss"), "score": last.get("score")}
         result |= {f"{name}s": list(values) for name, values in (facts or {}).items()}
-        self._folder.save_manifest(self._table | {"result": result})
+        tried = {"tries": tries} if tries else {}
+        self._folder.save_manifest(self._table | tried | {"result": result})
 
 
 def versions(package: str = "") -> dict[str, str]:

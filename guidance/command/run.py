@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import sys
-from collections import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from guidance.artefacts.manifest import read_manifest
-from guidance.artefacts.run_folder import RunFolder
+from guidance.artefacts.run_folder import TRY_SIDE, RunFolder
+from guidance.command.beginning import Beginning
 from guidance.command.interrupts import Interrupts
 from guidance.command.options import GuidedOptions
 from guidance.command.program import called_as, command_name
+from guidance.command.progress import Progress, progress
 from guidance.command.record import Record, option_table, versions, where_started
 from guidance.command.technique import Technique
 from guidance.errors import DivergedError, FileError, GuidanceError, counted
@@ -28,6 +28,7 @@ from guidance.prompts.story import said_once
 from guidance.step import checkpoint
 from guidance.step.generator import Generator
 from guidance.step.loop import Step, run
+from guidance.step.tries import Tries
 
 O = TypeVar("O", bound=GuidedOptions)  # noqa: E741
 
@@ -92,6 +93,8 @@ class _Run(Generic[O]):
         self._called = command_name(called_as(technique.name))
         self._total = options.total()
         self._done = 0
+        self._beginning = Beginning(technique, options, earlier)
+        self._tries: Tries | None = None  # that are left to be made
         self._generator: Generator
         self._objective: Objective
 
@@ -107,12 +110,12 @@ class _Run(Generic[O]):
         try:
             status = self._make_steps(interrupts)
             interrupts.stop_now()
-            self._record.save(status, self._done, self._finish(status))
+            self._note(status, self._finish(status))
         except BaseException as error:
             # Ctrl-C may also have ended the program that encodes the video, which is an error then
             stopped = interrupts.raised or isinstance(error, KeyboardInterrupt)
             with contextlib.suppress(GuidanceError):  # of a full disk: what went wrong is said
-                self._record.save("interrupted" if stopped else "failed", self._done)
+                self._note("interrupted" if stopped else "failed")
             if stopped:
                 raise KeyboardInterrupt from error
             raise
@@ -127,26 +130,38 @@ class _Run(Generic[O]):
         """Load everything, and take up what an earlier process has done."""
         folder = self._folder
         if not self._resumed:  # from now on the run can be resumed
-            self._record.save("running")
-        self._generator, self._objective = self._technique.prepare(self._options)
+            self._note("running")
+        begun = self._resumed and os.path.lexists(folder.checkpoint)
+        begun = begun and self._beginning.decided  # else it is of a try that is not known
+        if self._beginning.several and not begun:
+            self._tries = self._beginning.tries(self._judged)
+            self._generator, self._objective = self._tries.generator, self._tries.objective
+        else:
+            self._generator, self._objective = self._technique.prepare(self._start())
         for note in () if self._options.quiet else self._generator.notes:
             print(printable(f"{self._called}: {note}"), file=sys.stderr)
         if self._resumed:
-            if os.path.lexists(folder.checkpoint):
+            if begun:
                 self._done = checkpoint.load(
                     folder.checkpoint, self._generator, self._fingerprint(), self._total
                 )
             folder.rows.load(self._done)
             folder.frames.cut(self._done)
-            self._record.save("running", self._done)
+            folder.tries.cut(len(self._beginning.scores))
+            self._note("running")
 
     def _make_steps(self, interrupts: Interrupts) -> str:
         """Go through the steps; return how they ended."""
-        with _progress(self._options, self._done) as show:
+        tries, self._tries = self._tries, None
+        left = self._total - self._done + (0 if tries is None else tries.left - tries.plan.rough)
+        total = self._total + self._beginning.more
+        with progress(total, left, quiet=self._options.quiet) as bar:
             try:
+                if tries is not None and not self._choose(tries, bar, interrupts):
+                    return "interrupted"
                 for step in run(self._generator, self._objective, self._total, start=self._done):
                     self._done = step.index + 1
-                    show(step)
+                    bar.show(step)
                     self._keep(step)
                     if interrupts.asked and self._done < self._total:
                         return "interrupted"
@@ -154,6 +169,38 @@ class _Run(Generic[O]):
                 print(f"{self._called}: error: {error}", file=sys.stderr)
                 return "diverged"
         return "finished"
+
+    def _choose(self, tries: Tries, bar: Progress, interrupts: Interrupts) -> bool:
+        """Make the tries and take up the best one's steps; return False if interrupted before."""
+        count = tries.plan.count
+        for step in tries.go():
+            self._generator = step.generator
+            bar.show(step, f"try {tries.number + 1} of {count}")
+            if interrupts.asked:
+                return False
+        self._generator, self._objective = tries.generator, tries.objective
+        self._folder.save_tries(self._beginning.labels())
+        if not self._options.quiet:
+            bar.say(f"try {tries.kept + 1} of {count} fits best and goes on")
+        for step in tries.again():
+            self._done = step.index + 1
+            self._keep(step)
+        self._save()  # so that nothing is tried again
+        return True
+
+    def _judged(self, number: int, generator: Generator) -> None:
+        """Keep a rough picture and what is known of the tries."""
+        size = self._technique.final_size(self._options) or generator.final_size
+        self._folder.tries.add(generator.render(*_fit(size, TRY_SIDE))[:1], number)
+        self._note("running")
+
+    def _start(self) -> O:
+        """Return the options of what is finished."""
+        return self._beginning.starts[self._beginning.kept]
+
+    def _note(self, status: str, facts: Mapping[str, Sequence[Any]] | None = None) -> None:
+        """Write the manifest."""
+        self._record.save(status, self._done, facts, self._beginning.table())
 
     def _keep(self, step: Step) -> None:
         """Keep row, frame and, every so often, the checkpoint of a step."""
@@ -164,19 +211,24 @@ class _Run(Generic[O]):
             frame = step.generator.frame(*_fit((height, width), options.video_size))
             folder.frames.add(frame, step.index)
         if self._done % options.save_every == 0 and self._done < self._total:
-            folder.rows.save()  # first: rows past the checkpoint are dropped on resume, not missed
-            self._save_state()
-            self._record.save("running", self._done)
+            self._save()
+
+    def _save(self) -> None:
+        """Write all that is needed to go on from here."""
+        self._folder.rows.save()  # first: those past the checkpoint are dropped, not missed
+        self._save_state()
+        self._note("running")
 
     def _finish(self, status: str) -> Mapping[str, Sequence[Any]]:
         """Write all that a run leaves behind except the manifest; return facts of the pictures."""
         options, folder, generator = self._options, self._folder, self._generator
         folder.rows.save()
-        self._save_state()
+        if self._done:  # else there are rough pictures only, which are begun anew
+            self._save_state()
         images = generator.render(*(self._technique.final_size(options) or generator.final_size))
         arranged = self._technique.arrange(options, images)
         images = images[list(arranged.order)]
-        text = self._png_text()
+        text = self._png_text() | self._beginning.facts()
         for number, image in enumerate(images):
             facts = {name: str(values[number]) for name, values in arranged.facts.items()}
             name = "image.png" if number == 0 else f"image-{number + 1}.png"
@@ -194,7 +246,7 @@ class _Run(Generic[O]):
         checkpoint.save(self._folder.checkpoint, self._generator, self._done, self._fingerprint())
 
     def _fingerprint(self) -> str:
-        return self._technique.fingerprint(self._options)
+        return self._technique.fingerprint(self._start())
 
     def _png_text(self) -> dict[str, str]:
         """Return what goes inside the pictures: nothing that may differ between equal ones."""
@@ -216,25 +268,3 @@ def _fit(size: tuple[int, int], longer: int) -> tuple[int, int]:
     scale = longer / max(size)
     height, width = (max(2, 2 * round(side * scale / 2)) for side in size)
     return height, width
-
-
-@contextlib.contextmanager
-def _progress(options: GuidedOptions, done: int) -> abc.Generator[Callable[[Step], None]]:
-    """Give a function that shows a step: a bar with steps per second, ETA and score."""
-    from tqdm import tqdm
-
-    with tqdm(
-        total=options.total(), initial=done, unit="step", disable=options.quiet, dynamic_ncols=True
-    ) as bar:
-        said: dict[str, float] = {}
-
-        def show(step: Step) -> None:
-            # a step in which the objective was not asked leaves what it said last
-            now = {"score": step.score, "loss": step.loss}
-            said.update({k: v for k, v in now.items() if math.isfinite(v)})
-            bar.set_postfix({k: f"{v:.3f}" for k, v in said.items()}, refresh=False)
-            bar.update()
-            if step.skipped:
-                bar.write(f"step {step.index}: not finite, skipped", file=sys.stderr)
-
-        yield show

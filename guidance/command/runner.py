@@ -42,6 +42,8 @@ def command(technique: Technique, argv: Sequence[str] | None = None) -> int:
         given = table.get("options")
         if table.get("technique") != technique.name or not isinstance(given, dict):
             raise InputError(f"{source} is not the manifest of a {technique.name} run")
+        if "versions" in table:  # it is of a run, which had the defaults of its version
+            given = getattr(technique.options, "BEFORE", {}) | given
         options = from_table(technique.options, given, source)
         if folder is None:
             options = anchored(options, table)

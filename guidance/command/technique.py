@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from guidance.command.options import GuidedOptions
+from guidance.command.tries import make_tries
+from guidance.command.tries_options import TriesOptions
 from guidance.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,10 +30,12 @@ if TYPE_CHECKING:
 
 O = TypeVar("O", bound=GuidedOptions)  # noqa: E741
 
-# these do not change the picture, so a resumed run may differ in them
+# these do not change the picture of a seed, so a resumed run may differ in them; of several tries
+# the one that goes on is a run of its own seed
 NOT_IN_FINGERPRINT = frozenset(
-    ("output", "quiet", "video", "video_size", "fps", "frame_every", "save_every")
-)
+    ("output", "quiet", "video", "video_size", "fps", "frame_every", "save_every", "tries",
+     "try_steps", "judge")
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -115,16 +119,23 @@ class Technique(Generic[O]):
         options.check()  # before anything that takes long is imported
         from guidance.step.loop import run
 
+        if isinstance(options, TriesOptions) and options.tries > 1:
+            return make_tries(self, options).whole()
         generator, objective = self.prepare(options)
         return run(generator, objective, options.total())
 
     def prepare(self, options: O) -> tuple[Generator, Objective]:
         """Build the generator and the objective of checked options."""
         from guidance.conventions import resolve_device
-        from guidance.objective.guide import guide
 
         device = resolve_device(options.device)
         generator = self.build(options, device)
+        return generator, self.objective(options, device)
+
+    def objective(self, options: O, device: torch.device) -> Objective:
+        """Load the models and return what `options` ask for, prompts and regularisers."""
+        from guidance.objective.guide import guide
+
         objective = guide(
             options.prompts(),
             options.total(),
@@ -138,7 +149,7 @@ class Technique(Generic[O]):
             cuts_per_batch=options.cuts_at_once(),
         )
         extra = self.regularisers(options, device)
-        return generator, objective if extra is None else objective + extra
+        return objective if extra is None else objective + extra
 
     def fingerprint(self, options: O) -> str:
         """Return a hash of all options that decide the picture.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -20,7 +18,7 @@ from guidance.models.load_denoiser import load_denoiser
 from guidance.models.pipeline_config import Shape
 from guidance.objective.prompted import Objective
 from guidance.objective.regularisers import Saturation, Smoothness, weighted
-from guidance.prompts.grammar import Prompt
+from guidance.score.prompts import prompts_at
 from guidance.score.ranking import RankOptions, rank
 
 
@@ -95,7 +93,7 @@ def arrange(options: DiffusionOptions, images: Tensor) -> Arrangement:
     then: as in `Step.score`, it takes nothing from how well a picture fits.
     """
     seeds = options.seeds()
-    prompts = _wanted_at(options.prompts(), options.total() - 1)
+    prompts = [p for p in prompts_at(options.prompts(), options.total() - 1) if p.weight > 0]
     order, scores = list(range(len(images))), []
     if len(images) > 1 and options.rerank and prompts:
         ranking = rank(
@@ -113,12 +111,3 @@ def arrange(options: DiffusionOptions, images: Tensor) -> Arrangement:
         facts["score"] = scores
         labels = [f"{label}   {s:.3f}" for label, s in zip(labels, scores, strict=True)]
     return Arrangement(order, labels, facts)
-
-
-def _wanted_at(prompts: tuple[Prompt, ...], step: int) -> list[Prompt]:
-    """Return the texts and images to come close to at a step, as prompts without a schedule."""
-    return [
-        replace(p, weight=weight, start=0, end=None, rise=0, fall=0)
-        for p in prompts
-        if (weight := p.weight_at(step)) > 0 and p.kind in ("text", "image")
-    ]

@@ -7,6 +7,7 @@ python -m guidance.evaluate clip --clip ViT-B-32/openai --probe --judge efficien
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +82,14 @@ def run_probe(options: ClipEvaluation, device: torch.device) -> dict[str, Any]:
     """Draw and judge; print and return the figures."""
     prompts = dict(list(PROMPTS.items())[: options.prompts])
     judge = load_judge(options.judge, list(prompts), device)
-    given = {"clip": options.clip, "device": options.device, "steps": options.steps,
-             "cuts": options.cuts, "seed": options.seed}  # fmt: skip
+    given = {"clip": options.clip, "device": options.device, "steps": options.finished_steps(),
+             "cuts": options.cuts, "seed": options.seed, "tries": options.tries,
+             "try_steps": options.try_steps}  # fmt: skip
     drawings = guidance_probe.probe(judge, prompts, lambda p: guidance_probe.draw(p, **given))
     bar = tqdm(drawings, total=len(prompts), desc="probe", disable=options.quiet)
+    began = time.monotonic()
     done = list(bar)
+    seconds = time.monotonic() - began
     rows = {
         p.prompt: {"place": p.place, "of 1000": p.place_of_all, "margin": p.margin,
                    "score": p.score, "judge says": p.said}
@@ -96,4 +100,5 @@ def run_probe(options: ClipEvaluation, device: torch.device) -> dict[str, Any]:
     print(table("recognised, %", {options.clip: figures}), flush=True)
     if options.sheet:
         guidance_probe.sheet(done).save(options.sheet)
-    return {"judge": options.judge, **given, "figures": figures, "drawings": rows}
+    return {"judge": options.judge, **given, "all steps": options.steps, "seconds": seconds,
+            "figures": figures, "drawings": rows}  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from guidance.clip.names import parse_specs
 from guidance.command.cli import Several, alias
+from guidance.command.tries_options import MOST_TRIES, TRY_STEPS
 from guidance.conventions import MAX_SEED, check_device, check_range
 from guidance.data.shards import find
 from guidance.errors import InputError
@@ -47,7 +48,11 @@ class ClipEvaluation:
     prompts: int = len(PROMPTS)
     """Prompts of the probe, the first ones."""
     steps: int = STEPS
-    """Steps of each drawing."""
+    """Steps of each drawing, those of all its --tries among them."""
+    tries: int = 1
+    """Rough drawings to begin with, the best of which is finished with the steps that are left."""
+    try_steps: int = TRY_STEPS
+    """Steps of each of them."""
     cuts: int = CUTS
     """Cuts of each step."""
     seed: int = 0
@@ -81,12 +86,22 @@ class ClipEvaluation:
             ("captions", self.captions, 1_000_000), ("limit", self.limit, 1_000_000_000),
             ("prompts", self.prompts, len(PROMPTS)),
             ("steps", self.steps, 1_000_000), ("cuts", self.cuts, 10_000),
+            ("tries", self.tries, MOST_TRIES), ("try_steps", self.try_steps, 1_000_000),
         ):  # fmt: skip
             if value is not None:
                 check_range(name, value, 1, high)
         check_range("seed", self.seed, 0, MAX_SEED)
+        if self.tries > 1 and self.finished_steps() <= self.try_steps:
+            raise InputError(
+                f"steps must be more than {self.tries * self.try_steps}, those of {self.tries} "
+                f"tries of {self.try_steps}, but are {self.steps}"
+            )
         if self.probe:
             check_judge(self.judge)
             if self.judge == self.clip:
                 raise InputError("judge: a model cannot judge its own drawings; name another")
         check_outputs(self.sheet, self.json)
+
+    def finished_steps(self) -> int:
+        """Return the steps of a finished drawing, without those of the tries given up."""
+        return self.steps - (self.tries - 1) * self.try_steps

@@ -11,6 +11,7 @@ objectives that need no CLIP are in `guidance.objective.regularisers`.
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -61,6 +62,10 @@ class Objective:
         """Return the loss alone."""
         return self.evaluate(image, step).loss
 
+    def seeded(self, seed: int) -> Objective:
+        """Return the objective with other random choices; one that makes none is as it was."""
+        return self
+
     def __add__(self, other: Objective) -> Objective:
         return Combined([(1.0, self), (1.0, other)])
 
@@ -86,6 +91,10 @@ class Combined(Objective):
             flat += [(factor * f, p) for f, p in inner]
         self.parts = flat
         self.name = " + ".join(p.name for _, p in flat)
+
+    def seeded(self, seed: int) -> Combined:
+        """Return the sum of the parts with other random choices."""
+        return Combined([(factor, part.seeded(seed)) for factor, part in self.parts])
 
     def evaluate(self, image: Tensor, step: int = 0) -> Evaluation:
         """Return the weighted sum; terms of the same name are added up."""
@@ -155,11 +164,22 @@ class PromptObjective(Objective):
             take_aims(model, self.prompts, texts, prior=prior)
             for model, texts in zip(scorer.models, self._texts, strict=True)
         ]
-        plain = clouds(PLAIN_PICTURES, seed=seed) if text_off else []
-        self._writing = [
-            text_directions(ClipScorer([model]), plain) if text_off else None
-            for model in scorer.models
-        ]
+        self._text_off = text_off
+        self._writing = self._what_writing_does()
+
+    def seeded(self, seed: int) -> PromptObjective:
+        """Return the objective with other cuts; the models and embeddings are shared."""
+        other = copy.copy(self)
+        other.seed = seed
+        other._writing = other._what_writing_does()
+        return other
+
+    def _what_writing_does(self) -> list[Tensor | None]:
+        """Return the directions of written text of each model, None where they stay."""
+        if not self._text_off:
+            return [None] * len(self.scorer.models)
+        plain = clouds(PLAIN_PICTURES, seed=self.seed)
+        return [text_directions(ClipScorer([model]), plain) for model in self.scorer.models]
 
     def evaluate(self, image: Tensor, step: int = 0) -> Evaluation:
         """Cut, embed and compare; see the class for the formula."""

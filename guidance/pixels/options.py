@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
 from guidance.command.cli import Several, alias
-from guidance.command.options import GuidedOptions, check_files
+from guidance.command.options import check_files
+from guidance.command.tries_options import TriesOptions
 from guidance.conventions import MIN_SIDE, check_range, check_size
 from guidance.errors import InputError
 from guidance.images.fitting import canvas_of, final_size, shape_of, tell_crop
@@ -28,7 +29,7 @@ DEFAULTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class PixelsOptions(GuidedOptions):
+class PixelsOptions(TriesOptions):
     """Move the pixels of a picture towards a prompt: directly, as a spectrum, or as pixel art.
 
     Leaves image.png and a progress video in a folder under outputs/.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from guidance.converting import shown
 from guidance.errors import InputError
@@ -43,3 +44,15 @@ def prompts_for_ranking(
     if not any(p.weight for p in parsed):
         raise InputError("at least one prompt must have a weight other than 0")
     return parsed
+
+
+def prompts_at(prompts: Iterable[Prompt], step: int) -> list[Prompt]:
+    """Return the texts and images that have a weight at a step of a run, without their schedules.
+
+    They are what pictures of that step can be ranked by.
+    """
+    return [
+        replace(p, weight=weight, start=0, end=None, rise=0, fall=0)
+        for p in prompts
+        if (weight := p.weight_at(step)) and p.kind in ("text", "image")
+    ]

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from guidance.command.cli import Several, alias
-from guidance.command.options import GuidedOptions, check_files
+from guidance.command.options import check_files
+from guidance.command.tries_options import TriesOptions
 from guidance.conventions import check_range, check_size
 from guidance.errors import InputError, unknown
 from guidance.images.fitting import (
@@ -40,7 +41,7 @@ CUT_METHODS: dict[str, tuple[Literal["crops", "whole", "both"], tuple[str, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class VqganOptions(MotionOptions, GuidedOptions):
+class VqganOptions(MotionOptions, TriesOptions):
     """Paint a prompt with the codes of a VQGAN (VQGAN-CLIP, Crowson et al. 2022, arXiv:2204.08583).
 
     Leaves image.png and a progress video in a folder under outputs/.

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import tiny_diffusion
 import tiny_vqgan
+from runs import pixels
 
+from guidance.artefacts.manifest import read_manifest
 from guidance.clipdraw.technique import CLIPDRAW
 from guidance.command.runner import command
 from guidance.diffusion.technique import DIFFUSION
@@ -57,6 +59,18 @@ def test_the_seed_decides_every_byte_and_a_manifest_repeats_a_run(name, tiny, tm
     assert a == b
     assert a != c
     assert a == d
+
+
+@pytest.mark.parametrize("name", ["clipdraw", "pixels", "vqgan"], indirect=True)
+def test_the_best_of_several_tries_is_a_run_of_its_seed(name, tiny, tmp_path):
+    more = ["--steps", 3, "--tries", 3, "--try-steps", 2]
+    assert make(name, "a fox", *tiny, *more, "-o", tmp_path / "best") == 0
+    tries = read_manifest(tmp_path / "best")["tries"]
+    seed = tries["seeds"][tries["kept"] - 1]
+    assert make(name, "a fox", *tiny, "--steps", 3, "--seed", seed, "-o", tmp_path / "one") == 0
+    best, one = tmp_path / "best", tmp_path / "one"
+    assert (best / "steps.csv").read_bytes() == (one / "steps.csv").read_bytes()
+    assert (pixels(best / "image.png") == pixels(one / "image.png")).all()
 
 
 BAD = {

@@ -38,7 +38,7 @@ COMMON = [
 ]
 RUNS = {
     "clipdraw": ["a fox", "--strokes", "6", "--size", "32", "--render-size", "48", "--steps", "5",
-                 "--init", "p.png", "--video", "mp4"],
+                 "--init", "p.png", "--video", "mp4", "--tries", "2", "--try-steps", "3"],
     "vqgan": ["a fox", "--size", "32", "--steps", "5", "--init", "p.png", "--video", "gif"],
     "pixels": ["a fox", "--size", "32", "--render-size", "40", "--steps", "5", "--video", "gif"],
     "diffusion": ["a fox", "-n", "2", "--steps", "5", "--clip-scale", "5", "--video", "gif"],

@@ -78,6 +78,17 @@ def test_probe_draws_and_judges(place, tiny_clip_path, capsys):
     assert "a goldfish" in capsys.readouterr().out
 
 
+def test_probe_of_several_tries_has_as_many_steps_in_all(place, tiny_clip_path):
+    judge = build_tiny(place / "judge", seed=1)
+    small = ["--clip", tiny_clip_path, "--judge", judge, "--prompts", 1, "--cuts", 2, "-q"]
+    tried = ["--steps", 6, "--tries", 2, "--try-steps", 2]
+    assert evaluate("--probe", *small, *tried, "--json", "f.json") == 0
+    found = json.loads(Path("f.json").read_text())["probe"]
+    assert (found["all steps"], found["steps"], found["tries"], found["try_steps"]) == (6, 4, 2, 2)
+    assert found["seconds"] > 0
+    assert set(found["drawings"]) == {"a goldfish"}
+
+
 def test_places_and_margins_by_hand():
     """A judge that sees brightness: class k is the brighter the more."""
 
@@ -113,6 +124,8 @@ def test_probe_names_distinct_classes():
         (["--classes", "flowers", "-t", "flower"], "must hold {} once"),
         (["--probe", "--judge", "efficientnet-lite9"], "unknown judge 'efficientnet-lite9'"),
         (["--probe", "--judge", "mini"], "judge"),
+        (["--probe", "--tries", "0"], "tries must be at least 1 and at most 1024 but is 0"),
+        (["--probe", "--tries", "3", "--steps", "120"], "steps must be more than 120, those of 3"),
         (["--pairs", "photos", "--json", "none/f.json"], "does not exist"),
         (["--pairs", "photos", "--clip", "mini,RN50/openai"], "one model at a time"),
         (["--pairs", "photos", "--clip", "minni"], "minni"),

@@ -56,6 +56,7 @@ USUAL: dict[str, tuple] = {
     "cut_method": ("own", "latest", "original"), "noise_prompt_seeds": ((), (1, 2)),
     "noise_prompt_weights": ((), (0.5, 1)), "grid": (2, 8, 32), "recurrence": (1, 2),
     "cut_batches": (1, 2), "video": ("none",), "vqgan": ("mini",), "model": ("mini",),
+    "tries": (1, 2), "try_steps": (None, 1), "judge": (None, "mini"),
     "decoder": ("auto",), "vqgan_config": (None,), "video_in": (None,), "offload": (False,),
 }  # fmt: skip
 
@@ -148,7 +149,8 @@ ODD_NAMES = ("", "\0", "\ud800", "a" * 300, "x/" * 5000, "~nobody/x", "http://x/
 
 @pytest.mark.parametrize("technique", TECHNIQUES, ids=lambda t: t.name)
 def test_odd_names_are_refused(technique, place, tiny_clip_path):
-    names = {"clip", "model", "decoder", "vqgan", "vqgan_config", "init", "mask", "video_in"}
+    names = {"clip", "model", "decoder", "vqgan", "vqgan_config", "init", "mask", "video_in",
+             "judge"}  # fmt: skip
     usual = {"prompt": "a fox", "clip": str(tiny_clip_path), "device": "cpu"}
     for field in fields(technique.options):
         for name in ODD_NAMES if field.name in names else ():
