@@ -55,8 +55,9 @@ class Beginning(Generic[O]):
     @property
     def more(self) -> int:
         """Steps of the tries that do not go on."""
-        tried = isinstance(self._options, TriesOptions)
-        return (len(self.starts) - 1) * self._options.rough() if tried else 0
+        if not isinstance(self._options, TriesOptions):
+            return 0
+        return (len(self.starts) - 1) * self._options.rough()
 
     def tries(self, told: Callable[[int, Generator], None]) -> Tries:
         """Load the tries that are left to be made.

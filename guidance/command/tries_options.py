@@ -45,10 +45,10 @@ class TriesOptions(GuidedOptions):
             check_range("try_steps", self.try_steps, 1)
         if self.tries == 1:
             return
-        if self.rough() >= self.total():
+        if self.try_steps is not None and self.try_steps >= self.total():
             raise InputError(
                 f"try_steps must be fewer than the {self.total()} steps of the run but are "
-                f"{self.rough()}; --tries 1 makes a single picture"
+                f"{self.try_steps}"
             )
         if not self.judged_by():
             raise InputError(

@@ -128,7 +128,7 @@ def test_killed_at_any_moment(technique, server, models, photo, tmp_path):
         (tmp_path / name / "p.png").write_bytes(photo.read_bytes())
         return tmp_path / name
 
-    warm = server.run(technique, place("warm"), [*argv, "--steps", "1"], kind="warm")
+    warm = server.run(technique, place("warm"), [*argv, "--steps", "4"], kind="warm")
     assert warm["status"] == 0
     whole = place("whole")
     ended = server.run(technique, whole, argv)
