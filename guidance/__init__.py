@@ -11,6 +11,7 @@ stands the room, a folder of this package, that it lives in::
     clipdraw/     images/   objective/  clip/     objective/    step/    artefacts/
     vqgan/                                                      │
     diffusion/                                                  │
+    dalle/                                                      │
     pixels/                                                     │
         ▲                                                       │
         └────────────────────────── gradient ───────────────────┘
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from guidance.clipdraw.technique import draw as draw
     from guidance.command.options import GuidedOptions as GuidedOptions
     from guidance.command.technique import Technique as Technique
+    from guidance.dalle.technique import sample as sample
     from guidance.diffusion.technique import diffuse as diffuse
     from guidance.errors import GuidanceError as GuidanceError
     from guidance.objective.cutout_options import CutoutOptions as CutoutOptions
@@ -87,6 +89,7 @@ __getattr__ = on_first_use(
     parse_prompts=".prompts.grammar",
     rank=".score.ranking",
     run=".step.loop",
+    sample=".dalle.technique",
 )
 
 __all__ = [
@@ -110,6 +113,7 @@ __all__ = [
     "parse_prompts",
     "rank",
     "run",
+    "sample",
 ]
 
 

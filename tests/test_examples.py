@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pages import CARDS, PAGES, ROOT
 from PIL import Image
+from tiny_dalle import write_model
 
 PROMPT = re.compile(r"^\s*>>> ", re.MULTILINE)
 WITH_EXAMPLES = [
@@ -37,8 +38,11 @@ def test_docstring_examples(module, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_python_blocks(block, tmp_path, monkeypatch):
+def test_python_blocks(block, tmp_path, monkeypatch, tiny_clip_path):
     monkeypatch.chdir(tmp_path)
+    for name in re.findall(r"[\w/-]+/dalle\.safetensors", block):
+        Path(name).parent.mkdir(parents=True)
+        write_model(Path(name).parent, tiny_clip_path)
     for name in re.findall(r"[\w/-]+\.(?:png|jpg)", block):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Image.effect_noise((64, 48), 60).convert("RGB").save(name)

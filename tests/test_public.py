@@ -25,7 +25,7 @@ def test_exports_are_sorted_and_real():
 def test_techniques_are_listed(capsys):
     from guidance.__main__ import main, techniques
 
-    names = {"clipdraw", "diffusion", "pixels", "vqgan"}
+    names = {"clipdraw", "dalle", "diffusion", "pixels", "vqgan"}
     names |= {"rerank", "classify", "probe", "look", "interrogate"}
     assert set(techniques()) >= names
     assert main([]) == 0

@@ -236,6 +236,8 @@ class _Run(Generic[O]):
         if arranged.labels:
             folder.save_sheet(images, arranged.labels)
         folder.save_extras(generator.artefacts())
+        for name, write in arranged.files.items():
+            write(folder.path / name)
         if options.video != "none":
             folder.frames.save(folder.path / f"progress.{options.video}", options.speed())
         if status == "finished":  # a run that may go on needs them

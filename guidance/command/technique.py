@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from guidance.command.options import GuidedOptions
@@ -43,14 +44,17 @@ class Arrangement:
     """The order in which the pictures of a run are saved, and what is known of them.
 
     Attributes:
-        order: their numbers; the first becomes ``image.png``, the others ``image-2.png``, …
+        order: their numbers; the first becomes ``image.png``, the others ``image-2.png``, …;
+            those that are left out are not saved.
         labels: one a picture in this order, for a contact sheet ``sheet.png``; none for no sheet.
         facts: lists with an entry a picture in this order, for the manifest and the PNG.
+        files: further files of the run's folder by name, each a function that writes it at a path.
     """
 
     order: Sequence[int]
     labels: Sequence[str] = ()
     facts: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    files: Mapping[str, Callable[[Path], object]] = field(default_factory=dict)
 
 
 def as_made(options: GuidedOptions, images: Tensor) -> Arrangement:

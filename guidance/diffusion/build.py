@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from guidance.command.ranked import as_sampled, by_score, with_seeds
 from guidance.command.technique import Arrangement
 from guidance.diffusion.classifier_free import ClassifierFree
 from guidance.diffusion.conditioning import Conditioning
@@ -19,7 +20,6 @@ from guidance.models.pipeline_config import Shape
 from guidance.objective.prompted import Objective
 from guidance.objective.regularisers import Saturation, Smoothness, weighted
 from guidance.score.prompts import prompts_at
-from guidance.score.ranking import RankOptions, rank
 
 
 def build(options: DiffusionOptions, device: torch.device) -> Denoising:
@@ -92,22 +92,7 @@ def arrange(options: DiffusionOptions, images: Tensor) -> Arrangement:
     that ranks rather than by the one that guides. What is pushed away from has done its work by
     then: as in `Step.score`, it takes nothing from how well a picture fits.
     """
-    seeds = options.seeds()
     prompts = [p for p in prompts_at(options.prompts(), options.total() - 1) if p.weight > 0]
-    order, scores = list(range(len(images))), []
-    if len(images) > 1 and options.rerank and prompts:
-        ranking = rank(
-            images,
-            prompts,
-            clip=options.clip,
-            device=options.device,
-            options=RankOptions(precision=options.precision, on_error="skip"),
-        )
-        order = [r.index for r in ranking] + [s.index for s in ranking.skipped]
-        scores = [round(r.score, 6) for r in ranking] + [float("nan")] * len(ranking.skipped)
-    facts: dict[str, list] = {"seed": [seeds[k] for k in order]}
-    labels = [f"seed {seed}" for seed in facts["seed"]] if len(images) > 1 else []
-    if scores:
-        facts["score"] = scores
-        labels = [f"{label}   {s:.3f}" for label, s in zip(labels, scores, strict=True)]
-    return Arrangement(order, labels, facts)
+    ranks = options.rerank and len(images) > 1 and prompts
+    scored = by_score(options, prompts, images) if ranks else as_sampled(len(images))
+    return with_seeds(scored, options.seeds())

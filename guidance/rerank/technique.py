@@ -9,13 +9,13 @@ from pathlib import Path
 
 from torch import Tensor
 
+from guidance.artefacts.gain import Curve, gain, write_gain
 from guidance.command.outputs import Report, first_of
 from guidance.command.pictures import check_some, find_pictures
 from guidance.errors import InputError
 from guidance.files.writing import make_folder, printable
 from guidance.rerank import report, scoring
 from guidance.rerank.copies import copy_best
-from guidance.rerank.gain import Curve, gain, write_gain
 from guidance.rerank.gallery import write_gallery
 from guidance.rerank.judge import FEWEST, Verdict, verdict
 from guidance.rerank.options import RerankOptions

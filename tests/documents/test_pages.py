@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from pages import CARDS, PAGES, ROOT, commands, lines, pages_of_folders
 
-PICTURES = ("clipdraw", "vqgan", "diffusion", "pixels")
+PICTURES = ("clipdraw", "vqgan", "diffusion", "dalle", "pixels")
 SCORING = ("rerank", "classify", "probe", "look", "interrogate")
 # what the other files of this folder, tests/recipes and tests/evaluate run; and what lists names
 RUN = {
     *(f"guidance.{name}" for name in (*PICTURES, *SCORING)),
-    *(f"guidance.train.{name}" for name in ("aesthetic", "clip", "diffusion", "latents", "vqgan")),
+    *(
+        f"guidance.train.{name}"
+        for name in ("aesthetic", "clip", "dalle", "diffusion", "latents", "vqgan")
+    ),
     *(f"recipes/{path.name}" for path in ROOT.glob("recipes/*.py")),
     "guidance.evaluate",
 }

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import tiny_dalle
 import tiny_vqgan
 from commands_told import check_out_of_reach
 from pages import ROOT, call, commands, pictures_to_read
@@ -91,3 +92,17 @@ def test_diffusions(command, tiny_clip_path, capsys):
     with Image.open("out/image.png") as first, Image.open("out/image-2.png") as second:
         wide = 64 if "--outpaint" in arguments else 0
         assert first.size == second.size == (256 + 2 * wide, 256)
+
+
+@pytest.mark.parametrize("command", commands("guidance.dalle"))
+def test_dalles(command, tiny_clip_path):
+    Path("runs/dalle").mkdir()
+    tiny_dalle.write_model(Path("runs/dalle"), tiny_clip_path)
+    small = ["-n", "2", "--steps", "2", "--video-size", "32", "--quiet", "-o", "out"]
+    arguments = shlex.split(command)
+    if "--rows" in arguments:
+        small += ["--rows", "2"]
+    if "--judge" in arguments:
+        small += ["--judge", tiny_clip_path]
+    assert call("guidance.dalle", [*arguments, *small, "--clip", tiny_clip_path]) == 0
+    assert Path("out/image-2.png").exists()

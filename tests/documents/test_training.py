@@ -13,6 +13,7 @@ from emoji import COLOURS, SHAPES, emoji
 from pages import call, commands
 
 from guidance.clip import load_clip
+from guidance.models.dalle.load import load_dalle
 from guidance.models.load_latents import load_latents
 from guidance.score.aesthetic import load_head
 
@@ -66,6 +67,12 @@ def test_diffusion_models(place):
     run("guidance.train.latents")
     run("guidance.train.diffusion", "--steps", "1", "--batch", "2")
     assert Path("runs/diffusion/diffusion.safetensors").stat().st_size > 0
+
+
+def test_dalles(place):
+    run("guidance.train.latents")
+    run("guidance.train.dalle", "--steps", "1", "--batch", "1")
+    load_dalle("runs/dalle/dalle.safetensors", device="cpu")
 
 
 def test_aesthetic_heads(place, tiny_clip_path):

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from guidance.artefacts.gain import best_chances, gain, steps, write_gain
 from guidance.errors import InputError
-from guidance.rerank.gain import best_chances, gain, steps, write_gain
 
 
 def normal(count: int, seed: int = 0) -> torch.Tensor:
