@@ -19,6 +19,7 @@ from guidance.dalle.options import DalleOptions
 from guidance.dalle.told import tell
 from guidance.files.tables import write_csv
 from guidance.models.dalle.load import Dalle, load_dalle
+from guidance.models.dalle.names import Grid
 from guidance.score.prompts import prompts_at
 
 
@@ -38,6 +39,7 @@ def start(options: DalleOptions, dalle: Dalle, free: int | None = None) -> Sampl
         InputError: options that this model cannot follow, or memory that does not suffice.
         FileError: the init image or the mask cannot be read.
     """
+    options.accept(Grid(*dalle.writer.grid, dalle.codec.factor))
     told = tell(options.told(), dalle.cfg if options.cfg is None else options.cfg)
     batch = min(options.batch, options.number)
     check_memory(dalle.writer, batch, len(told.texts), free)

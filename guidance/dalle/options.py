@@ -12,7 +12,7 @@ from guidance.conventions import MAX_SEED, check_range
 from guidance.errors import InputError
 from guidance.images.fitting import Size, check_mask, shape_of, tell_crop
 from guidance.images.masks import read_mask
-from guidance.models.dalle.names import check_dalle, dalle_grid
+from guidance.models.dalle.names import Grid, check_dalle, dalle_grid
 from guidance.prompts.grammar import Prompt as ParsedPrompt
 
 
@@ -27,7 +27,8 @@ class DalleOptions(GuidedOptions):
     """
 
     model: Annotated[str, alias("--dalle")] = "mini"
-    """Model: "mini", or a dalle.safetensors of guidance.train.dalle."""
+    """Model: "mini"; a dalle.safetensors of guidance.train.dalle; a folder or repository of DALL·E
+    mini or mega in min-dalle's files."""
     number: Annotated[int, alias("-n")] = 32
     """Pictures to sample, of different seeds: --seed, the next one, …"""
     batch: int = 16
@@ -98,7 +99,8 @@ class DalleOptions(GuidedOptions):
                 )
         self._check_start()
         check_dalle(self.model)
-        self.accept(dalle_grid(self.model).size)
+        if (grid := dalle_grid(self.model)) is not None:  # else it is known once it is loaded
+            self.accept(grid)
 
     def _check_start(self) -> None:
         check_files(init=self.init, mask=self.mask)
@@ -114,13 +116,13 @@ class DalleOptions(GuidedOptions):
         if self.mask is not None:
             read_mask(self.mask)
 
-    def accept(self, size: Size) -> None:
-        """Raise `InputError` for files or rows that do not fit pictures of this size."""
+    def accept(self, grid: Grid) -> None:
+        """Raise `InputError` for files or rows that do not fit pictures of such codes."""
         if self.mask is not None and self.init is not None:
-            check_mask(self.mask, self.init, size)
-        if self.rows is not None and self.rows >= (most := dalle_grid(self.model).rows):
+            check_mask(self.mask, self.init, grid.size)
+        if self.rows is not None and self.rows >= grid.rows:
             raise InputError(
-                f"rows must be less than the {most} of {self.model} but is {self.rows}"
+                f"rows must be less than the {grid.rows} of {self.model} but is {self.rows}"
             )
 
     def total(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import min_dalle_files
 import pytest
 import tomllib
 import torch
@@ -125,3 +126,19 @@ def test_sampling_from_python(given):
     assert all(step.score != step.score for step in steps[:-1]), "nothing is whole before"
     assert -1 <= steps[-1].score <= 1
     assert torch.equal(steps[-1].image, steps[-1].generator.image())
+
+
+def test_min_dalle_s_files_are_sampled_too(given, tmp_path):
+    min_dalle_files.write(tmp_path / "bart")
+    more = ["--model", tmp_path / "bart", "--video", "none", "-q"]
+    assert make("a fox", *given[3:], *more, "--negative", "a sun", "-o", "run") == 0
+    with Image.open("run/image.png") as image:
+        assert image.size == (16, 16)
+    assert len(table(Path("run/scores.csv"))) == 6
+
+
+def test_min_dalle_without_a_file_is_refused(given, tmp_path, refused):
+    min_dalle_files.write(tmp_path / "bart")
+    (tmp_path / "bart/merges.txt").unlink()
+    arguments = ["a fox", "--model", tmp_path / "bart"]
+    refused(make, arguments, "bart lacks merges.txt; a DALL·E mini or mega has")

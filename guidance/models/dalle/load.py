@@ -12,7 +12,7 @@ from guidance.clip.registry import load_clip
 from guidance.errors import ModelError
 from guidance.models.clip_reader import ClipReader
 from guidance.models.codec import Codec, VqganCodec
-from guidance.models.dalle.names import check_dalle, dalle_facts, dalle_file
+from guidance.models.dalle.names import check_dalle, dalle_facts, dalle_file, is_min_dalle
 from guidance.models.dalle.transformer import Transformer
 from guidance.models.dalle.writer import DalleWriter
 from guidance.models.latents import Latents
@@ -54,6 +54,11 @@ def load_dalle(name: str, *, device: torch.device | str, precision: str = "fp32"
         ModelError: the weights are damaged or incomplete, or its VQGAN is another one by now.
     """
     check_dalle(name)
+    if is_min_dalle(name):
+        from guidance.models.min_dalle.load import CFG as USUAL
+        from guidance.models.min_dalle.load import load_min_dalle
+
+        return Dalle(name, *load_min_dalle(name, device=device, precision=precision), USUAL)
     facts = dalle_facts(name)
     with dalle_file(name) as path:
         network = _network(Transformer(facts.config), path, name)

@@ -3,6 +3,8 @@
 ==============================================  =================================================
 ``mini``                                        ours, shipped inside the package (works offline)
 ``FILE.safetensors``                            ``dalle.safetensors`` of ``guidance.train.dalle``
+``FOLDER``, ``owner/name``                      DALL·E mini or mega in min-dalle's files, see
+                                                `guidance.models.min_dalle.files`
 ==============================================  =================================================
 """
 
@@ -19,6 +21,7 @@ from guidance.converting import from_table
 from guidance.errors import FileError, GuidanceError, InputError, ModelError, line
 from guidance.models.dalle.config import DalleConfig
 from guidance.models.latents_config import latents_factor
+from guidance.models.min_dalle.files import HINT, REPOSITORIES, find, holds_min_dalle
 from guidance.models.names import MINI, ModelNames
 from guidance.pretrained.packaged import packaged, pretrained
 
@@ -26,9 +29,9 @@ WEIGHTS = "mini-dalle.safetensors"
 KEY = "guidance"  # of the facts in a file's metadata
 DALLES = ModelNames(
     "DALL·E",
-    (MINI,),
-    "use --model mini, which ships with the package, or a dalle.safetensors of "
-    "guidance.train.dalle",
+    (MINI, *REPOSITORIES),
+    HINT,
+    parts=True,
 )
 
 
@@ -79,19 +82,30 @@ def check_dalle(name: str) -> None:
     Raises:
         InputError: an unknown name.
         FileError: the file does not exist or is something else.
-        ModelError: the mini one does not come with this version.
+        ModelError: the mini one does not come with this version, or a folder lacks files.
     """
+    if holds_min_dalle(name):
+        find(name)
+        return
     place = DALLES.check(name)
-    if place in ("folder", "repository"):
+    if place == "folder":
         raise InputError(
-            f"the DALL·E must be mini or a dalle.safetensors of guidance.train.dalle but is "
-            f"{name!r}"
+            f"{name} holds no DALL·E: neither encoder.pt nor decoder.pt; one of our own is named "
+            "by its file, dalle.safetensors"
         )
-    dalle_facts(name)
+    if place != "repository":  # which is asked when it is loaded
+        dalle_facts(name)
 
 
-def dalle_grid(name: str) -> Grid:
-    """Return the codes of the pictures of a checked model."""
+def is_min_dalle(name: str) -> bool:
+    """Return whether a checked model is in min-dalle's files."""
+    return holds_min_dalle(name) or DALLES.place(name) == "repository"
+
+
+def dalle_grid(name: str) -> Grid | None:
+    """Return the codes of the pictures of a checked model; None before its weights are read."""
+    if is_min_dalle(name):
+        return None
     facts = dalle_facts(name)
     config = facts.config
     return Grid(config.rows, config.columns, latents_factor(facts.vqgan))

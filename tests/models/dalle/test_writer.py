@@ -106,9 +106,10 @@ def test_names_are_checked(tmp_path):
         check_dalle("none.safetensors")
     with pytest.raises(InputError, match=r"unknown DALL·E 'minu'.*mini"):
         check_dalle("minu")
-    for name in (str(tmp_path), "somebody/something"):
-        with pytest.raises(InputError, match=r"must be mini or a dalle.safetensors"):
-            check_dalle(name)
+    with pytest.raises(InputError, match=r"holds no DALL·E: neither encoder.pt nor decoder.pt"):
+        check_dalle(str(tmp_path))
+    check_dalle("kuprel/min-dalle/mini")
+    assert dalle_grid("kuprel/min-dalle/mini") is None, "the hub is not asked"
 
 
 def test_files_of_something_else_are_refused(place):
