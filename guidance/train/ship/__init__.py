@@ -8,6 +8,5 @@
         --out guidance/pretrained/mini-vqgan.safetensors
     python -m guidance.train.ship --diffusion runs/diffusion \\
         --out guidance/pretrained/mini-diffusion.safetensors
-    python -m guidance.train.ship --dalle runs/dalle \\
-        --out guidance/pretrained/mini-dalle.safetensors
+    python -m guidance.train.ship --dalle runs/dalle --out mini-dalle.safetensors
 """
