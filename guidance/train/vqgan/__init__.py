@@ -8,4 +8,6 @@ arXiv:2012.09841, section 3.1: reconstruction and perceptual loss, a codebook, a
 the run on a patch discriminator. Different here: the codebook learns by moving averages
 (`guidance.train.vqgan.codebook`), the judge's weight rises slowly, and a CLIP may be a critic too
 (`guidance.train.vqgan.clip_critic`).
+
+``--kind dvae`` trains the autoencoder of DALL·E instead, see `guidance.train.vqgan.dvae`.
 """

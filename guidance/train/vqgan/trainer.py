@@ -27,6 +27,7 @@ from guidance.train.loop.group_norm import fast_group_norm
 from guidance.train.vqgan.clip_critic import ClipCritic
 from guidance.train.vqgan.codebook import Codebook, perplexity
 from guidance.train.vqgan.critic import Critic, Voice
+from guidance.train.vqgan.dvae import DvaeTrainer
 from guidance.train.vqgan.judge import PatchJudge
 from guidance.train.vqgan.options import VqganTraining
 from guidance.train.vqgan.patches import PatchLoader
@@ -61,7 +62,7 @@ class Trainer(trainer.Trainer[VqganTraining, Tensor]):
     def read(self) -> None:
         """Open the data and the architecture's configuration."""
         given = self.options
-        self.config = read_json(given.config)
+        self.config = read_json(given.architecture())
         self.data = shards.read(given.data, captioned=False)
         self.result = given.out / "vqgan"
 
@@ -71,6 +72,7 @@ class Trainer(trainer.Trainer[VqganTraining, Tensor]):
         self.loader = PatchLoader(self.data, given.weights, given.side, given.batch, given.seed)
         self.network = self.autoencoder = VQModel.from_config(self.config)
         self.voices = self.critics()
+        assert given.classifier is not None  # as checked
         teacher = image_classifier(given.classifier)
         fuse_batchnorm(teacher)
         disable_inplace(teacher)
@@ -276,4 +278,5 @@ def save_folder(config: dict[str, Any], state: dict[str, Tensor], folder: Path) 
 
 def train(options: VqganTraining) -> None:
     """Run ``python -m guidance.train.vqgan``."""
-    Trainer(options).run()
+    kind = DvaeTrainer if options.kind == "dvae" else Trainer
+    kind(options).run()
