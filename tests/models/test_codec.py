@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from reference.slow_quantise import slow_quantise
+from reference.taming_decoder import decode, encode, likeliest_codes
+from taming_files import F8, NARROW, narrow, saved
 from tiny_vqgan import build
 
 from guidance.errors import InputError, ModelError
@@ -55,3 +57,16 @@ def test_refusals():
         made.decode(torch.tensor([[[0, -1]]]))
     with pytest.raises(InputError, match="minu"):
         load_codec("minu", device="cpu")
+
+
+def test_a_gumbel_vqgan_of_taming_transformers(tmp_path, generator):
+    state = narrow(**F8)
+    path = saved(tmp_path / "vqgan_gumbel_f8.ckpt", state)
+    made = load_codec(str(path), device="cpu")
+    assert (made.codes, made.factor) == (NARROW["n_embed"], 8)
+    images = torch.rand(2, 3, 16, 24, generator=generator)
+    codes = made.encode(images)
+    wanted = likeliest_codes(state, encode(state, images * 2 - 1))
+    assert torch.equal(state["quantize.embed.weight"][codes].movedim(-1, 1), wanted)
+    pixels = decode(state, wanted)
+    assert torch.allclose(made.decode(codes), ((pixels + 1) / 2).clamp(0, 1), atol=1e-4)

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from diffusers import VQModel
 from torch import Tensor
 
 from guidance.errors import InputError, ModelError
 from guidance.models.codec import VqganCodec
 from guidance.models.latents import Latents
 from guidance.models.taming import build, fill, misfits, taming_names
-from guidance.models.taming_architecture import infer
+from guidance.models.taming_architecture import Architecture, infer
 from guidance.pretrained.foreign import read_state
 
 _CODEBOOK, _TAMING = "embedding.weight", "quantize.embedding.weight"
@@ -61,11 +62,20 @@ def load_detokeniser(
     return Detokeniser(latents.place(device, precision))
 
 
-def _network(state: Mapping[str, Tensor], path: Path):
+def architecture_of(state: Mapping[str, Tensor], path: Path) -> Architecture:
+    """Return the architecture that a detokeniser's weights tell.
+
+    Raises:
+        ModelError: they are those of something else.
+    """
     try:
-        architecture = infer(state)
+        return infer(state)
     except ModelError as error:
         raise ModelError(f"{path} is no detokeniser of DALL·E mini: {error}") from None
+
+
+def _network(state: Mapping[str, Tensor], path: Path) -> VQModel:
+    architecture = architecture_of(state, path)
     with torch.device("meta"):  # neither memory nor random numbers for weights that are replaced
         network = build(architecture, path)
     del network.encoder, network.quant_conv
