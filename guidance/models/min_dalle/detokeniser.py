@@ -17,7 +17,7 @@ from guidance.errors import InputError, ModelError
 from guidance.models.codec import VqganCodec
 from guidance.models.latents import Latents
 from guidance.models.taming import build, fill, misfits, taming_names
-from guidance.models.taming_architecture import Architecture, infer
+from guidance.models.taming_architecture import infer
 from guidance.pretrained.foreign import read_state
 
 _CODEBOOK, _TAMING = "embedding.weight", "quantize.embedding.weight"
@@ -62,20 +62,11 @@ def load_detokeniser(
     return Detokeniser(latents.place(device, precision))
 
 
-def architecture_of(state: Mapping[str, Tensor], path: Path) -> Architecture:
-    """Return the architecture that a detokeniser's weights tell.
-
-    Raises:
-        ModelError: they are those of something else.
-    """
+def _network(state: Mapping[str, Tensor], path: Path) -> VQModel:
     try:
-        return infer(state)
+        architecture = infer(state)
     except ModelError as error:
         raise ModelError(f"{path} is no detokeniser of DALL·E mini: {error}") from None
-
-
-def _network(state: Mapping[str, Tensor], path: Path) -> VQModel:
-    architecture = architecture_of(state, path)
     with torch.device("meta"):  # neither memory nor random numbers for weights that are replaced
         network = build(architecture, path)
     del network.encoder, network.quant_conv

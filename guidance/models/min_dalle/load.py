@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from guidance.clip.model import PRECISIONS
 from guidance.errors import ModelError
 from guidance.models.codec import Codec
-from guidance.models.min_dalle.detokeniser import architecture_of, load_detokeniser
-from guidance.models.min_dalle.files import Files, find
+from guidance.models.min_dalle.detokeniser import load_detokeniser
+from guidance.models.min_dalle.files import find
 from guidance.models.min_dalle.network import HEAD, Decoder, Encoder, Sizes
 from guidance.models.min_dalle.tokens import read_subwords
 from guidance.models.min_dalle.writer import MinDalleWriter
 from guidance.models.weights_fit import faults
 from guidance.pretrained.foreign import read_state
 
+CFG = 16.0  # usual scale of guidance, min-dalle's "supercondition"
 # norms that a linear layer follows, which does their scaling: the published ones have none
 _UNSCALED = re.compile(
     r"(?:layers\.[0-9]+\.(?:pre_self_attn_layer_norm|pre_encoder_attn_layer_norm|glu\.ln[01])"
@@ -61,17 +62,6 @@ def load_min_dalle(
         )
     writer = MinDalleWriter(encoder, decoder, subwords, name=name, codes=codec.codes)
     return writer, codec
-
-
-def grid_of(files: Files) -> tuple[int, int, int]:
-    """Return rows and columns of codes, and the pixels along one, from the weights' shapes.
-
-    Raises:
-        FileError, ModelError: as `load_min_dalle`.
-    """
-    side = math.isqrt(sizes_of(read_state(files.decoder), files.decoder).positions)
-    levels = architecture_of(read_state(files.detoker), files.detoker).channels
-    return side, side, 2 ** (len(levels) - 1)
 
 
 def sizes_of(state: Mapping[str, Tensor], path: Path) -> Sizes:

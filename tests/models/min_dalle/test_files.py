@@ -7,9 +7,7 @@ import torch
 from hub_cache import cached, use_cache
 from min_dalle_files import GATED, detoker, random_half, write
 
-from guidance.errors import FileError, InputError, ModelError
-from guidance.models.dalle.load import load_dalle
-from guidance.models.dalle.names import Grid, check_dalle, dalle_grid
+from guidance.errors import FileError, ModelError
 from guidance.models.min_dalle.files import find, holds_min_dalle, is_local, split
 from guidance.models.min_dalle.load import load_min_dalle
 
@@ -109,20 +107,3 @@ def test_other_files_are_told(tmp_path):
         load_min_dalle(str(tmp_path), device="cpu")
     with pytest.raises((ModelError, FileError)):
         load_min_dalle(str(tmp_path / "none"), device="cpu")
-
-
-def test_a_dalle_by_these_names(tmp_path):
-    write(tmp_path)
-    for name in (str(tmp_path), f"{tmp_path}/mega"):
-        check_dalle(name)
-        assert dalle_grid(name) == Grid(4, 4, 4)
-        dalle = load_dalle(name, device="cpu")
-        assert (dalle.name, dalle.writer.grid, dalle.codec.factor) == (name, (4, 4), 4)
-    check_dalle("kuprel/min-dalle/mini")
-    assert dalle_grid("kuprel/min-dalle") == Grid(16, 16, 16)
-    (tmp_path / "vocab.json").unlink()
-    with pytest.raises(ModelError, match=r"lacks vocab.json"):
-        check_dalle(str(tmp_path))
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"or a folder with min-dalle's files, but is .*empty"):
-        check_dalle(str(tmp_path / "empty"))
