@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pages import ROOT, commands, pictures_to_read
 from PIL import Image
+from tiny_dalle import write_model
 
 TINY = {
     "best_of_ten": ["--seeds", "3", "--keep", "2", "--steps", "1", "--strokes", "6"],
@@ -18,6 +19,8 @@ TINY = {
     "restyle": ["--steps", "1", "--size", "32"],
     "clip_or_classifier_free": ["--steps", "1", "--number", "2"],
     "build_a_scene": ["--steps", "1", "--number", "1"],
+    "best_of_many": ["--number", "2", "--draw-steps", "1", "--paint-steps", "1", "--strokes", "6",
+                     "--size", "32"],
 }  # fmt: skip
 
 
@@ -25,6 +28,8 @@ TINY = {
 def test_commands(recipe, tmp_path, monkeypatch, tiny_clip_path, capsys):
     monkeypatch.chdir(tmp_path)
     pictures_to_read()
+    Path("runs/dalle").mkdir(parents=True)
+    write_model(Path("runs/dalle"), tiny_clip_path)
     script = f"recipes/{recipe}.py"
     for command in commands(script):
         options = [*TINY[recipe], "--clip", str(tiny_clip_path), "--output", "out"]
