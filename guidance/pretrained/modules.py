@@ -1,15 +1,15 @@
 """A file of ``torch.save(module)`` → its tensors, by names; none of its author's code is run.
 
 Such a file is a pickle of the module and of all modules in it, and reading it as Python does would
-run whatever it names. Here torch's restricted unpickler reads it, which knows tensors and nothing
-else; the classes that the caller lists become objects that keep what they are told, and a file that
-names anything beyond is refused.
+run whatever it names. Here torch's restricted unpickler reads it, or that of
+`guidance.pretrained.older`, which know tensors and nothing else; the classes that the caller lists
+become objects that keep what they are told, and a file that names anything beyond is refused.
 """
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from torch import Tensor
 
 from guidance.errors import FileError, ModelError
 from guidance.pretrained.foreign import checked_head, reason
+from guidance.pretrained.older import read_older
+from guidance.pretrained.torchscript import View
 
 MOST_DEPTH = 64  # of modules in modules
 TORCH = (
@@ -47,7 +49,7 @@ def read_module(path: str | Path, classes: Sequence[str]) -> dict[str, Tensor]:
     """Return the parameters and buffers of a pickled module, on the CPU, named as a state dict is.
 
     Args:
-        path: a file of ``torch.save(module, path)``, of torch 1.6 or later.
+        path: a file of ``torch.save(module, path)``, a zip or, of torch before 1.6, none.
         classes: the author's classes that it may name, ``"package.file.Class"``; torch's own in
             `TORCH` may be named as well.
 
@@ -59,23 +61,26 @@ def read_module(path: str | Path, classes: Sequence[str]) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileError(f"the checkpoint {path} does not exist")
     checked_head(path)
-    if not zipfile.is_zipfile(path):
-        raise ModelError(
-            f"{path} is no zip, as torch writes them from 1.6 on, and older pickles of modules are "
-            "not read; if you trust it: torch.save(torch.load(FILE, weights_only=False), 'new.pkl')"
-        )
+    kinds = {name: _stand_in(name) for name in (*classes, *TORCH)}
+    read: Callable[[str, Any], Tensor] = lambda _, value: value  # noqa: E731
     try:
-        # by names of their own: torch before 2.6 takes no others
-        with torch.serialization.safe_globals([_stand_in(n) for n in (*classes, *TORCH)]):
-            content = torch.load(str(path), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen types for damaged files
+        if zipfile.is_zipfile(path):
+            # by names of their own: torch before 2.6 takes no others
+            with torch.serialization.safe_globals(list(kinds.values())):
+                content = torch.load(str(path), map_location="cpu", weights_only=True)
+        else:
+            content, read = read_older(path, kinds)
+    except Exception as error:  # torch and pickle raise a dozen types for damaged files
         raise ModelError(
             f"{path} cannot be read as weights ({reason(error)}); only tensors and the classes "
             f"{', '.join(name.rpartition('.')[2] for name in classes)} are read from such a file"
         ) from error
     if not isinstance(content, _Kept):
         raise ModelError(f"{path} holds no module but a {type(content).__name__}")
-    state = dict(_tensors(content))
+    try:
+        state = {name: read(name, value).detach() for name, value in _tensors(content)}
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged: {error}") from None
     if not state:
         raise ModelError(f"{path} holds a module without tensors")
     return state
@@ -86,7 +91,7 @@ def _stand_in(name: str) -> type:
     return type(own, (_Kept,), {"__module__": module})
 
 
-def _tensors(root: _Kept) -> Iterator[tuple[str, Tensor]]:
+def _tensors(root: _Kept) -> Iterator[tuple[str, Tensor | View]]:
     """Yield the tensors of the tree below `root` with their dotted names."""
     waiting, seen = [("", root, 0)], {id(root)}
     while waiting:
@@ -94,8 +99,8 @@ def _tensors(root: _Kept) -> Iterator[tuple[str, Tensor]]:
         for kind in ("_parameters", "_buffers", "_modules"):
             held = module.attributes.get(kind)
             for name, value in held.items() if isinstance(held, Mapping) else ():
-                if isinstance(value, Tensor):
-                    yield f"{prefix}{name}", value.detach()
+                if isinstance(value, Tensor | View):
+                    yield f"{prefix}{name}", value
                 elif isinstance(value, _Kept) and id(value) not in seen and depth < MOST_DEPTH:
                     seen.add(id(value))
                     waiting.append((f"{prefix}{name}.", value, depth + 1))

@@ -22,7 +22,7 @@ from torch import Tensor
 MOST_PICKLED = 16 * 2**20  # bytes of data.pkl; OpenAI's largest has 0.4 MB
 MOST_DEPTH = 64  # of modules in modules
 
-_DTYPES = {
+DTYPES = {
     "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
     "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
     "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8,
@@ -30,16 +30,18 @@ _DTYPES = {
 }  # fmt: skip
 
 
-class _Storage(NamedTuple):
+class Storage(NamedTuple):
+    """The values of one or several tensors."""
+
     key: str
     dtype: torch.dtype
     count: int
 
 
-class _View(NamedTuple):
+class View(NamedTuple):
     """A tensor as the pickle describes it; nothing is allocated for it yet."""
 
-    storage: _Storage
+    storage: Storage
     offset: int
     size: tuple[int, ...]
     stride: tuple[int, ...]
@@ -55,8 +57,8 @@ class _Module:
         self.attributes = state if isinstance(state, dict) else {}
 
 
-class _Call:
-    """What a function of the pickle becomes; it cannot be changed from there."""
+class Call:
+    """What a function of a pickle becomes; it cannot be changed from there."""
 
     __slots__ = ("_make",)
 
@@ -64,45 +66,51 @@ class _Call:
         self._make = make
 
     def __call__(self, *args: Any) -> Any:
+        """Do what stands for it."""
         return self._make(*args)
 
     def __setstate__(self, state: Any) -> None:
         raise pickle.UnpicklingError("a function has a state")
 
 
-def _view(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> _View:
+def view_of(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> View:
+    """Return the tensor that a pickle describes."""
     plain = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride) <= 16
     numbers = (offset, *size, *stride) if plain else ()
-    if not isinstance(storage, _Storage) or not plain or not all(
+    if not isinstance(storage, Storage) or not plain or not all(
         isinstance(n, int) and 0 <= n < 2**48 for n in numbers
     ):  # fmt: skip
         raise pickle.UnpicklingError("a tensor's shape is damaged")
-    return _View(storage, offset, size, stride)
+    return View(storage, offset, size, stride)
 
 
-class _Unpickler(pickle._Unpickler):
+class Careful(pickle._Unpickler):
     """Python's own unpickler in Python: the one in C can be led to allocate gigabytes."""
 
     dispatch: ClassVar[dict[int, Any]] = {
         k: v for k, v in pickle._Unpickler.dispatch.items() if k != pickle.BYTEARRAY8[0]
     }
 
+
+class _Unpickler(Careful):
+    """Makes everything but tensors inert."""
+
     def find_class(self, module: str, name: str) -> Any:
-        if module == "torch" and name in _DTYPES:
-            return _Call(lambda: _DTYPES[name])
+        if module == "torch" and name in DTYPES:
+            return Call(lambda: DTYPES[name])
         if module == "torch._utils" and name in ("_rebuild_tensor_v2", "_rebuild_tensor"):
-            return _Call(_view)
+            return Call(view_of)
         if (module, name) == ("collections", "OrderedDict"):
-            return _Call(lambda *_: {})
+            return Call(lambda *_: {})
         if module == "torch.jit._pickle":  # build_intlist(x), restore_type_tag(x, type), ...
-            return _Call(lambda value=None, *_: value)
+            return Call(lambda value=None, *_: value)
         return _Module
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: Any) -> Storage:
         kind, dtype, key, _, count = pid
         if kind != "storage" or not isinstance(key, str) or not isinstance(count, int):
             raise pickle.UnpicklingError("a storage is damaged")
-        return _Storage(key, dtype(), count)
+        return Storage(key, dtype(), count)
 
 
 def is_archive(path: Path) -> bool:
@@ -134,10 +142,10 @@ def read_archive(path: Path) -> dict[str, Tensor]:
         storages = {view.storage.key: view.storage for view in views.values()}
         _check_claims(entries, [f"{root}data/{key}" for key in storages], path.stat().st_size)
         read = {k: _read(file, entries[f"{root}data/{k}"], s) for k, s in storages.items()}
-    return {name: _tensor(name, view, read) for name, view in views.items()}
+    return {name: tensor_of(name, view, read) for name, view in views.items()}
 
 
-def _named(root: Any) -> Iterator[tuple[str, _View]]:
+def _named(root: Any) -> Iterator[tuple[str, View]]:
     """Yield the tensors of the tree below `root` with their dotted names."""
     if not isinstance(root, _Module):
         raise ValueError("it holds no module")
@@ -145,7 +153,7 @@ def _named(root: Any) -> Iterator[tuple[str, _View]]:
     while waiting:
         prefix, module, depth = waiting.pop()
         for name, value in module.attributes.items():
-            if isinstance(value, _View):
+            if isinstance(value, View):
                 yield f"{prefix}{name}", value
             elif isinstance(value, _Module) and id(value) not in seen and depth < MOST_DEPTH:
                 seen.add(id(value))
@@ -161,7 +169,7 @@ def _check_claims(entries: dict[str, zipfile.ZipInfo], names: list[str], size: i
         raise ValueError("its tensors claim more room than the file has")
 
 
-def _read(file: zipfile.ZipFile, entry: zipfile.ZipInfo, storage: _Storage) -> Tensor:
+def _read(file: zipfile.ZipFile, entry: zipfile.ZipInfo, storage: Storage) -> Tensor:
     width = torch.empty(0, dtype=storage.dtype).element_size()
     if storage.count * width != entry.file_size:
         raise ValueError(f"{entry.filename} has {entry.file_size} bytes for {storage.count} values")
@@ -178,7 +186,12 @@ def _read(file: zipfile.ZipFile, entry: zipfile.ZipInfo, storage: _Storage) -> T
     return torch.frombuffer(content, dtype=storage.dtype)
 
 
-def _tensor(name: str, view: _View, read: dict[str, Tensor]) -> Tensor:
+def tensor_of(name: str, view: View, read: dict[str, Tensor]) -> Tensor:
+    """Return a tensor out of the values that were read, by key of their storage.
+
+    Raises:
+        ValueError: it reaches beyond them.
+    """
     content = read[view.storage.key]
     if view.storage.dtype != content.dtype or view.storage.count != len(content):
         raise ValueError(f"{name} reads its values in two ways")

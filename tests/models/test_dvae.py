@@ -19,8 +19,9 @@ from guidance.models.logit_laplace import expected, log_likelihood, squeeze, uns
 TINY = DvaeConfig(codes=20, width=8, groups=3, blocks=1, entry=6)
 
 
-def test_openai_s_files_give_what_the_network_written_out_gives(tmp_path, generator):
-    states = write(tmp_path)
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "older"])
+def test_openai_s_files_give_what_the_network_written_out_gives(tmp_path, generator, zipped):
+    states = write(tmp_path, zipped=zipped)
     codec = load_codec(str(tmp_path), device="cpu")
     assert (codec.codes, codec.factor, codec.name) == (40, 8, str(tmp_path))
     images = torch.rand(2, 3, 16, 24, generator=generator)
