@@ -5,6 +5,7 @@ prompts ─▶ writer ─▶ logits ─▶ classifier-free guidance ─▶ chanc
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -135,8 +136,8 @@ class Sampling(Generator):
         written = self._write(batch, numbers, first, end)
         self.codes[numbers.start : numbers.stop, first:end] = written
         self.done.fill_(self._index + 1)
-        if part + 1 < self.plan.steps:
-            return Update(self.image)
+        if part + 1 < self.plan.steps:  # as it is now, whenever somebody looks
+            return Update(functools.partial(self._shown, self.codes.clone()))
         self._open = None
         objective(self._finished(batch))
         return Update(self.image())
@@ -191,9 +192,14 @@ class Sampling(Generator):
     @torch.no_grad()
     def image(self) -> Tensor:
         """Return the pictures ``[N, 3, H, W]`` in [0, 1], grey where nothing is written yet."""
+        return self._shown(self.codes)
+
+    @torch.no_grad()
+    def _shown(self, whole: Tensor) -> Tensor:
+        """Return the pictures of the codes of all, of now or of an earlier step."""
         parts = []
         for batch, numbers in enumerate(self.plan.batches):
-            codes = self.codes[numbers.start : numbers.stop]
+            codes = whole[numbers.start : numbers.stop]
             if not (codes == OPEN).any():
                 parts.append(self._finished(batch))
             elif torch.equal(codes, self.known.expand_as(codes)):  # it has not begun

@@ -126,6 +126,8 @@ def test_sampling_from_python(given):
     assert all(step.score != step.score for step in steps[:-1]), "nothing is whole before"
     assert -1 <= steps[-1].score <= 1
     assert torch.equal(steps[-1].image, steps[-1].generator.image())
+    grey = [int((step.image == 0.5).all(1).all(-1).sum()) for step in steps]
+    assert grey == [3 * 12, 3 * 8, 3 * 4, 0], "each shows what was written by then"
 
 
 def test_min_dalle_s_files_are_sampled_too(given, tmp_path):
