@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from guidance.conventions import check_count, derive_seed, make_generator
@@ -24,6 +25,7 @@ from guidance.step.generator import Generator, Update
 from guidance.step.loop import fast_matmul
 
 GREY = 0.5  # what is not written yet
+AT_ONCE = 8  # pictures that are painted at once; more need more memory and are no faster
 
 
 @dataclass(frozen=True)
@@ -214,10 +216,13 @@ class Sampling(Generator):
         open_ = (codes == OPEN).view(-1, 1, rows, columns)
         if open_.all():
             return torch.full((len(codes), 3, *self.final_size), GREY)
+        begun = int((~open_).any(3).any(0).nonzero().max()) + 1  # rows; what is below costs time
+        grid = codes.clamp(min=0).view(-1, rows, columns)[:, :begun]
         with fast_matmul():
-            whole = self.dalle.codec.decode(codes.clamp(min=0).view(-1, rows, columns)).cpu()
+            whole = torch.cat([self.dalle.codec.decode(part).cpu() for part in grid.split(AT_ONCE)])
         if open_.any():
             factor = self.dalle.codec.factor
+            whole = F.pad(whole, (0, 0, 0, factor * (rows - begun)))
             cells = open_.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
             whole = whole.masked_fill(cells, GREY)
         return whole
