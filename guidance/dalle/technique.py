@@ -28,10 +28,11 @@ def sample(prompt: str, **options: object) -> Iterator[Step]:
     Raises:
         InputError: an option is unknown or not allowed; before anything is loaded.
 
-    Example:
-        >>> for step in sample("a fox", model="dalle.safetensors", steps=4):  # doctest: +SKIP
-        ...     show(step.image)
-        >>> best = guidance.rank(step.image, "a fox")[0]                      # doctest: +SKIP
+    Example::
+
+        for step in sample("a fox", model="dalle.safetensors", steps=4):
+            show(step.image)
+        best = guidance.rank(step.image, "a fox")[0]
     """
     return DALLE.steps(from_table(DalleOptions, {"prompt": prompt, **options}, "sample"))
 

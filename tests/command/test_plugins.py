@@ -211,7 +211,7 @@ def test_ours_go_through_the_same_door(monkeypatch):
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     section = text.partition(f'[project.entry-points."{plugins.GROUP}"]\n')[2].partition("\n\n")[0]
     own = dict(re.findall(r'^(\w+) = "(.+)"$', section, re.MULTILINE))
-    assert set(own) == {"clipdraw", "diffusion", "pixels", "vqgan"}
+    assert set(own) == {"clipdraw", "dalle", "diffusion", "pixels", "vqgan"}
     for name, value in own.items():
         entry = metadata.EntryPoint(name, value, plugins.GROUP)
         monkeypatch.setattr(metadata, "entry_points", lambda entry=entry, **_: [entry])
