@@ -27,29 +27,17 @@ def image_classifier(path: Path, name: str = LITE[0]) -> nn.Module:
     """
     import timm
 
-    if not name:
-        return _lite_classifier(path)
-
-    if name not in timm.list_models():
+    if name and name not in timm.list_models():
         raise InputError(unknown("timm model", name, timm.list_models()))
-    model = timm.create_model(name)
     try:
         foreign = torch.load(path, map_location="cpu", weights_only=True)
         shapes = [tuple(v.shape) for v in foreign.values()]
     except Exception as error:  # pickle, zip and torch raise a dozen types
         raise ModelError(f"{path} is not a readable checkpoint: {error}") from None
-    own = model.state_dict()
-    if shapes != [tuple(v.shape) for v in own.values()]:
-        raise ModelError(f"{path} does not hold the weights of {name}")
-    model.load_state_dict(dict(zip(own, foreign.values(), strict=True)))
-    return model.eval()
-
-
-def _lite_classifier(path: Path) -> nn.Module:
-    for name in LITE:
-        try:
-            return image_classifier(path, name)
-        except ModelError as error:
-            if "does not hold" not in str(error):
-                raise
-    raise ModelError(f"{path} does not hold the weights of an EfficientNet-Lite")
+    for candidate in (name,) if name else LITE:
+        model = timm.create_model(candidate)
+        own = model.state_dict()
+        if shapes == [tuple(v.shape) for v in own.values()]:
+            model.load_state_dict(dict(zip(own, foreign.values(), strict=True)))
+            return model.eval()
+    raise ModelError(f"{path} does not hold the weights of {name or 'an EfficientNet-Lite'}")

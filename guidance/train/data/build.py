@@ -90,10 +90,11 @@ class Builder:
     def named(self, snapshots: Path) -> None:
         """Write pictures of classes from public repositories; those known already are dropped."""
         found = public.pictures(snapshots, WordNet(self.options.wordnet))
+        known = np.array(self.known)
         with self.writer("named") as writer:
             while part := list(islice(found, PART)):
                 hashes = [duplicates.difference_hash(image) for _, image in part]
-                copies = self._copies(hashes, self.known, PHOTO_DISTANCE)
+                copies = self._copies(hashes, known, PHOTO_DISTANCE)
                 for (sample, image), copy in zip(part, copies, strict=True):
                     if not copy:
                         self.add(writer, sample, *encode(image))
@@ -130,9 +131,10 @@ class Builder:
                 for image, sample in emoji.emoji_3d(*given, self.files):
                     self.add(writer, sample, *encode(image))
 
-    def _copies(self, hashes: list, tests: list, distance: int) -> np.ndarray:
+    def _copies(self, hashes: list, tests: list | np.ndarray, distance: int) -> np.ndarray:
         empty = np.zeros((0, duplicates.BITS), np.int8)
-        found = duplicates.near(np.array(hashes or empty), np.array(tests or empty), distance)
+        others = np.asarray(tests) if len(tests) else empty
+        found = duplicates.near(np.array(hashes or empty), others, distance)
         self.dropped += int(found.sum())
         return found
 

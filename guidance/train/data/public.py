@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -190,7 +189,7 @@ def shrunk(content: bytes | None) -> Image.Image | None:
     if content is None:
         return None
     try:
-        image = load_image(io.BytesIO(content).getvalue(), alpha=True)
+        image = load_image(content, alpha=True)
     except (FileError, ValueError, OSError):
         return None
     if image.mode == "RGBA":

@@ -40,8 +40,7 @@ def wordnet(tmp_path):
 
 
 def picture(colour, size=(40, 30), mode="RGB", kind="PNG"):
-    out = io.BytesIO()
-    Image.linear_gradient("L").resize(size).convert(mode).save(out, kind)
+    """A gradient beside a flat colour, as a file."""
     image = Image.new(mode, size, colour)
     image.paste(Image.linear_gradient("L").resize((size[0] // 2, size[1])).convert(mode))
     out = io.BytesIO()
